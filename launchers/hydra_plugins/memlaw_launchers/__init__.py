@@ -1,0 +1,1 @@
+"""Hydra launchers that train cells in packs."""

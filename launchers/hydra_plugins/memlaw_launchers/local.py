@@ -1,0 +1,65 @@
+"""`hydra/launcher=local`: packs on this machine's devices."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class LocalLauncher(Launcher):
+    """Composes the cells, drops the finished, and trains the rest in warm worker processes.
+
+    Args:
+        workers: `auto` (one per visible GPU, else one), or how many.
+    """
+
+    def __init__(self, workers: str | int):
+        self.workers = workers
+        self.config: DictConfig | None = None
+        self.hydra_context: HydraContext | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Called by Hydra before `launch`."""
+        self.config = config
+        self.hydra_context = hydra_context
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Train one cell per job; a failed cell is raised only after all others were trained."""
+        from memlaw.cell import FAILED, Cell
+        from memlaw.errors import ConfigError, SweepFailed
+        from memlaw.sweep import run_sweep
+
+        setup_globals()
+        assert self.config is not None and self.hydra_context is not None
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        configure_log(self.config.hydra.job_logging, self.config.hydra.verbose)
+        loader = self.hydra_context.config_loader
+        configs = [loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides]
+        workers = 1 if self.workers == "auto" else int(self.workers)
+        try:
+            cells = [Cell.from_config(cfg) for cfg in configs]
+            run_sweep(cells, configs[0], self._run_packs, workers)
+        except ConfigError as error:
+            sys.exit(f"Configuration error: {error}")
+        except SweepFailed as error:
+            failure = error
+        else:
+            failure = None
+        return [
+            JobReturn(overrides, cfg, status=JobStatus.FAILED, _return_value=failure)
+            if cell.state == FAILED
+            else JobReturn(overrides, cfg, status=JobStatus.COMPLETED)
+            for overrides, cfg, cell in zip(job_overrides, configs, cells, strict=True)
+        ]
+
+    def _run_packs(self, packs: list[list[Any]], settings: DictConfig) -> None:
+        from hydra_plugins.memlaw_launchers.workers import train_packs, worker_environments
+        from memlaw.progress import Watch
+
+        cells = [cell for pack in packs for cell in pack]
+        environments = worker_environments(self.workers, settings.trainer.device)
+        train_packs(packs, settings, environments, cells[0].study / "logs", Watch(cells).run)

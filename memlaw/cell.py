@@ -1,0 +1,235 @@
+"""A cell: one grid point, its resolved scientific config, its identity, its directory and its status."""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import socket
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from memlaw.errors import CellError, ConfigError
+from memlaw.files import write_json, write_text
+
+log = logging.getLogger(__name__)
+
+SCIENTIFIC_KEYS = (
+    "model",
+    "data",
+    "seq_len",
+    "lora",
+    "method",
+    "optimizer",
+    "steps",
+    "epochs",
+    "batch_size",
+    "seed",
+    "precision",
+    "stop",
+    "eval",
+)
+"""Top-level config keys that can change a number. Everything else says where and how to run."""
+
+PENDING, RUNNING, DONE, FAILED = "pending", "running", "done", "failed"
+
+
+@dataclass(frozen=True)
+class CellPaths:
+    """Every file name of a cell directory, spelled once."""
+
+    directory: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved scientific config, frozen when the cell is planned."""
+        return self.directory / "config.yaml"
+
+    @property
+    def status(self) -> Path:
+        """State, attempt, host, times, progress and, after a failure, the cause and the traceback."""
+        return self.directory / "status.json"
+
+    @property
+    def tokens(self) -> Path:
+        """The per-token table (`memlaw.records.TOKEN_COLUMNS`)."""
+        return self.directory / "tokens.parquet"
+
+    @property
+    def result(self) -> Path:
+        """One flat row: every scalar of the cell (`memlaw.records.RESULT_COLUMNS`)."""
+        return self.directory / "result.json"
+
+    @property
+    def adapter(self) -> Path:
+        """The trained adapter; a PEFT checkpoint when `lora.placement=linear`."""
+        return self.directory / "adapter"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains the cell; the operating system frees it when that dies."""
+        return self.directory / ".lock"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One grid point of a study.
+
+    Attributes:
+        config: the resolved scientific config, nothing operational.
+        study: the study's directory.
+    """
+
+    config: DictConfig
+    study: Path
+
+    @classmethod
+    def from_config(cls, cfg: DictConfig) -> "Cell":
+        """Cut the scientific config out of a composed one.
+
+        Raises:
+            ConfigError: a mandatory value is missing or an interpolation cannot be resolved.
+        """
+        try:
+            chosen = OmegaConf.masked_copy(cfg, list(SCIENTIFIC_KEYS))
+            container = OmegaConf.to_container(chosen, resolve=True, throw_on_missing=True)
+        except OmegaConfBaseException as error:
+            raise ConfigError(str(error).splitlines()[0]) from error
+        assert isinstance(container, dict)
+        return cls(OmegaConf.create(container), study_dir(cfg))
+
+    @classmethod
+    def load(cls, directory: Path) -> "Cell":
+        """Read a planned cell back.
+
+        Raises:
+            ConfigError: the stored config does not have the hash that the directory's name claims.
+        """
+        config = OmegaConf.load(CellPaths(directory).config)
+        assert isinstance(config, DictConfig)
+        cell = cls(config, directory.parent)
+        if cell.name != directory.name:
+            raise ConfigError(
+                f"{directory} holds the config of another cell ({cell.name}); "
+                "it was edited or moved. Restore it or move the directory away."
+            )
+        return cell
+
+    @property
+    def hash(self) -> str:
+        """Eight hexadecimal digits that identify the scientific config; see `config_hash`."""
+        return config_hash(self.config)
+
+    @property
+    def name(self) -> str:
+        """Readable name ending in the hash, e.g. `smollm2_135m-long_context-sft-r4-l256-s0-1a2b3c4d`."""
+        c = self.config
+        words = (c.model.name, c.data.name, c.method.name, f"r{c.lora.rank}", f"l{c.seq_len}", f"s{c.seed}")
+        return "-".join(re.sub(r"[^\w.]+", "_", str(word)) for word in (*words, self.hash))
+
+    @property
+    def paths(self) -> CellPaths:
+        """The files of this cell."""
+        return CellPaths(self.study / self.name)
+
+    @property
+    def flat(self) -> dict[str, Any]:
+        """The scientific config as one flat row with dotted keys (`lora.rank`), without `_target_`."""
+        container = OmegaConf.to_container(self.config, resolve=True)
+        return dict(_flatten(container))
+
+    def plan(self) -> None:
+        """Create the directory with the frozen config and a pending status, unless it is there already.
+
+        Raises:
+            ConfigError: the directory holds another config.
+        """
+        if self.paths.config.exists():
+            Cell.load(self.paths.directory)
+        else:
+            write_text(self.paths.config, OmegaConf.to_yaml(self.config, resolve=True, sort_keys=True))
+        if not self.paths.status.exists():
+            self.set_status(PENDING)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The content of `status.json`; a pending status when the cell was never planned."""
+        try:
+            return json.loads(self.paths.status.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {"state": PENDING, "attempt": 0}
+
+    @property
+    def state(self) -> str:
+        """`pending`, `running`, `done` or `failed`. A killed cell keeps saying `running`: see `lock`."""
+        return self.status["state"]
+
+    def start(self, **details: Any) -> None:
+        """Say that this process now trains the cell; counts an attempt and forgets the one before."""
+        started = {"host": socket.gethostname(), "pid": os.getpid(), "started": _now()}
+        self._write_status({"state": RUNNING, "attempt": self.status["attempt"] + 1, **started, **details})
+
+    def set_status(self, state: str, **details: Any) -> None:
+        """Write a new state; `details` replace those of the same name and the others stay."""
+        self._write_status({**self.status, "state": state, **details})
+
+    def fail(self, error: BaseException) -> None:
+        """Set the status to failed, with the cause in one line and the traceback; log the line."""
+        plain = isinstance(error, CellError | ConfigError)
+        text = str(error) if plain else f"{type(error).__name__}: {error}"
+        cause = (text.splitlines() or [type(error).__name__])[0]
+        self.set_status(FAILED, cause=cause, traceback="".join(traceback.format_exception(error)))
+        log.error("failed %s: %s", self.name, cause)
+
+    def _write_status(self, status: dict[str, Any]) -> None:
+        write_json(self.paths.status, {**status, "updated": _now()})
+
+    def lock(self) -> FileLock:
+        """A lock that the training process holds; acquire it with `timeout=0`."""
+        self.paths.directory.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.paths.lock)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def study_dir(cfg: DictConfig) -> Path:
+    """Directory of the study, `runs_dir/study`, absolute."""
+    return Path(str(cfg.runs_dir)).expanduser().resolve() / str(cfg.study)
+
+
+def config_hash(config: DictConfig) -> str:
+    """First eight hexadecimal digits of the SHA-256 of the resolved scientific config.
+
+    Code locations (`_target_`) do not count, nor does the spelling of a number: 1, 1.0 and 1e0 are one.
+    """
+    canonical = json.dumps(_canonical(OmegaConf.to_container(config, resolve=True)), sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:8]
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _canonical(item) for key, item in value.items() if key != "_target_"}
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key != "_target_":
+                yield from _flatten(item, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, json.dumps(value) if isinstance(value, list) else value

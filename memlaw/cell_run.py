@@ -1,0 +1,125 @@
+"""One cell while it trains: its evaluations, its progress on disk, and its outcome."""
+
+import importlib.metadata
+import logging
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from memlaw import records
+from memlaw.cell import DONE, RUNNING, Cell
+from memlaw.data.memory import Memory
+from memlaw.errors import CellError
+from memlaw.tracking import CellTracker, Decode
+
+log = logging.getLogger(__name__)
+
+_VERSIONED = ("memlaw", "torch", "transformers", "peft")
+
+
+def versions() -> dict[str, str]:
+    """Versions that the numbers may depend on, as result columns."""
+    found = {f"version.{name}": importlib.metadata.version(name) for name in _VERSIONED}
+    return {"version.python": platform.python_version(), **found}
+
+
+@dataclass
+class CellRun:
+    """Takes a cell's evaluations and writes its records.
+
+    Attributes:
+        facts: result columns known before training (`trainable_parameters`, `device`, …).
+        export: writes the adapter to the directory given to it.
+        decode: a token id's text.
+    """
+
+    cell: Cell
+    memory: Memory
+    tracker: CellTracker
+    total_steps: int
+    facts: dict[str, Any]
+    decode: Decode
+    recalled_checks: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        pairs = self.memory.pairs
+        lengths = [len(pair.target_ids) for pair in pairs]
+        self.tokens = records.TokenLog(
+            np.repeat(np.arange(len(pairs)), lengths),
+            np.concatenate([np.arange(length) for length in lengths]),
+            np.concatenate([pair.target_ids for pair in pairs]),
+        )
+
+    def record(self, step: int, nll_S: np.ndarray, argmax_S: np.ndarray, learning_rate: float) -> None:
+        """Take the evaluation after `step` steps: add it to the table, the status and the tracker.
+
+        Raises:
+            CellError: a loss is not finite.
+        """
+        if not np.isfinite(nll_S).all():
+            raise CellError(
+                f"diverged: {int((~np.isfinite(nll_S)).sum())} of {len(nll_S)} token losses are not finite "
+                f"after step {step}; lower optimizer.lr={self.cell.config.optimizer.lr}"
+            )
+        self.tokens.add(step, nll_S, argmax_S)
+        scalars = self.tokens.scalars()
+        self.tracker.log(step, {**scalars, "learning_rate": learning_rate})
+        self.cell.set_status(
+            RUNNING, step=step, total_steps=self.total_steps, loss_nats=scalars["loss_nats"],
+            recalled_share=scalars["recalled_share"],
+        )  # fmt: skip
+        log.info("%s  step %d/%d  loss %.4f nats", self.cell.name, step, self.total_steps, scalars["loss_nats"])
+
+    def recalled(self, nll_S: np.ndarray) -> bool:
+        """Count checks in a row at which every target token has p > `stop.p_above`; True at `stop.patience`."""
+        stop = self.cell.config.stop
+        above = bool((np.exp(-nll_S) > stop.p_above).all())
+        self.recalled_checks = self.recalled_checks + 1 if above else 0
+        return bool(stop.when_recalled) and self.recalled_checks >= stop.patience
+
+    def finish(self, stop_reason: str, export: Callable[[Any], None]) -> None:
+        """Write tokens, adapter and result, and only then the status done."""
+        steps = self.tokens.evaluations[-1][0]
+        seconds = time.monotonic() - self.started
+        scalars = self.tokens.scalars()
+        delta_loss, tokens = scalars["delta_loss_nats"], self.memory.target_tokens
+        assert delta_loss is not None
+        row = {
+            "cell": self.cell.name,
+            **self.cell.flat,
+            **scalars,
+            **records.capacity(delta_loss, tokens, self.facts["trainable_parameters"]),
+            **self.facts,
+            "pairs": len(self.memory.pairs),
+            "target_tokens": tokens,
+            "total_steps": self.total_steps,
+            "steps_trained": steps,
+            "stop_reason": stop_reason,
+            "seconds": seconds,
+            "tokens_per_second": self.facts["scored_tokens_per_step"] * steps / seconds,
+            "data_fingerprint": self.memory.fingerprint,
+            **versions(),
+        }
+        del row["scored_tokens_per_step"]
+        paths = self.cell.paths
+        table = self.tokens.table()
+        records.write_tokens(paths.tokens, table)
+        with records.atomic_path(paths.adapter) as directory:
+            export(directory)
+        records.write_result(paths.result, row)
+        self.cell.set_status(DONE, step=steps, stop_reason=stop_reason)
+        self.tracker.finish(row, table, self.decode, [paths.tokens, paths.result, paths.config])
+        log.info(
+            "done %s  loss %.4f nats, delta %.4f, recalled %.1f %%, %s after %d steps",
+            self.cell.name, row["loss_nats"], delta_loss, 100 * row["recalled_share"], stop_reason, steps,
+        )  # fmt: skip
+
+    def fail(self, error: BaseException) -> None:
+        """The cell failed; nothing of it is recorded but the cause."""
+        self.cell.fail(error)
+        self.tracker.fail()

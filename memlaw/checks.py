@@ -1,0 +1,75 @@
+"""Refuse impossible cells before any long work starts: one clear error that names the key."""
+
+import math
+from numbers import Real
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from memlaw.base_model import PRECISIONS, ModelSource
+from memlaw.cell import Cell
+from memlaw.errors import ConfigError
+from memlaw.lora import LoraSpec, Target, resolve_targets
+
+
+def check_cell(cell: Cell) -> None:
+    """Check what the cell's config alone can tell.
+
+    Raises:
+        ConfigError: naming the key and the allowed values.
+    """
+    c = cell.config
+    for key in ("seq_len", "batch_size"):
+        _whole(key, c[key], at_least=1)
+    for key in ("stop.every", "stop.patience"):
+        _whole(key, c.stop[key.split(".")[1]], at_least=1)
+    _whole("eval.per_decade", c.eval.per_decade, at_least=1)
+    _whole("seed", c.seed, at_least=0)
+    if (c.steps is None) == (c.epochs is None):
+        raise ConfigError(f"give either steps or epochs, the other null; got {c.steps=}, {c.epochs=}")
+    _whole("steps" if c.epochs is None else "epochs", c.epochs or c.steps, at_least=1)
+    _number("optimizer.lr", c.optimizer.lr, above=0)
+    _number("optimizer.eps", c.optimizer.eps, above=0)
+    _number("lora.lora_alpha", c.lora.lora_alpha, above=0)
+    if c.optimizer.clip_norm is not None:
+        _number("optimizer.clip_norm", c.optimizer.clip_norm, above=0)
+    if c.precision not in ("auto", *PRECISIONS):
+        raise ConfigError(f"precision={c.precision} is not one of auto, {', '.join(PRECISIONS)}")
+    LoraSpec.from_config(c.lora, c.seed)
+    instantiate_checked(c.data)
+
+
+def resolve_cell(cell: Cell) -> tuple[Any, list[Target]]:
+    """The base model's configuration and the modules that the cell adapts, without loading weights.
+
+    Raises:
+        ConfigError: the model cannot be had, nothing matches, or the length exceeds the model's positions.
+    """
+    c = cell.config
+    source: ModelSource = instantiate_checked(c.model)
+    config = source.config()
+    positions = getattr(config.get_text_config(), "max_position_embeddings", math.inf)
+    if c.data.name != "phonebook" and c.seq_len > positions:
+        raise ConfigError(f"seq_len={c.seq_len} is longer than the {positions} positions of {c.model.name}")
+    return config, resolve_targets(config, LoraSpec.from_config(c.lora, c.seed))
+
+
+def instantiate_checked(node: Any) -> Any:
+    """`hydra.utils.instantiate` with a ConfigError raised as itself."""
+    try:
+        return instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, ConfigError):
+            raise error.__cause__ from None
+        raise ConfigError(str(error).splitlines()[0]) from error
+
+
+def _whole(key: str, value: Any, at_least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
+        raise ConfigError(f"{key}={value} is not a whole number of at least {at_least}")
+
+
+def _number(key: str, value: Any, above: float) -> None:
+    if not isinstance(value, Real) or isinstance(value, bool) or not value > above or math.isinf(value):
+        raise ConfigError(f"{key}={value} is not a number above {above}")

@@ -1,0 +1,1 @@
+"""Memories: what a cell must store, from text and tables to token ids."""

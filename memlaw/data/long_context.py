@@ -1,0 +1,128 @@
+"""`long_context`: one pair, a fixed query and one long target, with a share of random tokens.
+
+Paper section "Tasks" (arXiv 2605.30260): a share ρ (`data.random_ratio`) of the target's tokens is replaced
+by tokens drawn uniformly from the ordinary vocabulary. ρ = 1 is pure noise, ρ = 0 the plain text.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from memlaw.data.memory import Memory, Pair
+from memlaw.data.prompt import query_ids, text_ids
+from memlaw.data.text import FictionalProse, HubText, TextFile, TextSource
+from memlaw.errors import ConfigError
+from memlaw.seeding import stream
+
+QUERY_ALLOWANCE = 64
+"""Tokens that a query with its chat template is expected to take at most, for memory estimates."""
+
+_BLOCK = 20
+_UNUSED = re.compile(r"^[<\[(]?\|?(unused|reserved|extra_id|dummy|padding)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class LongContext:
+    """Builds the one pair of a long-context memory.
+
+    Attributes:
+        name: short name for tables and directories.
+        random_ratio: ρ, from 0 to 1.
+        query: the query, unless the text comes with its own.
+        chat_template: see `memlaw.data.prompt.query_ids`.
+        source: where the text comes from; not read when ρ = 1.
+    """
+
+    name: str
+    random_ratio: float
+    query: str
+    chat_template: str
+    source: TextSource
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.random_ratio <= 1:
+            raise ConfigError(f"data.random_ratio={self.random_ratio} is not between 0 and 1")
+
+    def expected_shape(self, seq_len: int) -> tuple[int, int]:
+        """One pair of the query and `seq_len` target tokens."""
+        return 1, seq_len + QUERY_ALLOWANCE
+
+    def build(self, tokenizer: PreTrainedTokenizerBase, seq_len: int, seed: int) -> Memory:
+        """The pair, with exactly `seq_len` target tokens.
+
+        For one seed a shorter target is a prefix of a longer one, and the positions replaced at a lower ρ
+        are among those replaced at a higher ρ.
+
+        Raises:
+            ConfigError: the text has fewer than `seq_len` tokens.
+        """
+        query, text = self.query, np.zeros(seq_len, dtype=np.int64)
+        if self.random_ratio < 1:
+            found = self.source.read(seed)
+            query = found.query or query
+            ids: list[int] = []
+            for piece in found.pieces:
+                ids += text_ids(tokenizer, piece)
+                if len(ids) >= seq_len:
+                    break
+            else:
+                raise ConfigError(f"seq_len={seq_len} is longer than the text, which has {len(ids)} tokens")
+            text = np.array(ids[:seq_len])
+        ordinary = ordinary_ids(tokenizer)
+        noise = ordinary[stream(seed, "random tokens").integers(len(ordinary), size=seq_len)]
+        target = np.where(replaced_positions(seq_len, self.random_ratio, seed), noise, text)
+        return Memory((Pair(query_ids(tokenizer, query, self.chat_template), tuple(target.tolist())),))
+
+
+def fictional(name: str, random_ratio: float, query: str, chat_template: str) -> LongContext:
+    """`data=long_context`: invented prose."""
+    return LongContext(name, random_ratio, query, chat_template, FictionalProse())
+
+
+def from_file(
+    name: str, random_ratio: float, query: str, chat_template: str, path: str, row: int
+) -> LongContext:
+    """`data=text`: a `.txt` or `.jsonl` file; see `memlaw.data.text.TextFile`."""
+    return LongContext(name, random_ratio, query, chat_template, TextFile(path, row))
+
+
+def from_hub(
+    name: str,
+    random_ratio: float,
+    query: str,
+    chat_template: str,
+    path: str,
+    subset: str | None,
+    split: str,
+    row: int,
+) -> LongContext:
+    """`data=hub`: a `datasets` data set; see `memlaw.data.text.HubText`."""
+    return LongContext(name, random_ratio, query, chat_template, HubText(path, subset, split, row))
+
+
+def replaced_positions(length: int, ratio: float, seed: int) -> np.ndarray:
+    """Which of `length` positions are replaced at `ratio`: a boolean array.
+
+    Stratified: each run of 20 positions holds the ratio's share as exactly as whole tokens allow. Nested in
+    both arguments: a shorter length gives a prefix, a lower ratio a subset.
+    """
+    rng = stream(seed, "replaced positions")
+    thresholds = np.concatenate(
+        [(rng.permutation(_BLOCK) + rng.random(_BLOCK)) / _BLOCK for _ in range(-(-length // _BLOCK))]
+    )
+    return thresholds[:length] < ratio
+
+
+def ordinary_ids(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
+    """Ids of the ordinary vocabulary, ascending: no special, added, unused or reserved token."""
+    excluded = set(tokenizer.all_special_ids) | set(tokenizer.get_added_vocab().values())
+    vocabulary = tokenizer.get_vocab()
+    return np.array(
+        sorted(
+            index
+            for token, index in vocabulary.items()
+            if index not in excluded and not _UNUSED.match(token)
+        )
+    )

@@ -1,0 +1,49 @@
+"""A memory: the (query, target) pairs of token ids that a cell must store."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One query and the target it must bring back; only the target's tokens are scored."""
+
+    query_ids: tuple[int, ...]
+    target_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """All pairs of a cell, in a fixed order."""
+
+    pairs: tuple[Pair, ...]
+
+    @property
+    def target_tokens(self) -> int:
+        """Target tokens over all pairs: the length ℓ of the law."""
+        return sum(len(pair.target_ids) for pair in self.pairs)
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits of the SHA-256 of all token ids with their boundaries."""
+        digest = hashlib.sha256()
+        for pair in self.pairs:
+            for ids in (pair.query_ids, pair.target_ids):
+                digest.update(np.array([len(ids), *ids], dtype="<i8").tobytes())
+        return digest.hexdigest()[:16]
+
+
+class DataSource(Protocol):
+    """What `_target_` in `conf/data/*.yaml` constructs."""
+
+    def build(self, tokenizer: PreTrainedTokenizerBase, seq_len: int, seed: int) -> Memory:
+        """The memory of `seq_len` target tokens; the same arguments give the same token ids."""
+        ...
+
+    def expected_shape(self, seq_len: int) -> tuple[int, int]:
+        """Roughly how many pairs, and how many tokens each (query and target), without a tokenizer."""
+        ...

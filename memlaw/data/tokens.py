@@ -1,0 +1,94 @@
+"""Memories as token batches: the rectangular tables of a pack, and the order in which pairs are trained.
+
+Shapes: N cells, P pairs of a cell, T token positions of a row, L target tokens of a row, B rows of a batch.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset
+
+from memlaw.data.memory import Memory
+from memlaw.seeding import stream
+
+
+@dataclass(frozen=True)
+class TokenTable:
+    """All rows of all cells of a pack, padded on the right.
+
+    Right padding needs no attention mask: a causal model never looks at it from a scored position.
+
+    Attributes:
+        input_ids_NPT: query, target, padding.
+        position_NPL: position in the row of each target token.
+        valid_NPL: False where the target is padded.
+        pairs: how many of the P rows each cell really has.
+    """
+
+    input_ids_NPT: torch.Tensor
+    position_NPL: torch.Tensor
+    valid_NPL: torch.Tensor
+    pairs: tuple[int, ...]
+
+    @classmethod
+    def from_memories(cls, memories: list[Memory]) -> "TokenTable":
+        """Lay out the memories of a pack's cells."""
+        N, P = len(memories), max(len(memory.pairs) for memory in memories)
+        pairs = [pair for memory in memories for pair in memory.pairs]
+        L = max(len(pair.target_ids) for pair in pairs)
+        T = max(len(pair.query_ids) + len(pair.target_ids) for pair in pairs)
+        input_ids = np.zeros((N, P, T), dtype=np.int64)
+        position = np.ones((N, P, L), dtype=np.int64)
+        valid = np.zeros((N, P, L), dtype=bool)
+        for n, memory in enumerate(memories):
+            for p, pair in enumerate(memory.pairs):
+                start, length = len(pair.query_ids), len(pair.target_ids)
+                input_ids[n, p, : start + length] = pair.query_ids + pair.target_ids
+                position[n, p, :length] = np.arange(start, start + length)
+                valid[n, p, :length] = True
+        tensors = (torch.from_numpy(array) for array in (input_ids, position, valid))
+        return cls(*tensors, pairs=tuple(len(memory.pairs) for memory in memories))
+
+    def to(self, device: torch.device) -> "TokenTable":
+        """The same table on `device`."""
+        tensors = (self.input_ids_NPT, self.position_NPL, self.valid_NPL)
+        return TokenTable(*(tensor.to(device) for tensor in tensors), pairs=self.pairs)
+
+    def select(self, cells: torch.Tensor) -> "TokenTable":
+        """The table of some of the cells, given by index."""
+        tensors = (self.input_ids_NPT, self.position_NPL, self.valid_NPL)
+        chosen = (tensor[cells.to(tensor.device)] for tensor in tensors)
+        return TokenTable(*chosen, pairs=tuple(self.pairs[index] for index in cells.tolist()))
+
+
+def steps_per_epoch(pairs: int, batch_size: int) -> int:
+    """Batches that visit every pair once; the last may be partial."""
+    return -(-pairs // batch_size)
+
+
+class RowOrder(IterableDataset):
+    """Endless batches of row numbers: every pair once an epoch, shuffled anew each epoch, per cell.
+
+    Yields `rows_NB`, int64. A partial batch is filled with -1, which scores nothing, so that the shape is
+    fixed. A cell's order depends on its own seed and pairs alone, never on the pack.
+    """
+
+    def __init__(self, pairs: tuple[int, ...], seeds: tuple[int, ...], batch_size: int):
+        self.pairs = pairs
+        self.seeds = seeds
+        self.batch_size = min(batch_size, max(pairs))
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        cells = [self._cell(pairs, seed) for pairs, seed in zip(self.pairs, self.seeds, strict=True)]
+        for rows in zip(*cells, strict=True):
+            yield torch.from_numpy(np.stack(rows))
+
+    def _cell(self, pairs: int, seed: int) -> Iterator[np.ndarray]:
+        rng = stream(seed, "row order")
+        while True:
+            order = rng.permutation(pairs)
+            filled = np.full(steps_per_epoch(pairs, self.batch_size) * self.batch_size, -1, dtype=np.int64)
+            filled[:pairs] = order
+            yield from filled.reshape(-1, self.batch_size)

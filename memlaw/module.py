@@ -1,0 +1,142 @@
+"""The LightningModule of a pack: N cells, one frozen base model, per-cell loss, clipping and AdamW state.
+
+Shapes: N cells, B rows of a batch per cell, P pairs of a cell, T positions of a row, L target tokens of a
+row, D hidden size.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from lightning import LightningModule
+
+from memlaw.base_model import BaseModel
+from memlaw.data.tokens import TokenTable
+from memlaw.lora import LoraPack
+from memlaw.prefix import Prefix
+from memlaw.token_loss import Head, token_nll
+
+
+class CachedPrefix:
+    """The output of the frozen prefix for every row of a pack; cells with the same rows share it.
+
+    Attributes:
+        hidden_RTD: the input of the first suffix layer, a row per distinct row of tokens.
+        row_NP: where each cell's rows stand in it.
+    """
+
+    def __init__(self, prefix: Prefix, table: TokenTable, batch_rows: int):
+        N, P, T = table.input_ids_NPT.shape
+        distinct_RT, inverse = torch.unique(table.input_ids_NPT.view(N * P, T), dim=0, return_inverse=True)
+        self.prefix = prefix
+        self.hidden_RTD = prefix.run(distinct_RT, batch_rows)
+        self.row_NP = inverse.view(N, P)
+
+    def keep(self, kept: torch.Tensor) -> None:
+        """Forget the other cells' rows."""
+        self.row_NP = self.row_NP[kept.to(self.row_NP.device)]
+
+    def feed(self, cell_N1: torch.Tensor, row_NB: torch.Tensor) -> AbstractContextManager[None]:
+        """Feed the suffix with the rows of a batch, in cell-major order."""
+        return self.prefix.feed(self.hidden_RTD[self.row_NP[cell_N1, row_NB].flatten()])
+
+
+class PackModule(LightningModule):
+    """Trains the adapters of N cells at once; cell n's numbers depend on cell n alone.
+
+    Args:
+        base: the frozen base model, adapters attached to it.
+        adapters: the cells' adapters.
+        table: the cells' rows.
+        prefix: the cached prefix, or None to run the whole model in every step.
+        optimizer: `conf/optimizer`.
+        total_steps: optimizer steps of every cell.
+    """
+
+    def __init__(
+        self,
+        base: BaseModel,
+        adapters: LoraPack,
+        table: TokenTable,
+        prefix: CachedPrefix | None,
+        optimizer: Any,
+        total_steps: int,
+    ):
+        super().__init__()
+        self.adapters = adapters
+        self.table = table
+        self.prefix = prefix
+        self.optimizer_config = optimizer
+        self.total_steps = total_steps
+        self.kept_N = torch.arange(len(adapters.specs))
+        # Not registered as a submodule: Lightning must not move, save or switch the frozen model's mode.
+        self._frozen = (base.model.get_decoder(), Head(base.model))
+
+    def forward(self, rows_NB: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Losses of the target tokens of the given rows; a row of -1 scores nothing.
+
+        Returns:
+            nll_NBL in nats, argmax_NBL, and valid_NBL, False for padding.
+        """
+        decoder, head = self._frozen
+        N, B = rows_NB.shape
+        cell_N1 = torch.arange(N, device=rows_NB.device)[:, None]
+        row_NB = rows_NB.clamp(min=0)
+        input_ids_BT = self.table.input_ids_NPT[cell_N1, row_NB].flatten(0, 1)
+        position_BL = self.table.position_NPL[cell_N1, row_NB].flatten(0, 1)
+        valid_NBL = self.table.valid_NPL[cell_N1, row_NB] & (rows_NB >= 0)[..., None]
+        with self.prefix.feed(cell_N1, row_NB) if self.prefix else nullcontext():
+            hidden_BTD = decoder(input_ids=input_ids_BT, use_cache=False).last_hidden_state
+        nll_BL, argmax_BL = token_nll(hidden_BTD, input_ids_BT, position_BL, valid_NBL.flatten(0, 1), head)
+        return nll_BL.view(N, B, -1), argmax_BL.view(N, B, -1), valid_NBL
+
+    def training_step(self, rows_NB: torch.Tensor, _batch_index: int) -> torch.Tensor:
+        """Sum over cells of each cell's mean loss; no cell's gradient contains another's loss."""
+        nll_NBL, _, valid_NBL = self(rows_NB[self.kept_N])
+        tokens_N = valid_NBL.sum((1, 2)).clamp(min=1)
+        return (nll_NBL.sum((1, 2)) / tokens_N).sum()
+
+    @torch.no_grad()
+    def evaluate(self, batch_rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Losses of all target tokens of all cells: nll_NPL and argmax_NPL."""
+        N, P, _ = self.table.input_ids_NPT.shape
+        rows_NP = torch.arange(P, device=self.table.input_ids_NPT.device).expand(N, P)
+        parts = [self(rows_NB) for rows_NB in rows_NP.split(batch_rows, dim=1)]
+        return torch.cat([nll for nll, _, _ in parts], 1), torch.cat([argmax for _, argmax, _ in parts], 1)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW over the stacked parameters with linear decay to zero, stepped every batch."""
+        c = self.optimizer_config
+        optimizer = torch.optim.AdamW(
+            self.adapters.parameters(),
+            lr=c.lr,
+            betas=tuple(c.betas),
+            eps=c.eps,
+            weight_decay=c.weight_decay,
+            fused=True,
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / self.total_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:
+        """Clip each cell's own gradient norm, as `clip_grad_norm_` does for a model of one cell."""
+        if self.optimizer_config.clip_norm is None:
+            return
+        gradients = [p.grad for p in self.adapters.parameters() if p.grad is not None]
+        norm_N = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(0).sqrt()
+        factor_N = (self.optimizer_config.clip_norm / (norm_N + 1e-6)).clamp(max=1)
+        for gradient in gradients:
+            gradient.mul_(factor_N[:, None, None])
+
+    def keep(self, kept: torch.Tensor) -> None:
+        """Go on with some of the cells, given by their index among the present ones."""
+        optimizer = self.trainer.optimizers[0]
+        self.adapters.keep(kept.to(self.device), optimizer)
+        self.table = self.table.select(kept)
+        if self.prefix:
+            self.prefix.keep(kept)
+        self.kept_N = self.kept_N[kept.to(self.kept_N.device)]
+
+    def on_fit_start(self) -> None:
+        """Put the index of the kept cells beside the batches that it picks from."""
+        self.kept_N = self.kept_N.to(self.device)

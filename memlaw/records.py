@@ -1,0 +1,182 @@
+"""Per-token and per-cell tables: schema, writer, reader. The only contract between training and analysis.
+
+Imports neither torch nor Lightning, so that analysis stays light.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from memlaw.files import atomic_path, write_json
+
+CRITICAL_LOSS_NATS = math.log(2)
+"""ℒ_crit: a token with a smaller loss has p > 0.5 and is certain to be recalled (paper, section 4)."""
+
+TOKEN_COLUMNS = {
+    "step": ("int32", "optimizer steps taken before this evaluation; log-spaced, and the cell's last"),
+    "pair": ("int32", "index of the pair in the memory"),
+    "position": ("int32", "position in the pair's target, from 0"),
+    "token_id": ("int32", "the target token"),
+    "base_nll": ("float32", "its loss under the base model, nats"),
+    "nll": ("float32", "its loss under base and adapter, nats; p = exp(-nll)"),
+    "argmax_id": ("int32", "the most probable token there, given the true prefix"),
+}
+"""Columns of `tokens.parquet`, a row per evaluation and target token: name → (dtype, meaning)."""
+
+RESULT_COLUMNS = {
+    "cell": "name of the cell: its directory, its W&B run",
+    "base_loss_nats": "L0: mean loss of the target tokens under the base model",
+    "loss_nats": "L: mean loss of the target tokens under base and adapter",
+    "delta_loss_nats": "ΔL = L0 - L",
+    "recalled_share": "share of target tokens with p > 0.5",
+    "min_p": "smallest probability of a target token",
+    "first_stubborn": "index of the first target token with p <= 0.5, all pairs in order; null: none",
+    "teacher_forced_accuracy": "share of target tokens that are the argmax, given the true prefix",
+    "memorized_bits": "target_tokens · ΔL / ln 2",
+    "bits_per_parameter": "memorized_bits / trainable_parameters",
+    "trainable_parameters": "parameters of the adapter",
+    "scale": "factor on the adapter's output",
+    "adapted_layers": "indices of the adapted decoder layers",
+    "pairs": "pairs of the memory",
+    "target_tokens": "target tokens over all pairs",
+    "total_steps": "optimizer steps planned",
+    "steps_trained": "optimizer steps taken",
+    "stop_reason": "completed: all steps taken | recalled: stop.when_recalled",
+    "seconds": "training time of the cell, evaluations included; cells of a pack share it",
+    "tokens_per_second": "scored tokens trained per second of that time",
+    "pack_size": "cells that started together",
+    "device": "device that trained the cell",
+    "dtype": "dtype of the base model",
+    "data_fingerprint": "hash of the memory's token ids",
+    "model_fingerprint": "hash of a sample of the base model's weights",
+    "version.*": "versions of memlaw, python, torch, transformers and peft",
+}
+"""Columns of `result.json` beside the cell's config, whose keys stand there dotted (`lora.rank`)."""
+
+
+@dataclass
+class TokenLog:
+    """Collects the evaluations of one cell. S target tokens, pairs in order.
+
+    Attributes:
+        pair_S, position_S, token_id_S: what and where each target token is.
+    """
+
+    pair_S: np.ndarray
+    position_S: np.ndarray
+    token_id_S: np.ndarray
+    evaluations: list[tuple[int, np.ndarray, np.ndarray]] = field(default_factory=list)
+
+    def add(self, step: int, nll_S: np.ndarray, argmax_S: np.ndarray) -> None:
+        """Add the evaluation after `step` steps; the first one must be the base model's (step 0)."""
+        assert self.evaluations or step == 0
+        self.evaluations.append((step, nll_S, argmax_S))
+
+    @property
+    def base_nll_S(self) -> np.ndarray:
+        """Loss of each target token under the base model, nats."""
+        return self.evaluations[0][1]
+
+    def table(self) -> pd.DataFrame:
+        """The long table, with the columns of `TOKEN_COLUMNS`."""
+        frames = [
+            pd.DataFrame(
+                {
+                    "step": step,
+                    "pair": self.pair_S,
+                    "position": self.position_S,
+                    "token_id": self.token_id_S,
+                    "base_nll": self.base_nll_S,
+                    "nll": nll_S,
+                    "argmax_id": argmax_S,
+                }
+            )
+            for step, nll_S, argmax_S in self.evaluations
+        ]
+        dtypes = {name: dtype for name, (dtype, _) in TOKEN_COLUMNS.items()}
+        return pd.concat(frames, ignore_index=True).astype(dtypes)
+
+    def scalars(self) -> dict[str, float | int | None]:
+        """`token_scalars` of the latest evaluation."""
+        _, nll_S, argmax_S = self.evaluations[-1]
+        return token_scalars(self.base_nll_S, nll_S, argmax_S == self.token_id_S)
+
+
+def token_scalars(
+    base_nll_S: np.ndarray, nll_S: np.ndarray, argmax_right_S: np.ndarray
+) -> dict[str, float | int | None]:
+    """What one evaluation says of a cell, from per-token losses in nats (method: paper, section 3).
+
+    Returns:
+        base_loss_nats, loss_nats, delta_loss_nats, recalled_share, min_p, first_stubborn and
+        teacher_forced_accuracy, as in `RESULT_COLUMNS`.
+    """
+    nll_S = nll_S.astype(np.float64)
+    base_loss, loss = float(base_nll_S.astype(np.float64).mean()), float(nll_S.mean())
+    stubborn_S = nll_S >= CRITICAL_LOSS_NATS
+    return {
+        "base_loss_nats": base_loss,
+        "loss_nats": loss,
+        "delta_loss_nats": base_loss - loss,
+        "recalled_share": float(1 - stubborn_S.mean()),
+        "min_p": float(np.exp(-nll_S.max())),
+        "first_stubborn": int(stubborn_S.argmax()) if stubborn_S.any() else None,
+        "teacher_forced_accuracy": float(argmax_right_S.mean()),
+    }
+
+
+def capacity(delta_loss_nats: float, target_tokens: int, trainable_parameters: int) -> dict[str, float]:
+    """Memorized bits ℓ·ΔL/ln 2, and bits per trainable parameter."""
+    bits = target_tokens * delta_loss_nats / math.log(2)
+    return {"memorized_bits": bits, "bits_per_parameter": bits / trainable_parameters}
+
+
+def write_tokens(path: Path, table: pd.DataFrame) -> None:
+    """Write a table with the columns of `TOKEN_COLUMNS`, atomically."""
+    with atomic_path(path) as temporary:
+        table.to_parquet(temporary, index=False, compression="zstd")
+
+
+def read_tokens(path: Path) -> pd.DataFrame:
+    """Read `tokens.parquet` back, with p = exp(-nll) as a further column `p`."""
+    table = pd.read_parquet(path)
+    return table.assign(p=np.exp(-table["nll"]))
+
+
+def write_result(path: Path, row: dict[str, Any]) -> None:
+    """Write the flat row of a cell, atomically. Raises ValueError for a number that is not finite."""
+    write_json(path, row)
+
+
+def read_results(study: Path) -> pd.DataFrame:
+    """A row per finished cell of a study, ordered by model, data, method, length, rank and seed.
+
+    A cell counts as finished when its status says so; half-finished ones are left out.
+    """
+    rows = [
+        json.loads((status.parent / "result.json").read_text(encoding="utf-8"))
+        for status in sorted(study.glob("*/status.json"))
+        if json.loads(status.read_text(encoding="utf-8"))["state"] == "done"
+    ]
+    table = pd.DataFrame(rows)
+    order = ["model.name", "data.name", "method.name", "seq_len", "lora.rank", "seed"]
+    return table.sort_values(order, ignore_index=True) if rows else table
+
+
+def stubborn_tokens(table: pd.DataFrame, count: int) -> pd.DataFrame:
+    """The `count` least probable tokens of the last evaluation in a table of `TOKEN_COLUMNS`."""
+    last = table[table["step"] == table["step"].max()]
+    return last.nlargest(count, "nll").assign(p=lambda rows: np.exp(-rows["nll"]))
+
+
+def log_spaced_steps(total: int, per_decade: int) -> Sequence[int]:
+    """0, then about `per_decade` evaluation steps per factor of ten, then `total`; ascending, distinct."""
+    count = math.ceil(per_decade * math.log10(max(total, 1))) + 1
+    spaced = np.rint(np.logspace(0, math.log10(max(total, 1)), count)).astype(int)
+    return sorted({0, *spaced.tolist(), total})

@@ -1,0 +1,118 @@
+"""Logits to per-token negative log-likelihood: the only home of the shift and of the head.
+
+ℒ_t = −ln p_t in nats (paper, eq. 1), where p_t is the probability of target token t given all before it.
+
+Shapes: B rows, T positions of a row, L target tokens of a row, S scored tokens, D hidden size, V vocabulary.
+"""
+
+import copy
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPast
+
+CHUNK_BYTES = {"cpu": 32 * 2**20, "cuda": 512 * 2**20}
+"""fp32 logits held at a time; the head's memory does not depend on the sequence length."""
+
+
+class _GivenHidden(nn.Module):
+    """Stands where the decoder was and returns the hidden states that it is given."""
+
+    def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> BaseModelOutputWithPast:
+        return BaseModelOutputWithPast(last_hidden_state=inputs_embeds)  # pyright: ignore[reportArgumentType]
+
+
+class Head:
+    """What a causal LM does after its decoder: projection, scaling, soft-capping, whatever it has.
+
+    A view of the model, sharing its weights, whose decoder passes given hidden states through; so the logits
+    are the model's own for every architecture.
+    """
+
+    def __init__(self, model: PreTrainedModel):
+        self.vocab_size: int = model.config.get_text_config().vocab_size
+        decoder = model.get_decoder()
+        path = next(name for name, module in model.named_modules() if module is decoder)
+        self._tail = _with_replaced(model, path.split("."), _GivenHidden())
+
+    def __call__(self, hidden_SD: torch.Tensor) -> torch.Tensor:
+        """Logits [S, V] of hidden states [S, D]."""
+        return self._tail(inputs_embeds=hidden_SD[None], use_cache=False).logits[0]
+
+    def chunk_rows(self, device: torch.device) -> int:
+        """Hidden states per call, so that fp32 logits stay within `CHUNK_BYTES`."""
+        return max(1, CHUNK_BYTES.get(device.type, CHUNK_BYTES["cuda"]) // (4 * self.vocab_size))
+
+
+def _with_replaced(module: nn.Module, path: list[str], replacement: nn.Module) -> Any:
+    view = copy.copy(module)
+    view.__dict__["_modules"] = dict(module._modules)
+    child = module._modules[path[0]]
+    assert child is not None
+    view._modules[path[0]] = _with_replaced(child, path[1:], replacement) if path[1:] else replacement
+    return view
+
+
+class _ChunkedNll(torch.autograd.Function):
+    """NLL and argmax in row chunks. The gradient of each token's NLL is taken in the same pass.
+
+    A token's NLL depends on its own hidden state alone, so the unit gradients [S, D] are all that backward
+    needs: it scales them with whatever weights the loss put on the tokens.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden_SD: torch.Tensor, target_S: torch.Tensor, head: Head):  # pyright: ignore
+        with_gradient = ctx.needs_input_grad[0]
+        nll_S = torch.empty(target_S.shape, dtype=torch.float32, device=hidden_SD.device)
+        argmax_S = torch.empty_like(target_S)
+        unit_SD = torch.empty_like(hidden_SD) if with_gradient else None
+        rows = head.chunk_rows(hidden_SD.device)
+        for start in range(0, len(target_S), rows):
+            chunk = slice(start, start + rows)
+            with torch.set_grad_enabled(with_gradient):
+                hidden = hidden_SD[chunk].detach().requires_grad_(with_gradient)
+                logits = head(hidden)
+                nll = F.cross_entropy(logits.float(), target_S[chunk], reduction="none")
+                if unit_SD is not None:
+                    (unit_SD[chunk],) = torch.autograd.grad(nll.sum(), hidden)
+            nll_S[chunk] = nll.detach()
+            argmax_S[chunk] = logits.argmax(-1)
+        if unit_SD is not None:
+            ctx.save_for_backward(unit_SD)
+        ctx.mark_non_differentiable(argmax_S)
+        return nll_S, argmax_S
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any):
+        (unit_SD,) = ctx.saved_tensors
+        return unit_SD * gradients[0][:, None].to(unit_SD.dtype), None, None
+
+
+def token_nll(
+    hidden_BTD: torch.Tensor,
+    input_ids_BT: torch.Tensor,
+    position_BL: torch.Tensor,
+    valid_BL: torch.Tensor,
+    head: Head,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """NLL of each target token, in nats, and the token that the model would write instead.
+
+    Args:
+        hidden_BTD: the decoder's output.
+        input_ids_BT: token ids of the rows.
+        position_BL: positions of the target tokens in their rows, at least 1.
+        valid_BL: False for padding; scores 0 there.
+        head: the base model's head.
+
+    Returns:
+        nll_BL in fp32, differentiable in `hidden_BTD`, and argmax_BL, int64.
+    """
+    before_BL = position_BL - 1  # the hidden state that predicts a token stands one position before it
+    picked_BLD = hidden_BTD.gather(1, before_BL[..., None].expand(-1, -1, hidden_BTD.shape[-1]))
+    target_BL = input_ids_BT.gather(1, position_BL)
+    nll_S, argmax_S = _ChunkedNll.apply(picked_BLD.flatten(0, 1), target_BL.flatten(), head)  # pyright: ignore
+    shape = target_BL.shape
+    return nll_S.view(shape).where(valid_BL, 0.0), argmax_S.view(shape)

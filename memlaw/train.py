@@ -1,0 +1,36 @@
+"""The sweep: `python -m memlaw.train -m lora.rank=1,4,16 seq_len=64,256,1024`. Without `-m`, one cell."""
+
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+from memlaw.cell import Cell
+from memlaw.errors import ConfigError
+from memlaw.paths import config_dir
+
+
+@hydra.main(version_base="1.3", config_path=config_dir(), config_name="config")
+def run(cfg: DictConfig) -> None:
+    """Train the one cell that `cfg` describes, unless the study has it."""
+    from memlaw.sweep import run_sweep
+
+    def run_packs(packs: list[list[Cell]], settings: DictConfig) -> None:
+        from memlaw.pack import train_pack
+
+        for pack in packs:
+            train_pack(pack, settings)
+
+    try:
+        run_sweep([Cell.from_config(cfg)], cfg, run_packs)
+    except ConfigError as error:
+        sys.exit(f"Configuration error: {error}")
+
+
+def main() -> None:
+    """Command line entry."""
+    run()
+
+
+if __name__ == "__main__":
+    main()
