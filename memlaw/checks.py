@@ -62,7 +62,7 @@ def instantiate_checked(node: Any) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, ConfigError):
             raise error.__cause__ from None
-        raise ConfigError(str(error).splitlines()[0]) from error
+        raise ConfigError(str(error.__cause__ or error).splitlines()[0]) from error
 
 
 def _whole(key: str, value: Any, at_least: int) -> None:

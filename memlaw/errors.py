@@ -1,5 +1,8 @@
 """The errors that users cause and can mend."""
 
+import sys
+from typing import NoReturn
+
 from hydra.errors import CompactHydraException
 
 
@@ -13,3 +16,9 @@ class CellError(RuntimeError):
 
 class SweepFailed(CompactHydraException):
     """Some cells failed; Hydra prints the message without a traceback and exits with 1."""
+
+
+def refuse(error: ConfigError) -> NoReturn:
+    """End the program with exit code 2 and the error's message alone."""
+    print(f"Configuration error: {error}", file=sys.stderr)
+    sys.exit(2)

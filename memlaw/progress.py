@@ -17,6 +17,7 @@ _COLOURS = {DONE: "green", RUNNING: "yellow", FAILED: "red"}
 def print_study(cells: Sequence[Cell]) -> None:
     """Print the table of cells and the directory of their study."""
     console = Console()
+    console.print()
     console.print(study_table(cells))
     console.print(f"Study: {cells[0].study}", soft_wrap=True, highlight=False)
 
@@ -24,8 +25,11 @@ def print_study(cells: Sequence[Cell]) -> None:
 def study_table(cells: Sequence[Cell]) -> Table:
     """A row per cell: what it is, its state, and once done its losses (nats per token) and cost."""
     varied = varied_keys(cells)
-    table = Table(*varied, "state", title=f"{len(cells)} cells", title_justify="left")
-    for heading in ("L0", "L", "ΔL", "p > 0.5", "steps", "seconds", "bits/param"):
+    headings = [key.rpartition(".")[2] for key in varied]
+    if len(set(headings)) < len(headings):
+        headings = varied
+    table = Table(*headings, "state", title=f"{len(cells)} cells", title_justify="left", box=None)
+    for heading in ("L0", "L", "ΔL", "p>0.5", "bits/par", "steps", "s"):
         table.add_column(heading, justify="right")
     for cell in cells:
         status = cell.status
@@ -35,8 +39,8 @@ def study_table(cells: Sequence[Cell]) -> Table:
         if state == DONE:
             r = json.loads(cell.paths.result.read_text(encoding="utf-8"))
             row += [f"{r[key]:.3f}" for key in ("base_loss_nats", "loss_nats", "delta_loss_nats")]
-            row += [f"{r['recalled_share']:.1%}", f"{r['steps_trained']}", f"{r['seconds']:.0f}"]
-            row += [f"{r['bits_per_parameter']:.2f}"]
+            row += [f"{r['recalled_share']:.1%}", f"{r['bits_per_parameter']:.2f}"]
+            row += [f"{r['steps_trained']}", f"{r['seconds']:.0f}"]
         elif state == FAILED:
             row.append(status["cause"])
         table.add_row(*row)

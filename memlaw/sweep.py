@@ -48,7 +48,7 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, run_packs: RunPacks, worke
         packs = pack(todo, cfg, workers)
         for cell in todo:
             cell.plan()
-        log.info("%s: %d cells to train in %d packs", cells[0].study, len(todo), len(packs))
+        log.info("%s to train in %s, into %s", _count(todo, "cell"), _count(packs, "pack"), cells[0].study)
         run_packs(packs, OmegaConf.masked_copy(cfg, list(SETTINGS)))
     else:
         log.info("Nothing to train: the study has all %d cells (rerun=failed or rerun=all overrides).", len(cells))
@@ -59,6 +59,10 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, run_packs: RunPacks, worke
             f"{len(failed)} of {len(cells)} cells failed; the causes are above and in their status.json. "
             "rerun=failed trains them again."
         )
+
+
+def _count(things: Sequence[object], noun: str) -> str:
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
 
 
 def select(cells: Sequence[Cell], rerun: str) -> list[Cell]:

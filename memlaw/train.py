@@ -1,12 +1,10 @@
 """The sweep: `python -m memlaw.train -m lora.rank=1,4,16 seq_len=64,256,1024`. Without `-m`, one cell."""
 
-import sys
-
 import hydra
 from omegaconf import DictConfig
 
 from memlaw.cell import Cell
-from memlaw.errors import ConfigError
+from memlaw.errors import ConfigError, refuse
 from memlaw.paths import config_dir
 
 
@@ -24,7 +22,7 @@ def run(cfg: DictConfig) -> None:
     try:
         run_sweep([Cell.from_config(cfg)], cfg, run_packs)
     except ConfigError as error:
-        sys.exit(f"Configuration error: {error}")
+        refuse(error)
 
 
 def main() -> None:

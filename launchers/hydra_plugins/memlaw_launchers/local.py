@@ -1,6 +1,5 @@
 """`hydra/launcher=local`: packs on this machine's devices."""
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,7 +29,7 @@ class LocalLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Train one cell per job; a failed cell is raised only after all others were trained."""
         from memlaw.cell import FAILED, Cell
-        from memlaw.errors import ConfigError, SweepFailed
+        from memlaw.errors import ConfigError, SweepFailed, refuse
         from memlaw.sweep import run_sweep
 
         setup_globals()
@@ -44,7 +43,7 @@ class LocalLauncher(Launcher):
             cells = [Cell.from_config(cfg) for cfg in configs]
             run_sweep(cells, configs[0], self._run_packs, workers)
         except ConfigError as error:
-            sys.exit(f"Configuration error: {error}")
+            refuse(error)
         except SweepFailed as error:
             failure = error
         else:

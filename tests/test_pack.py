@@ -1,0 +1,169 @@
+"""Training: a pack of N equals N packs of one, and both equal plain PEFT with a loop written by hand."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from peft import get_peft_model
+
+from memlaw import pack as pack_module
+from memlaw.cell import Cell
+from memlaw.data.tokens import RowOrder
+from memlaw.lora import LoraSpec, initial_A, resolve_targets
+from memlaw.pack import train_pack
+from memlaw.records import read_tokens
+
+STEPS = 50
+
+
+def train(cells: Sequence[Cell], cfg: DictConfig) -> list[np.ndarray]:
+    """Train the cells as one pack; p of every target token after the last step, per cell."""
+    for cell in cells:
+        cell.plan()
+    train_pack(cells, cfg)
+    assert [cell.status.get("traceback") for cell in cells] == [None] * len(cells)
+    tables = [read_tokens(cell.paths.tokens) for cell in cells]
+    assert all((table["base_nll"] - table["nll"]).max() > 1 for table in tables)  # all learned something
+    return [table[table["step"] == STEPS]["p"].to_numpy() for table in tables]
+
+
+COMMON = (f"steps={STEPS}", "stop.when_recalled=false", "seq_len=40", "lora.layers=[1]")
+LONG = (*COMMON, "data.random_ratio=1.0")
+BOOK = (*COMMON, "data=phonebook", "batch_size=3")
+
+
+@pytest.mark.parametrize("data", [LONG, BOOK], ids=["one long pair", "mini-batches"])
+@pytest.mark.parametrize("placement", ["linear", "block"])
+def test_a_pack_of_n_equals_n_packs_of_one(tiny, data, placement):
+    grid = [("lora.rank=1", "seed=0"), ("lora.rank=8", "seed=1"), ("lora.rank=3", "lora.scaling=rslora", "seed=2")]
+    grid = [(*point, *data, f"lora.placement={placement}") for point in grid]
+    packed = train(*_cells(tiny, grid, "study=packed"))
+    alone = [train(*_cells(tiny, [point], "study=alone"))[0] for point in grid]
+    for together, single in zip(packed, alone, strict=True):
+        np.testing.assert_allclose(together, single, atol=1e-4)
+
+
+def test_the_prefix_cache_changes_nothing(tiny):
+    with_cache = train(*_cells(tiny, [LONG], "study=cached"))
+    without = train(*_cells(tiny, [LONG], "study=uncached", "trainer.prefix_cache=false"))
+    np.testing.assert_allclose(with_cache, without, atol=1e-6)
+
+
+@pytest.mark.parametrize("data", [LONG, BOOK], ids=["one long pair", "mini-batches"])
+def test_training_equals_plain_peft_with_a_loop_written_by_hand(tiny, data):
+    cells, cfg = _cells(tiny, [("lora.rank=4", *data), ("lora.rank=2", *data)], "study=ours")
+    for cell, ours in zip(cells, train(cells, cfg), strict=True):
+        reference = _reference(cell)
+        np.testing.assert_allclose(ours, reference, atol=1e-4)
+
+
+def _cells(tiny, points, *operational: str) -> tuple[list[Cell], DictConfig]:
+    made = [tiny(*point, *operational) for point in points]
+    return [cell for cell, _ in made], made[0][1]
+
+
+def _reference(cell: Cell) -> np.ndarray:
+    """p of every target token, by PEFT's model, full-sequence logits, and torch's own clipping and AdamW."""
+    c = cell.config
+    base = instantiate(c.model, _convert_="all").load(torch.float32, torch.device("cpu"))
+    memory = instantiate(c.data).build(base.tokenizer, c.seq_len, c.seed)
+    spec = LoraSpec.from_config(c.lora, c.seed)
+    (target,) = resolve_targets(base.model.config, spec)
+    model = get_peft_model(base.model, spec.peft_config([target.name], None))
+    (adapted,) = [module for name, module in model.named_modules() if name.endswith("1.mlp.down_proj")]
+    with torch.no_grad():
+        adapted.lora_A["default"].weight.copy_(initial_A(target, spec))  # pyright: ignore
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trainable, lr=c.optimizer.lr, weight_decay=0.0)
+    order = iter(RowOrder((len(memory.pairs),), (c.seed,), c.batch_size))
+    for step in range(STEPS):
+        for group in optimizer.param_groups:
+            group["lr"] = c.optimizer.lr * (1 - step / STEPS)
+        losses = torch.cat([_nll(model, memory.pairs[row]) for row in next(order)[0].tolist() if row >= 0])
+        optimizer.zero_grad()
+        losses.mean().backward()
+        torch.nn.utils.clip_grad_norm_(trainable, c.optimizer.clip_norm)
+        optimizer.step()
+    with torch.no_grad():
+        return torch.cat([torch.exp(-_nll(model, pair)) for pair in memory.pairs]).numpy()
+
+
+def _nll(model, pair) -> torch.Tensor:
+    ids = torch.tensor([pair.query_ids + pair.target_ids])
+    logits = model(input_ids=ids).logits[0, len(pair.query_ids) - 1 : -1]
+    return F.cross_entropy(logits, torch.tensor(pair.target_ids), reduction="none")
+
+
+def test_recalled_cells_retire_and_the_others_go_on_unchanged(tiny):
+    points = [(*LONG, "seq_len=8", f"lora.rank={rank}", "stop.every=5", f"steps={STEPS}") for rank in (16, 1)]
+    stopping = [(*point, "stop.when_recalled=true", "stop.patience=2") for point in points]
+    cells, cfg = _cells(tiny, stopping, "study=stop")
+    train(cells, cfg)
+    results = [json.loads(cell.paths.result.read_text()) for cell in cells]
+    assert results[0]["stop_reason"] == "recalled"
+    assert results[0]["steps_trained"] < results[1]["steps_trained"]
+    assert results[0]["min_p"] > 0.9
+    steps = read_tokens(cells[0].paths.tokens)["step"]
+    assert steps.max() == results[0]["steps_trained"]
+    alone, cfg = _cells(tiny, stopping[1:], "study=alone")
+    train(alone, cfg)
+    together, single = (read_tokens(cell.paths.tokens)["p"] for cell in (cells[1], alone[0]))
+    np.testing.assert_allclose(together, single, atol=1e-4)
+
+
+def test_a_diverged_cell_fails_and_the_others_finish(tiny, monkeypatch):
+    draw = pack_module.LoraPack.__init__
+
+    def poisoned(self, targets, specs):
+        draw(self, targets, specs)
+        with torch.no_grad():
+            self.stacks[0].B_NOR[1, 0, 0] = float("nan")
+
+    cells, cfg = _cells(tiny, [("lora.rank=2", *LONG, f"seed={seed}") for seed in range(3)])
+    healthy = train([cells[0], cells[2]], cfg)
+    for cell in cells:
+        cell.plan()
+    monkeypatch.setattr(pack_module.LoraPack, "__init__", poisoned)
+    train_pack(cells, cfg)
+    assert [cell.state for cell in cells] == ["done", "failed", "done"]
+    assert cells[1].status["cause"].startswith("diverged: 40 of 40 token losses are not finite after step 0")
+    after = [read_tokens(cells[n].paths.tokens).query(f"step == {STEPS}")["p"] for n in (0, 2)]
+    np.testing.assert_allclose(after, healthy, atol=1e-4)
+
+
+def test_a_cell_that_another_process_trains_is_left_to_it(tiny):
+    (mine, theirs), cfg = _cells(tiny, [LONG, (*LONG, "seed=1")])
+    mine.plan(), theirs.plan()
+    with theirs.lock():
+        train_pack([mine, theirs], cfg)
+    assert (mine.state, theirs.state) == ("done", "pending")
+
+
+def test_a_memory_that_cannot_be_built_fails_its_cell_alone(tiny, tmp_path):
+    path = tmp_path / "short.txt"
+    path.write_text("short")
+    short = ("data=text", f"data.path={path}", *COMMON)
+    (bad, good), cfg = _cells(tiny, [short, LONG])
+    bad.plan(), good.plan()
+    train_pack([bad, good], cfg)
+    assert (bad.state, good.state) == ("failed", "done")
+    assert "longer than the text, which has 5 tokens" in bad.status["cause"]
+
+
+def test_epochs_count_passes_over_all_pairs(tiny):
+    cells, cfg = _cells(tiny, [(*BOOK, "steps=null", "epochs=3", "seq_len=50")])
+    cells[0].plan()
+    train_pack(cells, cfg)
+    result = json.loads(cells[0].paths.result.read_text())
+    assert (result["pairs"], result["total_steps"], result["steps_trained"]) == (5, 6, 6)
+
+
+def test_bf16_keeps_adapters_in_fp32_and_says_so(tiny):
+    cells, cfg = _cells(tiny, [(*LONG, "precision=bf16")])
+    train(cells, cfg)
+    assert json.loads(cells[0].paths.result.read_text())["dtype"] == "bfloat16"

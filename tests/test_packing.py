@@ -1,0 +1,45 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memlaw.packing import Sizes, cell_bytes, make_packs, pack_key
+
+SIZES = Sizes(
+    rows=1, positions=100, all_rows=1, hidden=64, intermediate=128, suffix_layers=2,
+    adapter_parameters=1000, value_bytes=4,
+)  # fmt: skip
+
+
+def test_cells_that_differ_in_rank_seed_scale_or_ratio_train_together(tiny):
+    keys = {
+        pack_key(tiny(*overrides)[0])
+        for overrides in (
+            [], ["lora.rank=2"], ["seed=3"], ["lora.scaling=rslora"], ["lora.lora_alpha=1"], ["data.random_ratio=0.5"],
+        )
+    }  # fmt: skip
+    assert len(keys) == 1
+
+
+def test_cells_that_need_another_loop_do_not(tiny):
+    for override in ("seq_len=9", "optimizer.lr=1", "steps=9", "lora.layers=[0]", "precision=bf16", "data=phonebook"):
+        assert pack_key(tiny(override)[0]) != pack_key(tiny()[0])
+
+
+@given(st.lists(st.integers(1, 100), min_size=1, max_size=20), st.integers(1, 200), st.integers(1, 6))
+def test_packs_hold_every_cell_once_within_the_budget(sizes, budget, max_cells):
+    cells = list(range(len(sizes)))
+    from unittest.mock import patch
+
+    with patch("memlaw.packing.pack_key", lambda cell: str(cell % 2)):
+        packs = make_packs(cells, sizes, budget, max_cells)  # pyright: ignore[reportArgumentType]
+    assert sorted(cell for pack in packs for cell in pack) == cells
+    for pack in packs:
+        assert len({cell % 2 for cell in pack}) == 1
+        assert len(pack) <= max_cells
+        assert len(pack) == 1 or sum(sizes[cell] for cell in pack) <= budget
+
+
+def test_memory_grows_with_everything_it_depends_on():
+    from dataclasses import replace
+
+    for field in ("rows", "positions", "hidden", "intermediate", "suffix_layers", "adapter_parameters"):
+        assert cell_bytes(replace(SIZES, **{field: 2 * getattr(SIZES, field)})) > cell_bytes(SIZES)

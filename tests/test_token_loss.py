@@ -1,0 +1,85 @@
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from models import ARCHITECTURES, random_base
+
+from memlaw import token_loss
+from memlaw.token_loss import Head, token_nll
+
+
+def scored(model_type: str):
+    base = random_base(model_type)
+    torch.manual_seed(0)
+    input_ids = torch.randint(0, 300, (2, 12))
+    position = torch.tensor([[4, 5, 6, 7, 8, 9, 10, 11], [7, 8, 9, 10, 11, 1, 1, 1]])
+    valid = torch.tensor([[True] * 8, [True] * 5 + [False] * 3])
+    hidden = base.model.get_decoder()(input_ids=input_ids).last_hidden_state.detach().requires_grad_()
+    return base, input_ids, position, valid, hidden
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_losses_are_those_of_the_models_own_logits(model_type: str, monkeypatch: pytest.MonkeyPatch):
+    base, input_ids, position, valid, hidden = scored(model_type)
+    monkeypatch.setitem(token_loss.CHUNK_BYTES, "cpu", 3 * 4 * 300)  # three rows a chunk
+    nll, argmax = token_nll(hidden, input_ids, position, valid, Head(base.model))
+    logits = base.model(input_ids).logits
+    logp = logits.log_softmax(-1)
+    for row in range(2):
+        for column, at in enumerate(position[row].tolist()):
+            if valid[row, column]:
+                assert nll[row, column].item() == pytest.approx(-logp[row, at - 1, input_ids[row, at]].item(), abs=1e-5)
+                assert argmax[row, column] == logits[row, at - 1].argmax()
+            else:
+                assert nll[row, column] == 0
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gemma2"])
+def test_gradients_are_autograds_for_any_weights(model_type: str, monkeypatch: pytest.MonkeyPatch):
+    base, input_ids, position, valid, hidden = scored(model_type)
+    monkeypatch.setitem(token_loss.CHUNK_BYTES, "cpu", 3 * 4 * 300)
+    head = Head(base.model)
+    weights = torch.rand(2, 8)
+    nll, _ = token_nll(hidden, input_ids, position, valid, head)
+    (ours,) = torch.autograd.grad((nll * weights).sum(), hidden)
+    logits = torch.stack([head(row) for row in hidden])
+    picked = logits.gather(1, (position - 1)[..., None].expand(-1, -1, 300))
+    loss = F.cross_entropy(picked.flatten(0, 1), input_ids.gather(1, position).flatten(), reduction="none")
+    (reference,) = torch.autograd.grad((loss.view(2, 8) * weights * valid).sum(), hidden)
+    torch.testing.assert_close(ours, reference, atol=1e-6, rtol=1e-5)
+
+
+def test_never_more_logits_than_a_chunk(monkeypatch: pytest.MonkeyPatch):
+    base, input_ids, position, valid, hidden = scored("llama")
+    monkeypatch.setitem(token_loss.CHUNK_BYTES, "cpu", 3 * 4 * 300)
+    head, seen = Head(base.model), []
+    base.model.lm_head.register_forward_hook(lambda _m, _a, out: seen.append(out.shape[-2]))
+    token_nll(hidden, input_ids, position, valid, head)
+    assert max(seen) <= 3
+    assert sum(seen) == 16
+
+
+class _FixedHead:
+    """A head whose logits are the hidden states themselves."""
+
+    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
+        return hidden
+
+    def chunk_rows(self, _: torch.device) -> int:
+        return 2
+
+
+@given(st.lists(st.lists(st.floats(-30, 30), min_size=4, max_size=4), min_size=1, max_size=6), st.data())
+@settings(deadline=None)
+def test_a_token_with_p_above_one_half_is_the_argmax(logits: list[list[float]], data: st.DataObject):
+    rows = len(logits)
+    targets = [data.draw(st.integers(0, 3)) for _ in range(rows)]
+    input_ids = torch.tensor([[0, *targets]])
+    hidden = torch.tensor([[*logits, [0.0] * 4]])
+    position = torch.arange(1, rows + 1)[None]
+    nll, argmax = token_nll(hidden, input_ids, position, torch.ones(1, rows, dtype=torch.bool), _FixedHead())  # pyright: ignore[reportArgumentType]
+    certain = nll < math.log(2) - 1e-6
+    assert (argmax == torch.tensor([targets]))[certain].all()

@@ -1,0 +1,159 @@
+"""The command line, run as a user runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import TINY
+
+FAST = [*TINY, "steps=20", "stop.when_recalled=false"]
+NINE = ["lora.rank=1,4,16", "seq_len=8,16,32"]
+
+
+def states(study: Path) -> dict[str, str]:
+    return {path.parent.name: json.loads(path.read_text())["state"] for path in study.glob("*/status.json")}
+
+
+def results(study: Path) -> dict[tuple[int, int], dict]:
+    rows = [json.loads(path.read_text()) for path in study.glob("*/result.json")]
+    return {(row["lora.rank"], row["seq_len"]): row for row in rows}
+
+
+def test_a_sweep_trains_every_cell_and_a_rerun_only_what_is_missing(train, tmp_path: Path):
+    first = train("-m", *FAST, *NINE, "logger.mode=offline")
+    assert first.returncode == 0, first.stdout + first.stderr
+    study = tmp_path / "runs" / "default"
+    assert f"Study: {study}" in first.stdout
+    assert first.stdout.count("done") == 9
+    assert set(states(study).values()) == {"done"}
+    assert set(results(study)) == {(r, l) for r in (1, 4, 16) for l in (8, 16, 32)}
+    for directory in {path.parent for path in study.glob("*/result.json")}:
+        assert {"config.yaml", "status.json", "tokens.parquet", "result.json", "adapter"} <= set(os.listdir(directory))
+    assert len(list((study / "wandb").glob("offline-run-*/run-*.wandb"))) == 9
+
+    stamps = {path: path.stat().st_mtime_ns for path in study.glob("*/*") if path.parent.name != "wandb"}
+    began = time.monotonic()
+    again = train("-m", *FAST, *NINE)
+    assert time.monotonic() - began < 20
+    assert "Nothing to train: the study has all 9 cells" in again.stdout
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+
+    more = train("-m", *FAST, "lora.rank=1,2", "seq_len=8")
+    assert "1 cell to train in 1 pack" in more.stdout
+    assert len(states(study)) == 10
+
+
+def test_one_cell_and_hydras_basic_launcher_give_what_packs_give(train, tmp_path: Path):
+    assert train(*FAST, "lora.rank=4", "seq_len=16", "study=single").returncode == 0
+    basic = train("-m", *FAST, "lora.rank=1,4", "seq_len=16", "study=basic", "hydra/launcher=basic")
+    assert basic.returncode == 0, basic.stdout + basic.stderr
+    local = train("-m", *FAST, "lora.rank=1,4", "seq_len=16", "study=local")
+    assert local.returncode == 0
+    tables = [results(tmp_path / "runs" / study) for study in ("basic", "local", "single")]
+    assert len(tables[0]) == len(tables[1]) == 2
+    for table in tables:
+        assert table[4, 16]["loss_nats"] == pytest.approx(tables[0][4, 16]["loss_nats"], abs=1e-4)
+    assert tables[1][4, 16]["pack_size"] == 2
+
+
+def test_a_failing_cell_is_reported_fails_the_command_and_stops_nobody(train, tmp_path: Path):
+    text = tmp_path / "short.txt"
+    text.write_text("only a few words")
+    sweep = ["-m", *FAST, "data=text", f"data.path={text}", "seq_len=4,8,12,99", "lora.rank=2"]
+    failed = train(*sweep)
+    assert failed.returncode == 1
+    (line,) = [line for line in failed.stdout.splitlines() if line.startswith("failed")]
+    assert "seq_len=99 is longer than the text, which has 16 tokens" in line
+    assert "1 of 4 cells failed" in failed.stderr
+    assert "Traceback" not in failed.stdout + failed.stderr
+    assert sorted(states(tmp_path / "runs/default").values()) == ["done", "done", "done", "failed"]
+
+    kept = train(*sweep)
+    assert "Nothing to train" in kept.stdout
+    assert kept.returncode == 1
+    text.write_text("many words " * 20)
+    assert train(*sweep, "rerun=failed").returncode == 0
+    assert set(states(tmp_path / "runs/default").values()) == {"done"}
+
+
+def test_a_sweep_over_models_is_a_sweep_over_sizes(train, tmp_path: Path):
+    done = train("-m", *FAST, "model.sizes.hidden_size=32,64", "model.sizes.num_hidden_layers=2,4", "seq_len=8")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [json.loads(path.read_text()) for path in (tmp_path / "runs").glob("*/*/result.json")]
+    assert len({row["model_fingerprint"] for row in rows}) == 4
+    assert {row["trainable_parameters"] for row in rows} == {8 * (32 + 128), 8 * (64 + 128)}
+
+
+def test_a_killed_worker_fails_only_its_pack(train, tmp_path: Path):
+    command = [sys.executable, "-m", "memlaw.train", "-m", *FAST, "seq_len=8,16", "steps=100000", "lora.rank=1,2"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    _wait_for(lambda: _running(tmp_path, seq_len=8))
+    os.kill(_running(tmp_path, seq_len=8)[0]["pid"], signal.SIGKILL)
+    _wait_for(lambda: _running(tmp_path, seq_len=16))
+    failed = [status for status in _statuses(tmp_path) if status["state"] == "failed"]
+    assert len(failed) == 2
+    assert all("worker process died" in status["cause"] for status in failed)
+    worker = _running(tmp_path, seq_len=16)[0]["pid"]
+    process.kill()  # now the launcher itself: its worker must not live on
+    process.wait()
+    _wait_for(lambda: not Path(f"/proc/{worker}").exists())
+
+
+def test_a_killed_sweep_is_finished_by_the_same_command(train, tmp_path: Path):
+    sweep = ["-m", *FAST, "seq_len=8,16,32", "lora.rank=1,2", "steps=2000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "memlaw.train", *sweep], cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    study = tmp_path / "runs/default"
+    _wait_for(lambda: "done" in states(study).values() and _running(tmp_path, seq_len=16))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert set(states(study).values()) != {"done"}
+    finished = train(*sweep)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert set(states(study).values()) == {"done"}
+    assert len(results(study)) == 6
+
+
+def _statuses(root: Path) -> list[dict]:
+    return [json.loads(path.read_text()) for path in root.glob("runs/*/*/status.json")]
+
+
+def _running(root: Path, seq_len: int) -> list[dict]:
+    paths = root.glob(f"runs/*/*-l{seq_len}-*/status.json")
+    return [status for path in paths if (status := json.loads(path.read_text()))["state"] == "running"]
+
+
+def _wait_for(condition, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["lora.rank=0"], "lora.rank=0 is not an integer of at least 1"),
+        (["lora.target_modules=[nothing]"], "lora.target_modules=[nothing]"),
+        (["rerun=sometimes"], "rerun=sometimes is not one of missing, failed, all"),
+        (["lora.rank=1,0", "-m"], "lora.rank=0"),
+    ],
+)
+def test_an_impossible_configuration_is_one_clear_error(train, tmp_path: Path, overrides, message):
+    refused = train(*TINY, *overrides)
+    assert refused.returncode == 2
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stdout + refused.stderr
+    assert not states(tmp_path / "runs/default")
+
+
+def test_an_unknown_key_is_refused(train):
+    refused = train(*TINY, "lora.rnk=3")
+    assert refused.returncode == 1
+    assert "Could not override 'lora.rnk'" in refused.stderr
