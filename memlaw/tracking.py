@@ -6,12 +6,14 @@ failing or hanging server costs a warning and the mirror, never a cell and never
 
 import hashlib
 import logging
+import netrc
 import os
 import queue
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlparse
 
 import numpy as np
 import pandas as pd
@@ -69,10 +71,20 @@ def resolve_mode(mode: str) -> str:
         return mode
     if chosen := os.environ.get("WANDB_MODE"):
         return chosen
+    return "online" if _has_credentials() else "offline"
+
+
+def _has_credentials() -> bool:
+    """Whether W&B credentials are configured; asks no server, so it cannot hang."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
     import wandb
 
-    wandb.setup(wandb.Settings(silent=True))
-    return "online" if wandb.login(prompt=False) else "offline"
+    host = urlparse(wandb.setup(wandb.Settings(silent=True)).settings.base_url).hostname
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host or "") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
 
 
 def run_id(cell: Cell) -> str:
@@ -150,30 +162,7 @@ class _WandbTracker:
         self._worker.submit(guarded)
 
     def _start(self, tracker: Tracker, cell: Cell) -> None:
-        import wandb
-
-        c = cell.config
-        self._run = wandb.init(
-            project=tracker.project,
-            entity=tracker.entity,
-            mode=tracker.mode,  # pyright: ignore[reportArgumentType]
-            id=run_id(cell),
-            name=cell.name,
-            group=cell.study.name,
-            job_type="cell",
-            tags=[c.model.name, c.data.name, c.method.name, f"rank {c.lora.rank}", f"seq_len {c.seq_len}"],
-            config={**cell.flat, "study": cell.study.name, "cell": cell.name},
-            dir=str(cell.study),
-            resume="allow" if tracker.mode == "online" else None,
-            reinit="create_new",
-            settings=wandb.Settings(
-                silent=True,
-                console="off",
-                init_timeout=tracker.timeout_s,
-                x_disable_stats=True,
-                x_disable_meta=True,
-            ),
-        )
+        self._run = _init(tracker, cell)
         self._run.define_metric("step")
         self._run.define_metric("*", step_metric="step")
 
@@ -209,6 +198,33 @@ class _WandbTracker:
 
     def fail(self) -> None:
         self._submit(lambda: self._run.finish(exit_code=1))
+
+
+def _init(tracker: Tracker, cell: Cell) -> Any:
+    import wandb
+
+    c = cell.config
+    return wandb.init(
+        project=tracker.project,
+        entity=tracker.entity,
+        mode=tracker.mode,  # pyright: ignore[reportArgumentType]
+        id=run_id(cell),
+        name=cell.name,
+        group=cell.study.name,
+        job_type="cell",
+        tags=[c.model.name, c.data.name, c.method.name, f"rank {c.lora.rank}", f"seq_len {c.seq_len}"],
+        config={**cell.flat, "study": cell.study.name, "cell": cell.name},
+        dir=str(cell.study),
+        resume="allow" if tracker.mode == "online" else None,
+        reinit="create_new",
+        settings=wandb.Settings(
+            silent=True,
+            console="off",
+            init_timeout=tracker.timeout_s,
+            x_disable_stats=True,
+            x_disable_meta=True,
+        ),
+    )
 
 
 def _known(values: dict[str, Any]) -> dict[str, Any]:

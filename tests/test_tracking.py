@@ -1,0 +1,111 @@
+import json
+import logging
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from memlaw.errors import ConfigError
+from memlaw.pack import train_pack
+from memlaw.tracking import Tracker, resolve_mode, run_id
+
+
+@pytest.fixture
+def offline(tiny, request):
+    """A cell whose runs go to W&B offline, and its settings."""
+
+    study = re.sub(r"\W+", "_", request.node.name)  # W&B holds the ids of a process's broken runs
+
+    def make(*overrides: str):
+        cell, cfg = tiny("steps=20", "seq_len=16", "stop.when_recalled=false", f"study={study}", *overrides)
+        cfg.logger.mode = "offline"
+        cfg.logger.timeout_s = 30
+        cell.plan()
+        return cell, cfg
+
+    return make
+
+
+def summary_of(run: Path) -> dict:
+    """State, config and latest values of an offline run, read back by W&B's own reader."""
+    command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--summary", "--json", str(run)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def test_each_cell_of_a_pack_has_its_own_run_with_config_and_summary(offline):
+    cells = [offline(f"lora.rank={rank}") for rank in (1, 2)]
+    train_pack([cell for cell, _ in cells], cells[0][1])
+    for cell, _ in cells:
+        (run,) = (cell.study / "wandb").glob(f"offline-run-*-{run_id(cell)}")
+        read = summary_of(run)
+        result = json.loads(cell.paths.result.read_text())
+        assert read["config"]["lora.rank"] == cell.config.lora.rank
+        assert read["config"]["study"] == cell.study.name
+        for key in ("delta_loss_nats", "recalled_share", "bits_per_parameter", "stop_reason"):
+            assert read["summary"][key] == pytest.approx(result[key])
+        assert list((run / "files/media/table").glob("stubborn_tokens*.json"))
+
+
+def test_the_run_id_comes_from_the_cells_hash_and_differs_between_studies(tiny):
+    one, other = tiny()[0], tiny("study=other")[0]
+    assert one.hash == other.hash
+    assert run_id(one).endswith(one.hash)
+    assert run_id(one) != run_id(other)
+
+
+@pytest.mark.parametrize("breaks", ["init", "log", "finish"])
+def test_a_failing_wandb_never_fails_a_cell(offline, monkeypatch, caplog, breaks: str):
+    import wandb
+
+    def broken(*_, **__):
+        raise ConnectionError("no server")
+
+    if breaks == "init":
+        monkeypatch.setattr(wandb, "init", broken)
+    else:
+        monkeypatch.setattr(wandb.Run, breaks, broken)
+    cell, cfg = offline()
+    with caplog.at_level(logging.WARNING):
+        train_pack([cell], cfg)
+    assert cell.state == "done"
+    assert "W&B: no server" in caplog.text
+
+
+def test_a_hanging_wandb_never_holds_up_a_cell(offline, monkeypatch, caplog):
+    import wandb
+
+    monkeypatch.setattr(wandb, "init", lambda **_: time.sleep(60))
+    cell, cfg = offline()
+    cfg.logger.timeout_s = 0.5
+    began = time.monotonic()
+    with caplog.at_level(logging.WARNING):
+        train_pack([cell], cfg)
+    assert cell.state == "done"
+    assert time.monotonic() - began < 30
+    assert "did not catch up" in caplog.text
+
+
+def test_disabled_tracking_starts_nothing(tiny):
+    cell, _ = tiny()
+    Tracker("disabled", "p", None, 1).start(cell).log(0, {"loss_nats": np.float64(1)})
+    assert not (cell.study / "wandb").exists()
+
+
+@pytest.mark.parametrize(("key", "mode"), [(None, "offline"), ("a" * 40, "online")])
+def test_auto_is_online_only_with_credentials(monkeypatch, tmp_path: Path, key, mode: str):
+    code = "from memlaw.tracking import resolve_mode; print(resolve_mode('auto'))"
+    environment = {"PATH": "/usr/bin", "HOME": str(tmp_path), **({"WANDB_API_KEY": key} if key else {})}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == mode
+
+
+def test_the_mode_is_checked_and_wandb_mode_is_obeyed(monkeypatch):
+    with pytest.raises(ConfigError, match=r"logger\.mode=sometimes"):
+        resolve_mode("sometimes")
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert resolve_mode("auto") == "disabled"
+    assert resolve_mode("offline") == "offline"
