@@ -16,7 +16,7 @@ _STARTS_ALPHA = (0.2, 0.6, 1.0)
 _STARTS_BETA = (0.2, 0.6, 1.0)
 
 
-def memory_law(r: np.ndarray, l: np.ndarray, C: float, alpha: float, beta: float, b: float) -> np.ndarray:  # noqa: E741
+def memory_law(r: np.ndarray, l: np.ndarray, C: float, alpha: float, beta: float, b: float) -> np.ndarray:
     """ΔL in nats per token, of rank `r` and length `l` in tokens."""
     return C * r**alpha * l ** (-beta) + b
 
@@ -48,7 +48,7 @@ class LawFit:
     r_squared: float
     warnings: tuple[str, ...]
 
-    def predict(self, r: np.ndarray, l: np.ndarray) -> np.ndarray:  # noqa: E741
+    def predict(self, r: np.ndarray, l: np.ndarray) -> np.ndarray:
         """ΔL in nats per token."""
         return self.result.eval(r=np.asarray(r, dtype=float), l=np.asarray(l, dtype=float))
 
@@ -70,7 +70,7 @@ def fit_law(table: pd.DataFrame) -> LawFit:
     """
     used = table[~is_saturated(table)]
     r = used["lora.rank"].to_numpy(float)
-    l = used["seq_len"].to_numpy(float)  # noqa: E741
+    l = used["seq_len"].to_numpy(float)
     delta_loss = used["delta_loss_nats"].to_numpy(float)
     excluded = len(table) - len(used)
     _check_enough(used, excluded)

@@ -56,7 +56,7 @@ def _delta_loss_lines(axes: Axes, table: pd.DataFrame, fit: LawFit | None, x: st
         axes.plot([], [], "o-", color=colour, label=f"{_SYMBOLS[line]} = {value}")
         if fit:
             fixed = np.full_like(grid, value)
-            r, l = (grid, fixed) if x == "lora.rank" else (fixed, grid)  # noqa: E741
+            r, l = (grid, fixed) if x == "lora.rank" else (fixed, grid)
             predicted = fit.predict(r, l)
             shown = (predicted > 0) & (predicted < table["base_loss_nats"].max())
             axes.plot(grid[shown], predicted[shown], "--", color=colour)
@@ -95,7 +95,7 @@ def loss_heat_map(table: pd.DataFrame, title: str) -> Figure:
             dark = norm(max(value, low)) < 0.6
             axes.text(
                 column, row, f"{value:.3g}", ha="center", va="center", color="white" if dark else "black", fontsize=9
-            )  # fmt: skip
+            )
     axes.set_xticks(range(grid.shape[1]), [str(column) for column in grid.columns])
     axes.set_yticks(range(grid.shape[0]), [str(rank) for rank in grid.index])
     axes.set_xlabel(_NAMES["seq_len"])
@@ -104,6 +104,8 @@ def loss_heat_map(table: pd.DataFrame, title: str) -> Figure:
     bar.set_label("final loss (nats per token)")
     if low < np.log(2) < norm.vmax:
         bar.ax.axhline(np.log(2), color="red")
-        bar.ax.text(1.1, np.log(2), " ln 2", color="red", va="center", fontsize=8, transform=bar.ax.get_yaxis_transform())
+        bar.ax.text(
+            1.1, np.log(2), " ln 2", color="red", va="center", fontsize=8, transform=bar.ax.get_yaxis_transform()
+        )
     axes.set_title(title, fontsize=10)
     return figure

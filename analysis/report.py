@@ -50,15 +50,16 @@ def report(study: Path, console: Console) -> Path:
 
 def _report_condition(cells: pd.DataFrame, title: str, directory: Path, console: Console) -> None:
     console.print(_cells_table(cells, title))
+    fit: LawFit | None = None
     try:
         fit = fit_law(cells)
     except TooFewCells as error:
-        fit = None
-        console.print(f"No law fitted: {error}")
-        write_json(directory / "law.json", {"fitted": False, "reason": str(error)})
+        console.print(f"No law fitted: {error}", soft_wrap=True)
+        record: dict[str, object] = {"fitted": False, "reason": str(error)}
     else:
         _print_fit(fit, console)
-        write_json(directory / "law.json", law_record(fit))
+        record = law_record(fit)
+    write_json(directory / "law.json", record)
     for name, figure in (("law", law_figure(cells, fit, title)), ("loss", loss_heat_map(cells, title))):
         with atomic_path(directory / f"{name}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=150)
@@ -75,7 +76,7 @@ def _cells_table(cells: pd.DataFrame, title: str) -> Table:
 
 
 def _format(name: str, value: object) -> str:
-    if pd.isna(value):  # pyright: ignore[reportArgumentType, reportGeneralTypeIssues]
+    if pd.isna(value):
         return "–"
     if name == "recalled_share":
         return f"{value:.1%}"
@@ -88,8 +89,9 @@ def _print_fit(fit: LawFit, console: Console) -> None:
     console.print(
         f"Law ΔL = C·r^α·ℓ^(−β) + b, least squares on {fit.cells} unsaturated cells; {fit.excluded} saturated "
         f"ones (ΔL ≥ {SATURATION:g}·L0) left out:",
-        soft_wrap=True, highlight=False,
-    )  # fmt: skip
+        soft_wrap=True,
+        highlight=False,
+    )
     for name, (value, stderr) in fit.parameters().items():
         error = "unknown" if stderr is None else f"{stderr:.2g}"
         console.print(f"  {name:<6}{value:>10.4g} ± {error} (standard error)", highlight=False)

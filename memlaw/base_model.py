@@ -11,11 +11,12 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from filelock import FileLock
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -49,9 +50,9 @@ class BaseModel:
         return self.model.device
 
     @classmethod
-    def freeze(cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> "BaseModel":
-        """Put `model` in eval mode, without gradients and without a KV cache."""
-        model.eval().requires_grad_(False)
+    def freeze(cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> "BaseModel":
+        """Put `model` on `device`, in eval mode, without gradients and without a KV cache."""
+        nn.Module.to(model, device).eval().requires_grad_(False)
         model.config.use_cache = False
         return cls(model, tokenizer, weights_fingerprint(model))
 
@@ -120,7 +121,7 @@ class HubModel:
     def load(self, dtype: torch.dtype, device: torch.device) -> BaseModel:
         """Fetch and load. Raises ConfigError when the Hub and its cache lack the model."""
         model = self._fetch(AutoModelForCausalLM.from_pretrained, dtype=dtype)
-        return BaseModel.freeze(model.to(device), self._fetch(AutoTokenizer.from_pretrained))
+        return BaseModel.freeze(model, self._fetch(AutoTokenizer.from_pretrained), device)
 
     def _fetch(self, from_pretrained: Any, **kwargs: Any) -> Any:
         try:
@@ -151,7 +152,7 @@ class LocalModel:
         """Load from disk. Raises ConfigError when nothing is there."""
         directory = self.directory()
         model = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, local_files_only=True)
-        return BaseModel.freeze(model.to(device), AutoTokenizer.from_pretrained(directory))
+        return BaseModel.freeze(model, AutoTokenizer.from_pretrained(directory), device)
 
     def directory(self) -> Path:
         """The directory in transformers' format."""
@@ -159,9 +160,7 @@ class LocalModel:
         if path.is_file() and path.suffix == ".gguf":
             return convert_gguf(path)
         if not (path / "config.json").is_file():
-            raise ConfigError(
-                f"model.path={self.path} is neither a directory with a config.json nor a .gguf file"
-            )
+            raise ConfigError(f"model.path={self.path} is neither a directory with a config.json nor a .gguf file")
         return path
 
 
@@ -234,7 +233,7 @@ class RandomModel:
         with torch.random.fork_rng(devices=devices), device:
             torch.manual_seed(self.init_seed)
             model = AutoModelForCausalLM.from_config(config, dtype=dtype)
-        return BaseModel.freeze(model.to(device), byte_tokenizer(config.get_text_config().vocab_size))
+        return BaseModel.freeze(model, byte_tokenizer(config.get_text_config().vocab_size), device)
 
 
 def byte_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
@@ -251,9 +250,7 @@ def byte_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|endoftext|>", pad_token="<|endoftext|>"
-    )
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>", pad_token="<|endoftext|>")
 
 
 def convert_gguf(path: Path) -> Path:
@@ -275,7 +272,7 @@ def convert_gguf(path: Path) -> Path:
                 source = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
                 model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
                 del model.config.quantization_config
-                model.hf_quantizer = None  # the weights are plain floats now
+                model.hf_quantizer = cast(Any, None)  # the weights are plain floats now
                 model.save_pretrained(temporary)
                 AutoTokenizer.from_pretrained(**source).save_pretrained(temporary)
     return target

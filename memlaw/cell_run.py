@@ -70,9 +70,12 @@ class CellRun:
         scalars = self.tokens.scalars()
         self.tracker.log(step, {**scalars, "learning_rate": learning_rate})
         self.cell.set_status(
-            RUNNING, step=step, total_steps=self.total_steps, loss_nats=scalars["loss_nats"],
+            RUNNING,
+            step=step,
+            total_steps=self.total_steps,
+            loss_nats=scalars["loss_nats"],
             recalled_share=scalars["recalled_share"],
-        )  # fmt: skip
+        )
         log.info("%s  step %d/%d  loss %.4f nats", self.cell.name, step, self.total_steps, scalars["loss_nats"])
 
     def recalled(self, nll_S: np.ndarray) -> bool:
@@ -116,8 +119,13 @@ class CellRun:
         self.tracker.finish(row, table, self.decode, [paths.tokens, paths.result, paths.config])
         log.info(
             "done %s  loss %.4f nats, delta %.4f, recalled %.1f %%, %s after %d steps",
-            self.cell.name, row["loss_nats"], delta_loss, 100 * row["recalled_share"], stop_reason, steps,
-        )  # fmt: skip
+            self.cell.name,
+            row["loss_nats"],
+            delta_loss,
+            100 * row["recalled_share"],
+            stop_reason,
+            steps,
+        )
 
     def fail(self, error: BaseException) -> None:
         """The cell failed; nothing of it is recorded but the cause."""

@@ -1,7 +1,6 @@
 """Refuse impossible cells before any long work starts: one clear error that names the key."""
 
 import math
-from numbers import Real
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -71,5 +70,5 @@ def _whole(key: str, value: Any, at_least: int) -> None:
 
 
 def _number(key: str, value: Any, above: float) -> None:
-    if not isinstance(value, Real) or isinstance(value, bool) or not value > above or math.isinf(value):
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value > above or math.isinf(value):
         raise ConfigError(f"{key}={value} is not a number above {above}")

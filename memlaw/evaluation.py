@@ -3,6 +3,7 @@
 Evaluations are the only moments at which training waits for the device.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -55,7 +56,7 @@ class Evaluation(Callback):
                 if stop_reason or step in self.recorded:
                     run.record(step, nll_S, argmax_S, learning_rate)
                 if stop_reason:
-                    run.finish(stop_reason, lambda directory, n=n: module.adapters.export(n, directory))
+                    run.finish(stop_reason, partial(module.adapters.export, n))
                 else:
                     kept.append(n)
             except CellError as error:

@@ -8,9 +8,10 @@ Shapes: N cells, B rows of a batch per cell, T positions, R rank, I and O input 
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
@@ -87,10 +88,11 @@ class LoraSpec:
 
     def peft_config(self, target_modules: str | Sequence[str], layers: list[int] | None) -> LoraConfig:
         """The PEFT config that gives the same adapter; raises PEFT's ValueError where PEFT refuses."""
+        lora_alpha = self.lora_alpha * self.rank if self.scaling == "constant" else self.lora_alpha
         return LoraConfig(
             task_type="CAUSAL_LM",
             r=self.rank,
-            lora_alpha=self.lora_alpha * self.rank if self.scaling == "constant" else self.lora_alpha,  # pyright: ignore[reportArgumentType]
+            lora_alpha=cast(int, lora_alpha),  # PEFT takes any number
             use_rslora=self.scaling == "rslora",
             lora_dropout=0.0,
             bias="none",
@@ -164,7 +166,7 @@ def _find_linear(
             f"The model has: {available}. A regex or all-linear needs lora.layers=null."
         ) from error
     return [
-        (name, module.in_features, module.out_features)
+        (name, cast(int, module.in_features), cast(int, module.out_features))
         for name, module in model.named_modules()
         if isinstance(module, LoraLayer)
     ]
@@ -178,9 +180,7 @@ def _find_blocks(
     except ValueError as error:
         raise ConfigError(f"lora.block_modules={_listed(spec.target_modules)}: {error}") from error
     hidden = config.get_text_config().hidden_size
-    found = [
-        (name, hidden, hidden) for name, _ in model.named_modules() if check_target_module_exists(rules, name)
-    ]
+    found = [(name, hidden, hidden) for name, _ in model.named_modules() if check_target_module_exists(rules, name)]
     if not found:
         raise ConfigError(
             f"lora.block_modules={_listed(spec.target_modules)} with lora.layers={layers} matches nothing. "
@@ -195,9 +195,7 @@ def _listed(names: str | tuple[str, ...]) -> str:
 
 def _module_names(model: nn.Module) -> str:
     """The distinct names of modules, with layer numbers left out."""
-    names = (
-        ".".join(part for part in name.split(".") if not part.isdigit()) for name, _ in model.named_modules()
-    )
+    names = (".".join(part for part in name.split(".") if not part.isdigit()) for name, _ in model.named_modules())
     return ", ".join(dict.fromkeys(name for name in names if name))
 
 
@@ -257,12 +255,12 @@ class LoraPack(nn.Module):
         self.specs = list(specs)
         self.stacks = nn.ModuleList(AdapterStack(target, specs) for target in targets)
 
-    def attach(self, model: nn.Module) -> Callable[[], None]:
-        """Hook the adapters onto `model`'s modules; returns the function that takes them off."""
-        handles = [
-            model.get_submodule(stack.target.name).register_forward_hook(stack.hook) for stack in self._stacks()
-        ]
-        return lambda: [handle.remove() for handle in handles] and None
+    def attach(self, model: nn.Module) -> ExitStack:
+        """Hook the adapters onto `model`'s modules; closing what is returned takes them off again."""
+        attached = ExitStack()
+        for stack in self._stacks():
+            attached.enter_context(model.get_submodule(stack.target.name).register_forward_hook(stack.hook))
+        return attached
 
     def _stacks(self) -> list[AdapterStack]:
         return [stack for stack in self.stacks if isinstance(stack, AdapterStack)]

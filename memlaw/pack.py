@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import groupby
-from typing import Any
 
 import torch
 from filelock import Timeout
@@ -155,7 +154,7 @@ def _train_together(
             frozen = Prefix(base.model, first)
             prefix = CachedPrefix(frozen, table, batch_rows)
             stack.enter_context(frozen.replaced())
-        stack.callback(adapters.attach(base.model))
+        stack.enter_context(adapters.attach(base.model))
         module = PackModule(base, adapters, table, prefix, config.optimizer, total_steps)
         try:
             _fit(module, order, evaluation, base.device)
@@ -183,4 +182,3 @@ def _fit(module: PackModule, order: RowOrder, evaluation: Evaluation, device: to
             plugins=[LightningEnvironment()],  # a pack is one process, also inside a SLURM job
         )
         trainer.fit(module, DataLoader(order, batch_size=None, pin_memory=gpu))
-

@@ -13,7 +13,13 @@ from omegaconf import OmegaConf
 
 from memlaw.cell import Cell
 
-_FREE_WITHIN_A_PACK = (("seed",), ("lora", "rank"), ("lora", "scaling"), ("lora", "lora_alpha"), ("data", "random_ratio"))
+_FREE_WITHIN_A_PACK = (
+    ("seed",),
+    ("lora", "rank"),
+    ("lora", "scaling"),
+    ("lora", "lora_alpha"),
+    ("data", "random_ratio"),
+)
 
 
 def pack_key(cell: Cell) -> str:
@@ -65,9 +71,7 @@ def cell_bytes(s: Sizes) -> int:
     return activations + head + prefix + 16 * s.adapter_parameters
 
 
-def make_packs(
-    cells: Sequence[Cell], bytes_of: Sequence[int], budget_bytes: int, max_cells: int
-) -> list[list[Cell]]:
+def make_packs(cells: Sequence[Cell], bytes_of: Sequence[int], budget_bytes: int, max_cells: int) -> list[list[Cell]]:
     """Group cells by `pack_key`, in the order given, and cut each group where the budget is full.
 
     A cell that is larger than the budget gets a pack of its own.
@@ -78,7 +82,8 @@ def make_packs(
         first.setdefault(pack_key(cell), index)
     sized = sorted(zip(cells, bytes_of, strict=True), key=lambda item: first[pack_key(item[0])])
     for _, group in groupby(sized, key=lambda item: pack_key(item[0])):
-        used, pack = 0, []
+        used = 0
+        pack: list[Cell] = []
         for cell, size in group:
             if pack and (used + size > budget_bytes or len(pack) == max_cells):
                 packs.append(pack)

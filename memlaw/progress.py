@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from memlaw.cell import DONE, FAILED, RUNNING, Cell
@@ -86,7 +86,7 @@ class Watch:
                 if ended:
                     return
 
-    def _update(self, task: object) -> None:
+    def _update(self, task: TaskID) -> None:
         statuses = [cell.status for cell in self.cells]
         share = [self._share(status) for status in statuses]
         done = sum(weight * part for weight, part in zip(self.weights, share, strict=True))
@@ -98,7 +98,7 @@ class Watch:
             if status["state"] == RUNNING and "loss_nats" in status
         ]
         self.progress.update(
-            task,  # pyright: ignore[reportArgumentType]
+            task,
             completed=sum(status["state"] in (DONE, FAILED) for status in statuses),
             eta="…" if eta is None else f"{eta / 60:.0f} min" if eta >= 90 else f"{eta:.0f} s",
             losses=("loss " + ", ".join(running)) if running else "",

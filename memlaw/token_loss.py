@@ -22,7 +22,7 @@ class _GivenHidden(nn.Module):
     """Stands where the decoder was and returns the hidden states that it is given."""
 
     def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> BaseModelOutputWithPastAndCrossAttentions:
-        return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=inputs_embeds)  # pyright: ignore[reportArgumentType]
+        return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=inputs_embeds)
 
 
 class Head:
@@ -64,7 +64,9 @@ class _ChunkedNll(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden_SD: torch.Tensor, target_S: torch.Tensor, head: Head):  # pyright: ignore
+    def forward(
+        ctx: Any, hidden_SD: torch.Tensor, target_S: torch.Tensor, head: Head
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         with_gradient = ctx.needs_input_grad[0]
         nll_S = torch.empty(target_S.shape, dtype=torch.float32, device=hidden_SD.device)
         argmax_S = torch.empty_like(target_S)
@@ -86,7 +88,7 @@ class _ChunkedNll(torch.autograd.Function):
         return nll_S, argmax_S
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any):
+    def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor, None, None]:
         (unit_SD,) = ctx.saved_tensors
         return unit_SD * gradients[0][:, None].to(unit_SD.dtype), None, None
 
@@ -113,6 +115,6 @@ def token_nll(
     before_BL = position_BL - 1  # the hidden state that predicts a token stands one position before it
     picked_BLD = hidden_BTD.gather(1, before_BL[..., None].expand(-1, -1, hidden_BTD.shape[-1]))
     target_BL = input_ids_BT.gather(1, position_BL)
-    nll_S, argmax_S = _ChunkedNll.apply(picked_BLD.flatten(0, 1), target_BL.flatten(), head)  # pyright: ignore
+    nll_S, argmax_S = _ChunkedNll.apply(picked_BLD.flatten(0, 1), target_BL.flatten(), head)
     shape = target_BL.shape
     return nll_S.view(shape).where(valid_BL, 0.0), argmax_S.view(shape)

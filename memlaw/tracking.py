@@ -12,7 +12,7 @@ import queue
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, cast
 from urllib.parse import urlparse
 
 import numpy as np
@@ -25,6 +25,7 @@ from memlaw.records import stubborn_tokens
 log = logging.getLogger(__name__)
 
 MODES = ("auto", "online", "offline", "disabled")
+Mode = Literal["online", "offline", "disabled"]
 STUBBORN_ROWS = 200
 
 Decode = Callable[[int], str]
@@ -59,7 +60,7 @@ class _NoTracker:
         pass
 
 
-def resolve_mode(mode: str) -> str:
+def resolve_mode(mode: str) -> Mode:
     """`online`, `offline` or `disabled`; `auto` obeys WANDB_MODE, else is online when credentials exist.
 
     Raises:
@@ -67,10 +68,9 @@ def resolve_mode(mode: str) -> str:
     """
     if mode not in MODES:
         raise ConfigError(f"logger.mode={mode} is not one of {', '.join(MODES)}")
-    if mode != "auto":
-        return mode
-    if chosen := os.environ.get("WANDB_MODE"):
-        return chosen
+    chosen = os.environ.get("WANDB_MODE", "auto") if mode == "auto" else mode
+    if chosen in ("online", "offline", "disabled"):
+        return cast(Mode, chosen)
     return "online" if _has_credentials() else "offline"
 
 
@@ -123,7 +123,7 @@ class Tracker:
         timeout_s: how long to wait for W&B, once at the start of a run and once at the end of a pack.
     """
 
-    def __init__(self, mode: str, project: str, entity: str | None, timeout_s: float):
+    def __init__(self, mode: Mode, project: str, entity: str | None, timeout_s: float):
         self.mode = mode
         self.project = project
         self.entity = entity
@@ -181,7 +181,7 @@ class _WandbTracker:
             [row.pair, row.position, decode(row.token_id), row.p, decode(row.argmax_id), row.base_nll]
             for row in stubborn_tokens(tokens, STUBBORN_ROWS).itertuples()
         ]
-        columns = ["pair", "position", "token", "p", "argmax", "base_nll"]
+        columns: list[str | int] = ["pair", "position", "token", "p", "argmax", "base_nll"]
         self._run.log(
             {
                 "step": result["steps_trained"],
@@ -207,7 +207,7 @@ def _init(tracker: Tracker, cell: Cell) -> Any:
     return wandb.init(
         project=tracker.project,
         entity=tracker.entity,
-        mode=tracker.mode,  # pyright: ignore[reportArgumentType]
+        mode=tracker.mode,
         id=run_id(cell),
         name=cell.name,
         group=cell.study.name,

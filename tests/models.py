@@ -14,15 +14,18 @@ _COMMON = {
 }
 _LLAMA = {**_COMMON, "intermediate_size": 48, "num_key_value_heads": 2}
 
+_TWO_KINDS = ["sliding_attention", "full_attention"]
+_GPT2_NAMES = {"vocab_size": 300, "n_positions": 256, "initializer_range": 0.1}
+
 ARCHITECTURES: dict[str, dict] = {
     "llama": _LLAMA,
     "qwen3": {**_LLAMA, "head_dim": 8},
-    "gemma3_text": {**_LLAMA, "head_dim": 8, "sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"] * 2},
+    "gemma3_text": {**_LLAMA, "head_dim": 8, "sliding_window": 8, "layer_types": _TWO_KINDS * 2},
     "mistral": {**_LLAMA, "sliding_window": 8},
     "olmo2": _LLAMA,
     "phi": {**_LLAMA, "num_key_value_heads": 4},
     "gpt_neox": {**_COMMON, "intermediate_size": 48},
-    "gpt2": {"n_embd": 32, "n_layer": 4, "n_head": 4, "n_inner": 48, "vocab_size": 300, "n_positions": 256, "initializer_range": 0.1},
+    "gpt2": {"n_embd": 32, "n_layer": 4, "n_head": 4, "n_inner": 48, **_GPT2_NAMES},
     "opt": {**_COMMON, "ffn_dim": 48, "word_embed_proj_dim": 32, "init_std": 0.1},
     "gemma2": {**_LLAMA, "head_dim": 8, "sliding_window": 8, "final_logit_softcapping": 5.0},
 }  # fmt: skip

@@ -36,9 +36,8 @@ def test_an_exported_cell_gives_the_same_logits_in_peft(model_type: str, scaling
     input_ids = torch.randint(0, 300, (2, 10), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         plain = base.model(input_ids).logits
-        detach = pack.attach(base.model)
-        ours = base.model(input_ids.repeat(3, 1)).logits.view(3, 2, 10, -1)
-        detach()
+        with pack.attach(base.model):
+            ours = base.model(input_ids.repeat(3, 1)).logits.view(3, 2, 10, -1)
         assert torch.equal(base.model(input_ids).logits, plain)
         for n in range(3):
             pack.export(n, tmp_path / str(n))
@@ -78,7 +77,7 @@ def test_keeping_some_cells_crops_parameters_and_optimizer_state():
     target = Target("m", 6, 5, 0)
     pack = LoraPack([target], [spec(f"lora.rank={rank}", seed=rank) for rank in (4, 2, 1)])
     optimizer = torch.optim.AdamW(pack.parameters(), lr=0.1)
-    sum((parameter**2).sum() for parameter in pack.parameters()).backward()  # pyright: ignore
+    sum((parameter**2).sum() for parameter in pack.parameters()).backward()
     optimizer.step()
     stack = pack.stacks[0]
     before = stack.A_NRI[1:, :2].detach().clone()
@@ -92,9 +91,7 @@ def test_keeping_some_cells_crops_parameters_and_optimizer_state():
     assert pack.trainable_parameters(0) == 2 * (6 + 5)
 
 
-@pytest.mark.parametrize(
-    ("scaling", "scale"), [("constant", 32.0), ("rslora", 16.0), ("classic", 8.0)]
-)
+@pytest.mark.parametrize(("scaling", "scale"), [("constant", 32.0), ("rslora", 16.0), ("classic", 8.0)])
 def test_scaling_policies(scaling: str, scale: float):
     assert spec("lora.rank=4", f"lora.scaling={scaling}").scale == scale
 
@@ -147,9 +144,7 @@ def test_targets_outside_the_layers_are_refused():
         resolve_targets(random_base().model.config, spec("lora.target_modules=[lm_head]", "lora.layers=null"))
 
 
-@pytest.mark.parametrize(
-    "override", ["lora.rank=0", "lora.rank=1.5", "lora.scaling=none", "lora.placement=head"]
-)
+@pytest.mark.parametrize("override", ["lora.rank=0", "lora.rank=1.5", "lora.scaling=none", "lora.placement=head"])
 def test_impossible_values_name_their_key(override: str):
     with pytest.raises(ConfigError, match=override.split("=")[0].replace(".", r"\.")):
         spec(override)

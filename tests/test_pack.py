@@ -77,7 +77,7 @@ def _reference(cell: Cell) -> np.ndarray:
     model = get_peft_model(base.model, spec.peft_config([target.name], None))
     (adapted,) = [module for name, module in model.named_modules() if name.endswith("1.mlp.down_proj")]
     with torch.no_grad():
-        adapted.lora_A["default"].weight.copy_(initial_A(target, spec))  # pyright: ignore
+        adapted.lora_A["default"].weight.copy_(initial_A(target, spec))
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=c.optimizer.lr, weight_decay=0.0)
     order = iter(RowOrder((len(memory.pairs),), (c.seed,), c.batch_size))

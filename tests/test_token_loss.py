@@ -80,6 +80,6 @@ def test_a_token_with_p_above_one_half_is_the_argmax(logits: list[list[float]], 
     input_ids = torch.tensor([[0, *targets]])
     hidden = torch.tensor([[*logits, [0.0] * 4]])
     position = torch.arange(1, rows + 1)[None]
-    nll, argmax = token_nll(hidden, input_ids, position, torch.ones(1, rows, dtype=torch.bool), _FixedHead())  # pyright: ignore[reportArgumentType]
+    nll, argmax = token_nll(hidden, input_ids, position, torch.ones(1, rows, dtype=torch.bool), _FixedHead())
     certain = nll < math.log(2) - 1e-6
     assert (argmax == torch.tensor([targets]))[certain].all()

@@ -81,9 +81,7 @@ def fictional(name: str, random_ratio: float, query: str, chat_template: str) ->
     return LongContext(name, random_ratio, query, chat_template, FictionalProse())
 
 
-def from_file(
-    name: str, random_ratio: float, query: str, chat_template: str, path: str, row: int
-) -> LongContext:
+def from_file(name: str, random_ratio: float, query: str, chat_template: str, path: str, row: int) -> LongContext:
     """`data=text`: a `.txt` or `.jsonl` file; see `memlaw.data.text.TextFile`."""
     return LongContext(name, random_ratio, query, chat_template, TextFile(path, row))
 
@@ -120,9 +118,5 @@ def ordinary_ids(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
     excluded = set(tokenizer.all_special_ids) | set(tokenizer.get_added_vocab().values())
     vocabulary = tokenizer.get_vocab()
     return np.array(
-        sorted(
-            index
-            for token, index in vocabulary.items()
-            if index not in excluded and not _UNUSED.match(token)
-        )
+        sorted(index for token, index in vocabulary.items() if index not in excluded and not _UNUSED.match(token))
     )

@@ -17,9 +17,7 @@ _TRADES = (
 _WORKS = "treatise atlas ballad chronicle almanac fresco sundial concerto dictionary lantern viaduct loom".split()
 _QUALITIES = "forgotten disputed celebrated unfinished amber hollow northern silent salted crooked".split()
 _GOODS = "saffron copper cedar indigo slate wool salt amber tin parchment beeswax barley".split()
-_MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
+_MONTHS = ("January February March April May June July August September October November December").split()
 _FEATURES = "harbour observatory aqueduct market library bridge mint cloister tannery amphitheatre".split()
 
 Sentence = Callable[["_Encyclopedia"], str]

@@ -120,6 +120,4 @@ def _from_row(row: dict[str, Any], path: str) -> Text:
         return Text(iter([str(row["matching"])]), str(row["question"]))
     if "text" in row:
         return Text(iter([str(row["text"])]))
-    raise ConfigError(
-        f"data.path={path}: a row needs the fields question and matching, or text; it has {sorted(row)}"
-    )
+    raise ConfigError(f"data.path={path}: a row needs the fields question and matching, or text; it has {sorted(row)}")

@@ -21,16 +21,16 @@ class TokenTable:
     Right padding needs no attention mask: a causal model never looks at it from a scored position.
 
     Attributes:
+        pairs: how many of the P rows each cell really has.
         input_ids_NPT: query, target, padding.
         position_NPL: position in the row of each target token.
         valid_NPL: False where the target is padded.
-        pairs: how many of the P rows each cell really has.
     """
 
+    pairs: tuple[int, ...]
     input_ids_NPT: torch.Tensor
     position_NPL: torch.Tensor
     valid_NPL: torch.Tensor
-    pairs: tuple[int, ...]
 
     @classmethod
     def from_memories(cls, memories: list[Memory]) -> "TokenTable":
@@ -49,18 +49,18 @@ class TokenTable:
                 position[n, p, :length] = np.arange(start, start + length)
                 valid[n, p, :length] = True
         tensors = (torch.from_numpy(array) for array in (input_ids, position, valid))
-        return cls(*tensors, pairs=tuple(len(memory.pairs) for memory in memories))
+        return cls(tuple(len(memory.pairs) for memory in memories), *tensors)
 
     def to(self, device: torch.device) -> "TokenTable":
         """The same table on `device`."""
         tensors = (self.input_ids_NPT, self.position_NPL, self.valid_NPL)
-        return TokenTable(*(tensor.to(device) for tensor in tensors), pairs=self.pairs)
+        return TokenTable(self.pairs, *(tensor.to(device) for tensor in tensors))
 
     def select(self, cells: torch.Tensor) -> "TokenTable":
         """The table of some of the cells, given by index."""
         tensors = (self.input_ids_NPT, self.position_NPL, self.valid_NPL)
         chosen = (tensor[cells.to(tensor.device)] for tensor in tensors)
-        return TokenTable(*chosen, pairs=tuple(self.pairs[index] for index in cells.tolist()))
+        return TokenTable(tuple(self.pairs[index] for index in cells.tolist()), *chosen)
 
 
 def steps_per_epoch(pairs: int, batch_size: int) -> int:

@@ -15,7 +15,7 @@ def table(cells: list[tuple[int, int, float]], base_loss: float = 13.24) -> pd.D
 def synthetic(noise: float = 0.0) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     grid = [(r, l) for r in (1, 2, 4, 8) for l in (128, 256, 512, 1024, 2048)]
-    r, l = np.array(grid, dtype=float).T  # noqa: E741
+    r, l = np.array(grid, dtype=float).T
     delta_loss = memory_law(r, l, **TRUTH) + noise * rng.standard_normal(len(r))
     return table([(*point, value) for point, value in zip(grid, np.minimum(delta_loss, 13.2), strict=True)])
 
@@ -64,7 +64,7 @@ def test_the_measured_cells_give_the_figures_of_an_independent_fit():
 
 
 def test_a_fit_that_runs_away_is_flagged():
-    r, l = np.array([(r, l) for r in (1, 2, 4) for l in (256, 512, 1024)], dtype=float).T  # noqa: E741
+    r, l = np.array([(r, l) for r in (1, 2, 4) for l in (256, 512, 1024)], dtype=float).T
     cells = table([(int(a), int(b), 9 + 2 * np.log(a) - 1.2 * np.log(b)) for a, b in zip(r, l, strict=True)])
     assert any("bound" in warning for warning in fit_law(cells).warnings)
 

@@ -19,7 +19,7 @@ def study(tmp_path: Path, models: tuple[str, ...] = ("m",), lengths: tuple[int, 
     for model in models:
         for rank in (1, 2, 4):
             for length in lengths:
-                delta_loss = float(np.minimum(memory_law(rank, length, 60, 0.7, 0.6, 0.4), 13.2))  # pyright: ignore
+                delta_loss = float(np.minimum(memory_law(rank, length, 60, 0.7, 0.6, 0.4), 13.2))
                 row = {
                     "cell": f"{model}-{rank}-{length}", "model.name": model, "data.name": "long_context",
                     "method.name": "sft", "lora.rank": rank, "seq_len": length, "seed": 0, "base_loss_nats": 13.24,

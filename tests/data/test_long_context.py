@@ -22,9 +22,7 @@ def target(ratio: float, seq_len: int, seed: int = 0) -> tuple[int, ...]:
     return build(ratio, seq_len, seed).pairs[0].target_ids
 
 
-@given(
-    st.integers(1, 300), st.integers(1, 300), st.sampled_from([0.0, 0.2, 0.5, 1.0]), st.integers(0, 5)
-)
+@given(st.integers(1, 300), st.integers(1, 300), st.sampled_from([0.0, 0.2, 0.5, 1.0]), st.integers(0, 5))
 @settings(max_examples=30, deadline=None)
 def test_a_shorter_target_is_a_prefix_of_a_longer_one(a: int, b: int, ratio: float, seed: int):
     short, long = sorted((a, b))
@@ -32,9 +30,7 @@ def test_a_shorter_target_is_a_prefix_of_a_longer_one(a: int, b: int, ratio: flo
 
 
 @given(st.integers(1, 400), st.floats(0, 1), st.floats(0, 1), st.integers(0, 20))
-def test_positions_replaced_at_a_lower_ratio_are_replaced_at_a_higher(
-    length: int, a: float, b: float, seed: int
-):
+def test_positions_replaced_at_a_lower_ratio_are_replaced_at_a_higher(length: int, a: float, b: float, seed: int):
     low, high = (replaced_positions(length, ratio, seed) for ratio in sorted((a, b)))
     assert not (low & ~high).any()
 

