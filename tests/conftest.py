@@ -18,6 +18,8 @@ from memlaw.paths import config_dir
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ["model=random", "lora.layers=[1]", "logger.mode=disabled", "trainer.device=cpu"]
+"""A cell on the smallest model."""
+FAST = [*TINY, "steps=20", "stop.when_recalled=false"]
 """A cell that trains in a second."""
 
 

@@ -9,9 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import TINY
+from conftest import FAST, TINY
 
-FAST = [*TINY, "steps=20", "stop.when_recalled=false"]
 NINE = ["lora.rank=1,4,16", "seq_len=8,16,32"]
 
 

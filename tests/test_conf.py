@@ -1,0 +1,70 @@
+"""Every YAML composes, and every experiment trains one step on a random model."""
+
+from pathlib import Path
+
+import pytest
+from conftest import TINY, composed
+from omegaconf import OmegaConf
+
+from memlaw.cell import SCIENTIFIC_KEYS, Cell
+from memlaw.checks import check_cell
+from memlaw.pack import train_pack
+from memlaw.paths import config_dir
+
+CONF = Path(config_dir())
+GROUPS = sorted(
+    (str(path.parent.relative_to(CONF)), path.stem)
+    for path in CONF.rglob("*.yaml")
+    if path.parent not in (CONF, CONF / "experiment", CONF / "hydra/launcher", CONF / "hydra/job_logging")
+)
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+MANDATORY = {"hub": ["model.id=org/name"], "local": ["model.path=/x"]}
+PATHS = {"text": "x.txt", "hub": "x", "table": "x.jsonl"}
+
+
+@pytest.mark.parametrize(("group", "name"), GROUPS)
+def test_every_option_composes_to_a_checked_cell(group: str, name: str):
+    overrides = [f"{group}={name}"]
+    if group == "model":
+        overrides += MANDATORY.get(name, [])
+    if group == "data" and name in PATHS:
+        overrides += [f"data.path={PATHS[name]}"]
+    cell = Cell.from_config(composed(*overrides))
+    check_cell(cell)
+    assert cell.config[group.split("/")[0]].name if group in SCIENTIFIC_KEYS and group != "lora" else True
+
+
+def test_options_are_named_as_their_files():
+    for group, name in GROUPS:
+        if group in ("model", "data", "method") and name not in ("hub", "local", "random"):
+            extra = [f"data.path={PATHS[name]}"] if group == "data" and name in PATHS else []
+            assert composed(f"{group}={name}", *extra)[group].name == name
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_trains_one_step_on_a_random_model(name: str, tiny):
+    cell, cfg = tiny(
+        f"experiment={name}", *TINY, "model.sizes.num_hidden_layers=3", "steps=1", "seq_len=16", "lora.rank=2"
+    )
+    check_cell(cell)
+    cell.plan()
+    train_pack([cell], cfg)
+    assert cell.state == "done", cell.status
+
+
+def test_experiments_give_the_papers_protocol():
+    qwen = composed("experiment=paper_long_context_qwen3_8b")
+    assert (qwen.model.id, qwen.lora.layers, qwen.lora.placement) == ("Qwen/Qwen3-8B", [24], "block")
+    assert (qwen.steps, qwen.optimizer.lr, qwen.batch_size, qwen.precision) == (2000, 1e-2, 1, "bf16")
+    assert not qwen.stop.when_recalled
+    llama = composed("experiment=paper_long_context_llama3.1_8b")
+    assert (llama.model.name, llama.lora.layers) == ("llama3.1_8b", [18])
+    grid = OmegaConf.load(CONF / "experiment/paper_long_context.yaml").hydra.sweeper.params["lora.rank"]
+    assert [int(rank) for rank in grid.split(",")][-1] == 512
+
+
+def test_users_add_their_own_options_with_a_search_path(train, tmp_path: Path):
+    (tmp_path / "mine/model").mkdir(parents=True)
+    (tmp_path / "mine/model/small.yaml").write_text("defaults: [random]\nname: small\nsizes: {hidden_size: 32}\n")
+    shown = train("model=small", f"hydra.searchpath=[file://{tmp_path}/mine]", "--cfg", "job", "--package", "model")
+    assert "hidden_size: 32" in shown.stdout

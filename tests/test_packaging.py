@@ -1,0 +1,72 @@
+"""The configuration and the launcher plugins are found from a checkout, an editable install and a wheel."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from conftest import FAST, ROOT
+
+
+def run(cwd: Path, *arguments: str, python_path: str = "") -> str:
+    environment = {**os.environ, "PYTHONPATH": python_path, "HYDRA_FULL_ERROR": "1"}
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The contents of the wheel, unpacked."""
+    directory = tmp_path_factory.mktemp("wheel")
+    run(ROOT, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(directory), ".")
+    (built,) = directory.glob("*.whl")
+    with zipfile.ZipFile(built) as archive:
+        archive.extractall(directory / "site")
+    return directory / "site"
+
+
+def test_the_wheel_brings_configuration_and_launchers_and_nothing_stray(wheel: Path):
+    assert {path.name for path in wheel.iterdir() if not path.name.endswith(".dist-info")} == {
+        "memlaw",
+        "analysis",
+        "hydra_plugins",
+    }
+    assert (wheel / "memlaw/conf/config.yaml").is_file()
+    assert (wheel / "hydra_plugins/memlaw_launchers/local.py").is_file()
+    assert not (wheel / "hydra_plugins/__init__.py").exists()
+
+
+def test_a_sweep_runs_from_the_wheel_in_any_directory(wheel: Path, tmp_path: Path):
+    where = "import memlaw, hydra_plugins.memlaw_launchers as p; print(memlaw.__file__, p.__file__)"
+    assert run(tmp_path, "-c", where, python_path=str(wheel)).count(str(wheel)) == 2
+    shown = run(tmp_path, "-m", "memlaw.train", "-m", *FAST, "seq_len=8,16", python_path=str(wheel))
+    assert f"Study: {tmp_path}/runs/default" in shown
+    assert len(list(tmp_path.glob("runs/default/*/result.json"))) == 2
+
+
+def test_the_editable_install_works_in_any_directory(tmp_path: Path):
+    shown = run(tmp_path, "-m", "memlaw.train", "--cfg", "hydra", "--package", "hydra.launcher")
+    assert "hydra_plugins.memlaw_launchers.local.LocalLauncher" in shown
+    assert "model:" in run(tmp_path, "-m", "memlaw.train", "--cfg", "job")
+
+
+def test_the_console_scripts_work(tmp_path: Path):
+    scripts = Path(sys.executable).parent
+    for command in (["memlaw-train", "--cfg", "job"], ["memlaw-report", "--help"]):
+        done = subprocess.run([scripts / command[0], *command[1:]], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_checkout_is_found_before_anything_installed(tmp_path: Path):
+    for name in ("conf", "memlaw", "launchers"):
+        shutil.copytree(ROOT / name, tmp_path / "a checkout" / name)
+    checkout = tmp_path / "a checkout"
+    path = f"{checkout}:{checkout / 'launchers'}"
+    shown = run(checkout, "-m", "memlaw.train", "--info", "searchpath", python_path=path)
+    assert str(checkout / "conf") in shown
