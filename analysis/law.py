@@ -54,7 +54,7 @@ class LawFit:
 
     def parameters(self) -> dict[str, tuple[float, float | None]]:
         """Value and standard error of each parameter."""
-        return {name: (p.value, p.stderr) for name, p in self.result.params.items()}
+        return _parameters(self.result)
 
 
 def fit_law(table: pd.DataFrame) -> LawFit:
@@ -103,9 +103,14 @@ def _check_enough(used: pd.DataFrame, excluded: int) -> None:
     )
 
 
+def _parameters(fit: lmfit.model.ModelResult) -> dict[str, tuple[float, float | None]]:
+    finite = {name: p.stderr is not None and np.isfinite(p.stderr) for name, p in fit.params.items()}
+    return {name: (p.value, p.stderr if finite[name] else None) for name, p in fit.params.items()}
+
+
 def _warnings(fit: lmfit.model.ModelResult, cells: int) -> tuple[str, ...]:
     found = []
-    parameters = {name: (p.value, p.stderr) for name, p in fit.params.items()}
+    parameters = _parameters(fit)
     if not fit.success or any(stderr is None for _, stderr in parameters.values()):
         found.append("no standard errors could be estimated: the cells do not determine the parameters")
     for name, parameter in fit.params.items():

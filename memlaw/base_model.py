@@ -6,15 +6,12 @@ cheap and loads no weights; its `load()` gives a frozen `BaseModel`.
 
 import hashlib
 import importlib.util
-import logging
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import torch
-from filelock import FileLock
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import nn
 from transformers import (
@@ -28,10 +25,7 @@ from transformers import (
 )
 
 from memlaw.errors import ConfigError
-from memlaw.files import atomic_path
-from memlaw.paths import cache_dir
-
-log = logging.getLogger(__name__)
+from memlaw.gguf import convert_gguf
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -251,36 +245,6 @@ def byte_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>", pad_token="<|endoftext|>")
-
-
-def convert_gguf(path: Path) -> Path:
-    """Dequantize a GGUF file into the cache, once, and return the directory.
-
-    Atomic and safe against concurrent processes: one converts, the others wait for its result.
-    """
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
-    target = cache_dir() / "models" / f"{path.stem}-{digest}"
-    if target.is_dir():
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.with_name(f".{target.name}.lock")):
-        if not target.is_dir():
-            log.info("Converting %s once into %s (about half a minute) …", path.name, target)
-            _remove_leftovers(target)
-            with atomic_path(target) as temporary:
-                source = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
-                model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
-                del model.config.quantization_config
-                model.hf_quantizer = cast(Any, None)  # the weights are plain floats now
-                model.save_pretrained(temporary)
-                AutoTokenizer.from_pretrained(**source).save_pretrained(temporary)
-    return target
-
-
-def _remove_leftovers(target: Path) -> None:
-    for leftover in target.parent.glob(f".{target.name}.*.tmp"):
-        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def weights_fingerprint(model: PreTrainedModel, samples: int = 256) -> str:

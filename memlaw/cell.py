@@ -147,7 +147,7 @@ class Cell:
         return dict(_flatten(container))
 
     def plan(self) -> None:
-        """Create the directory with the frozen config and a pending status, unless it is there already.
+        """Create the directory with the frozen config, and say pending unless a process trains it right now.
 
         Raises:
             ConfigError: the directory holds another config.
@@ -156,7 +156,7 @@ class Cell:
             Cell.load(self.paths.directory)
         else:
             write_text(self.paths.config, OmegaConf.to_yaml(self.config, resolve=True, sort_keys=True))
-        if not self.paths.status.exists():
+        if self.state != RUNNING:
             self.set_status(PENDING)
 
     @property

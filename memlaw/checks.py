@@ -5,11 +5,14 @@ from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from omegaconf import DictConfig
 
-from memlaw.base_model import PRECISIONS, ModelSource
+from memlaw.base_model import PRECISIONS, ModelSource, resolve_device
 from memlaw.cell import Cell
 from memlaw.errors import ConfigError
-from memlaw.lora import LoraSpec, Target, resolve_targets
+from memlaw.lora_spec import LoraSpec
+from memlaw.targets import Target, resolve_targets
+from memlaw.tracking import resolve_mode
 
 
 def check_cell(cell: Cell) -> None:
@@ -39,6 +42,20 @@ def check_cell(cell: Cell) -> None:
     instantiate_checked(c.data)
 
 
+def check_settings(cfg: DictConfig) -> None:
+    """Check the operational settings of a sweep.
+
+    Raises:
+        ConfigError: naming the key and the allowed values.
+    """
+    _whole("pack.max_cells", cfg.pack.max_cells, at_least=1)
+    if cfg.pack.memory_gb != "auto":
+        _number("pack.memory_gb", cfg.pack.memory_gb, above=0)
+    resolve_device(cfg.trainer.device)
+    resolve_mode(cfg.logger.mode)
+    _number("logger.timeout_s", cfg.logger.timeout_s, above=0)
+
+
 def resolve_cell(cell: Cell) -> tuple[Any, list[Target]]:
     """The base model's configuration and the modules that the cell adapts, without loading weights.
 
@@ -49,7 +66,8 @@ def resolve_cell(cell: Cell) -> tuple[Any, list[Target]]:
     source: ModelSource = instantiate_checked(c.model)
     config = source.config()
     positions = getattr(config.get_text_config(), "max_position_embeddings", math.inf)
-    if c.data.name != "phonebook" and c.seq_len > positions:
+    pairs, _ = instantiate_checked(c.data).expected_shape(c.seq_len)
+    if pairs == 1 and c.seq_len > positions:
         raise ConfigError(f"seq_len={c.seq_len} is longer than the {positions} positions of {c.model.name}")
     return config, resolve_targets(config, LoraSpec.from_config(c.lora, c.seed))
 

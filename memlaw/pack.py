@@ -14,15 +14,17 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from memlaw.base_model import BaseModel, resolve_device, resolve_precision
-from memlaw.cell import RUNNING, Cell
+from memlaw.cell import DONE, RUNNING, Cell
 from memlaw.cell_run import CellRun
 from memlaw.data.memory import Memory
 from memlaw.data.tokens import RowOrder, TokenTable, steps_per_epoch
 from memlaw.errors import ConfigError
 from memlaw.evaluation import Evaluation
-from memlaw.lora import LoraPack, LoraSpec, resolve_targets
+from memlaw.lora import LoraPack
+from memlaw.lora_spec import LoraSpec
 from memlaw.module import CachedPrefix, PackModule
 from memlaw.prefix import Prefix
+from memlaw.targets import resolve_targets
 from memlaw.tracking import Tracker, resolve_mode
 
 log = logging.getLogger(__name__)
@@ -32,14 +34,14 @@ def train_pack(cells: Sequence[Cell], settings: DictConfig) -> None:
     """Train cells that `memlaw.packing.pack_key` puts together.
 
     Outcomes are in the cells' directories: a failure fails only the cells that it concerns and is not
-    raised. Cells that another process is training are left to it.
+    raised. Cells that another process is training, or has finished since they were planned, are left to it.
 
     Args:
         cells: planned cells of one pack.
         settings: the operational config: `trainer` and `logger`.
     """
     with ExitStack() as locks:
-        mine = [cell for cell in cells if _locked(cell, locks)]
+        mine = [cell for cell in cells if _locked(cell, locks) and cell.state != DONE]
         for cell in mine:
             cell.start()
         try:

@@ -1,6 +1,5 @@
 """From a grid of cells to trained cells: choose what is missing, check it, pack it, run it, show it."""
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 
@@ -77,13 +76,14 @@ def pack(cells: Sequence[Cell], cfg: DictConfig, workers: int) -> list[list[Cell
     """Check the cells and group them into packs. Raises ConfigError naming what is impossible."""
     from memlaw import checks, packing
 
+    checks.check_settings(cfg)
     for cell in cells:
         checks.check_cell(cell)
     resolved = {}
     sizes = []
     for cell in cells:
         c = cell.config
-        key = json.dumps([dict(cell.flat, **{"lora.rank": 0, "seed": 0})], sort_keys=True)
+        key = packing.pack_key(cell)
         if key not in resolved:
             resolved[key] = checks.resolve_cell(cell)
         model, targets = resolved[key]

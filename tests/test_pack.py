@@ -14,9 +14,11 @@ from peft import get_peft_model
 from memlaw import pack as pack_module
 from memlaw.cell import Cell
 from memlaw.data.tokens import RowOrder
-from memlaw.lora import LoraSpec, initial_A, resolve_targets
+from memlaw.lora import initial_A
+from memlaw.lora_spec import LoraSpec
 from memlaw.pack import train_pack
 from memlaw.records import read_tokens
+from memlaw.targets import resolve_targets
 
 STEPS = 50
 

@@ -1,5 +1,6 @@
 """`hydra/launcher=local`: packs on this machine's devices."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,6 +8,8 @@ from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
+
+from memlaw.errors import ConfigError, SweepFailed, refuse
 
 
 class LocalLauncher(Launcher):
@@ -29,7 +32,6 @@ class LocalLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Train one cell per job; a failed cell is raised only after all others were trained."""
         from memlaw.cell import FAILED, Cell
-        from memlaw.errors import ConfigError, SweepFailed, refuse
         from memlaw.sweep import run_sweep
 
         setup_globals()
@@ -39,12 +41,15 @@ class LocalLauncher(Launcher):
         loader = self.hydra_context.config_loader
         configs = [loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides]
         failure: SweepFailed | None = None
-        workers = 1 if self.workers == "auto" else int(self.workers)
         try:
+            workers = self._worker_count()
             cells = [Cell.from_config(cfg) for cfg in configs]
             run_sweep(cells, configs[0], self._run_packs, workers)
         except ConfigError as error:
             refuse(error)
+        except KeyboardInterrupt:
+            print("Interrupted. The same command trains what is missing.", file=sys.stderr)
+            sys.exit(130)
         except SweepFailed as error:
             failure = error
         return [
@@ -53,6 +58,14 @@ class LocalLauncher(Launcher):
             else JobReturn(overrides, cfg, status=JobStatus.COMPLETED)
             for overrides, cfg, cell in zip(job_overrides, configs, cells, strict=True)
         ]
+
+    def _worker_count(self) -> int:
+        """Workers that share a CPU; GPUs are not shared."""
+        if self.workers == "auto":
+            return 1
+        if not isinstance(self.workers, int) or self.workers < 1:
+            raise ConfigError(f"hydra.launcher.workers={self.workers} is neither auto nor a number of at least 1")
+        return self.workers
 
     def _run_packs(self, packs: list[list[Any]], settings: DictConfig) -> None:
         from hydra_plugins.memlaw_launchers.workers import train_packs, worker_environments
