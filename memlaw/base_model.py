@@ -94,6 +94,12 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     return PRECISIONS[precision]
 
 
+def without_weights(config: PreTrainedConfig) -> PreTrainedModel:
+    """The model's modules with their sizes and no memory behind them."""
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config)
+
+
 @dataclass(frozen=True)
 class HubModel:
     """A model of the Hugging Face Hub; `HF_HUB_OFFLINE=1` keeps to the local Hub cache.

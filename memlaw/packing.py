@@ -6,7 +6,6 @@ Shapes: N cells, B rows of a batch per cell, T positions of a row, D hidden size
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -71,21 +70,28 @@ def cell_bytes(s: Sizes) -> int:
     return activations + head + prefix + 16 * s.adapter_parameters
 
 
-def make_packs(cells: Sequence[Cell], bytes_of: Sequence[int], budget_bytes: int, max_cells: int) -> list[list[Cell]]:
+def make_packs(
+    cells: Sequence[Cell], bytes_of: Sequence[int], budget_of: Sequence[int], max_cells: int
+) -> list[list[Cell]]:
     """Group cells by `pack_key`, in the order given, and cut each group where the budget is full.
 
     A cell that is larger than the budget gets a pack of its own.
+
+    Args:
+        cells: the cells.
+        bytes_of: what each adds to a pack (`cell_bytes`).
+        budget_of: what a pack with it may hold, the base model's weights not counted.
+        max_cells: most cells in a pack.
     """
+    groups: dict[str, list[tuple[Cell, int, int]]] = {}
+    for cell, size, budget in zip(cells, bytes_of, budget_of, strict=True):
+        groups.setdefault(pack_key(cell), []).append((cell, size, budget))
     packs: list[list[Cell]] = []
-    first: dict[str, int] = {}
-    for index, cell in enumerate(cells):
-        first.setdefault(pack_key(cell), index)
-    sized = sorted(zip(cells, bytes_of, strict=True), key=lambda item: first[pack_key(item[0])])
-    for _, group in groupby(sized, key=lambda item: pack_key(item[0])):
+    for group in groups.values():
         used = 0
         pack: list[Cell] = []
-        for cell, size in group:
-            if pack and (used + size > budget_bytes or len(pack) == max_cells):
+        for cell, size, budget in group:
+            if pack and (used + size > budget or len(pack) == max_cells):
                 packs.append(pack)
                 used, pack = 0, []
             pack.append(cell)

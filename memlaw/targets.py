@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import torch
 from peft import inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from peft.tuners.tuners_utils import check_target_module_exists
 from torch import nn
-from transformers import AutoModelForCausalLM, PreTrainedConfig
+from transformers import PreTrainedConfig
 
+from memlaw.base_model import without_weights
 from memlaw.errors import ConfigError
 from memlaw.lora_spec import LoraSpec
 from memlaw.prefix import layers_path
@@ -55,8 +55,7 @@ def resolve_targets(config: PreTrainedConfig, spec: LoraSpec) -> list[Target]:
         ConfigError: nothing matches (lists what the model has), or a match lies outside the decoder layers.
     """
     layers = layer_indices(spec.layers, config.get_text_config().num_hidden_layers)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config)
+    model = without_weights(config)
     stack = layers_path(model, config)
     find = _find_blocks if spec.placement == "block" else _find_linear
     found = find(model, spec, layers, config)

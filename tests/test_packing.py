@@ -30,7 +30,7 @@ def test_packs_hold_every_cell_once_within_the_budget(sizes, budget, max_cells):
     from unittest.mock import patch
 
     with patch("memlaw.packing.pack_key", lambda cell: str(cell % 2)):
-        packs = make_packs(cells, sizes, budget, max_cells)
+        packs = make_packs(cells, sizes, [budget] * len(cells), max_cells)
     assert sorted(cell for pack in packs for cell in pack) == cells
     for pack in packs:
         assert len({cell % 2 for cell in pack}) == 1

@@ -41,7 +41,7 @@ def test_a_sweep_trains_every_cell_and_a_rerun_only_what_is_missing(train, tmp_p
     began = time.monotonic()
     again = train("-m", *FAST, *NINE)
     assert time.monotonic() - began < 20
-    assert "Nothing to train: the study has all 9 cells" in again.stdout
+    assert "Nothing to train: 9 of 9 cells are done" in again.stdout
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
 
     more = train("-m", *FAST, "lora.rank=1,2", "seq_len=8")
@@ -75,7 +75,7 @@ def test_a_failing_cell_is_reported_fails_the_command_and_stops_nobody(train, tm
     assert sorted(states(tmp_path / "runs/default").values()) == ["done", "done", "done", "failed"]
 
     kept = train(*sweep)
-    assert "Nothing to train" in kept.stdout
+    assert "Nothing to train: 3 of 4 cells are done, 1 failed (rerun=failed tries these again)" in kept.stdout
     assert kept.returncode == 1
     text.write_text("many words " * 20)
     assert train(*sweep, "rerun=failed").returncode == 0
