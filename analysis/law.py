@@ -63,14 +63,14 @@ def fit_law(table: pd.DataFrame) -> LawFit:
     From several starts, the best; |b| is bounded by the largest L0, for ΔL lies between 0 and L0.
 
     Args:
-        table: columns `lora.rank`, `seq_len`, `delta_loss_nats`, `base_loss_nats`.
+        table: columns `lora.rank`, `target_tokens`, `delta_loss_nats`, `base_loss_nats`.
 
     Raises:
         TooFewCells: fewer than `MIN_CELLS` unsaturated cells, or fewer than two ranks or lengths among them.
     """
     used = table[~is_saturated(table)]
     r = used["lora.rank"].to_numpy(float)
-    l = used["seq_len"].to_numpy(float)
+    l = used["target_tokens"].to_numpy(float)
     delta_loss = used["delta_loss_nats"].to_numpy(float)
     excluded = len(table) - len(used)
     _check_enough(used, excluded)
@@ -93,7 +93,7 @@ def fit_law(table: pd.DataFrame) -> LawFit:
 
 
 def _check_enough(used: pd.DataFrame, excluded: int) -> None:
-    ranks, lengths = used["lora.rank"].nunique(), used["seq_len"].nunique()
+    ranks, lengths = used["lora.rank"].nunique(), used["target_tokens"].nunique()
     if len(used) >= MIN_CELLS and ranks >= 2 and lengths >= 2:
         return
     raise TooFewCells(

@@ -10,6 +10,9 @@ from memlaw.records import RESULT_COLUMNS, read_results
 AXES = ("seq_len", "lora.rank", "seed")
 """What the law is about; every other config key that varies makes a condition of its own."""
 
+_BASE = ("dtype", "model_fingerprint")
+"""Measured, but cells that differ in them were trained on another base model."""
+
 
 class NoCells(ValueError):
     """The directory holds no finished cell."""
@@ -37,11 +40,13 @@ def conditions(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         for name in table.columns
         if name not in AXES and name not in RESULT_COLUMNS and not name.startswith("version.")
     ]
-    varied = [name for name in config if table[name].astype(str).nunique() > 1]
+    varied = [name for name in (*config, *_BASE) if name in table and table[name].astype(str).nunique() > 1]
+    if "model.name" in varied:  # other models have other weights anyway
+        same_model = table.groupby(["model.name", *(name for name in varied if name == "dtype")])
+        if same_model["model_fingerprint"].nunique().max() == 1:
+            varied = [name for name in varied if name != "model_fingerprint"]
     if not varied:
         yield "", table
         return
-    keys = table[varied].astype(str)
-    for values, index in keys.groupby(varied, sort=True).groups.items():
-        label = " ".join(f"{name}={value}" for name, value in zip(varied, values, strict=True))
-        yield label, table.loc[index]
+    for values, cells in table.groupby([table[name].astype(str) for name in varied], sort=True):
+        yield " ".join(f"{name}={value}" for name, value in zip(varied, values, strict=True)), cells

@@ -72,13 +72,18 @@ def resolve_device(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(
-            f"trainer.device={device} is not usable here ({str(error).splitlines()[0]}); "
-            "allowed: auto, cpu, cuda, cuda:<index>"
-        ) from error
-    return torch.device(device)
+        chosen = torch.device(device)
+    except RuntimeError:
+        chosen = None
+    if chosen and chosen.type == "cpu":
+        return chosen
+    gpus = torch.cuda.device_count()
+    if chosen and chosen.type == "cuda" and (chosen.index or 0) < gpus:
+        return chosen
+    raise ConfigError(
+        f"trainer.device={device} is not usable here: allowed are auto, cpu, and cuda or cuda:<index> "
+        f"of the {gpus} GPUs that torch sees"
+    )
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -104,6 +104,9 @@ class Cell:
         except OmegaConfBaseException as error:
             raise ConfigError(str(error).splitlines()[0]) from error
         assert isinstance(container, dict)
+        data = container["data"]
+        if "content" in data and data["content"] is None:
+            data["content"] = file_hash(data["path"])
         return cls(OmegaConf.create(container), study_dir(cfg))
 
     @classmethod
@@ -156,8 +159,11 @@ class Cell:
             Cell.load(self.paths.directory)
         else:
             write_text(self.paths.config, OmegaConf.to_yaml(self.config, resolve=True, sort_keys=True))
-        if self.state != RUNNING:
-            self.set_status(PENDING)
+        try:
+            with self.lock().acquire(timeout=0):
+                self._write_status({"state": PENDING, "attempt": self.status["attempt"]})
+        except Timeout:
+            log.debug("%s is being trained by another process", self.name)
 
     @property
     def status(self) -> dict[str, Any]:
@@ -205,6 +211,15 @@ def _now() -> str:
 def study_dir(cfg: DictConfig) -> Path:
     """Directory of the study, `runs_dir/study`, absolute."""
     return Path(str(cfg.runs_dir)).expanduser().resolve() / str(cfg.study)
+
+
+def file_hash(path: str) -> str | None:
+    """Sixteen hexadecimal digits of a file's SHA-256; None when there is no such file."""
+    try:
+        with Path(path).expanduser().open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError:
+        return None
 
 
 def config_hash(config: DictConfig) -> str:

@@ -14,11 +14,12 @@ from memlaw import records
 from memlaw.cell import DONE, RUNNING, Cell
 from memlaw.data.memory import Memory
 from memlaw.errors import CellError
+from memlaw.files import atomic_path
 from memlaw.tracking import CellTracker, Decode
 
 log = logging.getLogger(__name__)
 
-_VERSIONED = ("memlaw", "torch", "transformers", "peft")
+_VERSIONED = ("memlaw", "torch", "lightning", "transformers", "peft", "numpy", "faker")
 
 
 def versions() -> dict[str, str]:
@@ -55,17 +56,15 @@ class CellRun:
             np.concatenate([pair.target_ids for pair in pairs]),
         )
 
-    def record(self, step: int, nll_S: np.ndarray, argmax_S: np.ndarray, learning_rate: float) -> None:
-        """Take the evaluation after `step` steps: add it to the table, the status and the tracker.
+    def check_finite(self, step: int, nll_S: np.ndarray) -> None:
+        """Raise CellError when a loss is not finite."""
+        broken = int((~np.isfinite(nll_S)).sum())
+        if broken:
+            advice = f"lower optimizer.lr={self.cell.config.optimizer.lr}" if step else "check precision and the model"
+            raise CellError(f"diverged: {broken} of {len(nll_S)} losses are not finite after step {step}; {advice}")
 
-        Raises:
-            CellError: a loss is not finite.
-        """
-        if not np.isfinite(nll_S).all():
-            raise CellError(
-                f"diverged: {int((~np.isfinite(nll_S)).sum())} of {len(nll_S)} token losses are not finite "
-                f"after step {step}; lower optimizer.lr={self.cell.config.optimizer.lr}"
-            )
+    def record(self, step: int, nll_S: np.ndarray, argmax_S: np.ndarray, learning_rate: float) -> None:
+        """Take the evaluation after `step` steps: add it to the table, the status and the tracker."""
         self.tokens.add(step, nll_S, argmax_S)
         scalars = self.tokens.scalars()
         self.tracker.log(step, {**scalars, "learning_rate": learning_rate})
@@ -112,7 +111,7 @@ class CellRun:
         paths = self.cell.paths
         table = self.tokens.table()
         records.write_tokens(paths.tokens, table)
-        with records.atomic_path(paths.adapter) as directory:
+        with atomic_path(paths.adapter) as directory:
             export(directory)
         records.write_result(paths.result, row)
         self.cell.set_status(DONE, step=steps, stop_reason=stop_reason)

@@ -11,6 +11,7 @@ from memlaw.base_model import PRECISIONS, ModelSource, resolve_device
 from memlaw.cell import Cell
 from memlaw.errors import ConfigError
 from memlaw.lora_spec import LoraSpec
+from memlaw.module import METHODS
 from memlaw.targets import Target, resolve_targets
 from memlaw.tracking import resolve_mode
 
@@ -29,15 +30,25 @@ def check_cell(cell: Cell) -> None:
     _whole("eval.per_decade", c.eval.per_decade, at_least=1)
     _whole("seed", c.seed, at_least=0)
     if (c.steps is None) == (c.epochs is None):
-        raise ConfigError(f"give either steps or epochs, the other null; got {c.steps=}, {c.epochs=}")
-    _whole("steps" if c.epochs is None else "epochs", c.epochs or c.steps, at_least=1)
+        raise ConfigError(f"give either steps or epochs and the other as null; got steps={c.steps} epochs={c.epochs}")
+    _whole("steps", 1 if c.steps is None else c.steps, at_least=1)
+    _whole("epochs", 1 if c.epochs is None else c.epochs, at_least=1)
     _number("optimizer.lr", c.optimizer.lr, above=0)
     _number("optimizer.eps", c.optimizer.eps, above=0)
     _number("lora.lora_alpha", c.lora.lora_alpha, above=0)
+    _share("stop.p_above", c.stop.p_above)
+    if len(c.optimizer.betas) != 2:
+        raise ConfigError(f"optimizer.betas={list(c.optimizer.betas)} is not a pair of numbers")
+    for beta in c.optimizer.betas:
+        _share("optimizer.betas", beta)
+    if c.optimizer.weight_decay != 0:
+        _number("optimizer.weight_decay", c.optimizer.weight_decay, above=0)
     if c.optimizer.clip_norm is not None:
         _number("optimizer.clip_norm", c.optimizer.clip_norm, above=0)
     if c.precision not in ("auto", *PRECISIONS):
         raise ConfigError(f"precision={c.precision} is not one of auto, {', '.join(PRECISIONS)}")
+    if c.method.name not in METHODS:
+        raise ConfigError(f"method.name={c.method.name} is not one of {', '.join(METHODS)}")
     LoraSpec.from_config(c.lora, c.seed)
     instantiate_checked(c.data)
 
@@ -85,6 +96,11 @@ def instantiate_checked(node: Any) -> Any:
 def _whole(key: str, value: Any, at_least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
         raise ConfigError(f"{key}={value} is not a whole number of at least {at_least}")
+
+
+def _share(key: str, value: Any) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
+        raise ConfigError(f"{key}={value} is not a number from 0 to below 1")
 
 
 def _number(key: str, value: Any, above: float) -> None:

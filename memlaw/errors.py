@@ -6,7 +6,7 @@ from typing import NoReturn
 from hydra.errors import CompactHydraException
 
 
-class ConfigError(ValueError):
+class ConfigError(CompactHydraException):
     """The configuration asks for something impossible; the message names the key and what is allowed."""
 
 

@@ -10,7 +10,6 @@ import torch
 from lightning import Callback, Trainer
 
 from memlaw.cell_run import CellRun
-from memlaw.errors import CellError
 from memlaw.module import PackModule
 from memlaw.records import log_spaced_steps
 
@@ -23,14 +22,17 @@ class Evaluation(Callback):
         stop: `stop` of the config.
         per_decade: `eval.per_decade`.
         batch_rows: rows per cell in one forward.
+        epoch_steps: steps that visit every pair once; a large table is not checked more often than that.
     """
 
-    def __init__(self, runs: list[CellRun], stop: Any, per_decade: int, batch_rows: int):
+    def __init__(self, runs: list[CellRun], stop: Any, per_decade: int, batch_rows: int, epoch_steps: int):
         self.runs = runs
         self.batch_rows = batch_rows
         self.total_steps = runs[0].total_steps
         self.recorded = set(log_spaced_steps(self.total_steps, per_decade))
-        self.checked = set(range(0, self.total_steps, stop.every)) if stop.when_recalled else set()
+        every = max(stop.every, epoch_steps)
+        self.checked = set(range(0, self.total_steps, every)) if stop.when_recalled else set()
+        self.evaluated = self.recorded | self.checked
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Record the base model: B is zero, so the adapters change nothing yet."""
@@ -38,7 +40,7 @@ class Evaluation(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any, **__: Any) -> None:
         """Evaluate when this step asks for it."""
-        if trainer.global_step in self.recorded | self.checked:
+        if trainer.global_step in self.evaluated:
             self._evaluate(pl_module, trainer.global_step)
             trainer.should_stop = not self.runs
 
@@ -50,6 +52,7 @@ class Evaluation(Callback):
         for n, run in enumerate(self.runs):
             nll_S, argmax_S = nll_NPL[n][valid_NPL[n]].numpy(), argmax_NPL[n][valid_NPL[n]].numpy()
             try:
+                run.check_finite(step, nll_S)
                 stop_reason = "completed" if step == self.total_steps else None
                 if step in self.checked and run.recalled(nll_S):
                     stop_reason = "recalled"
@@ -59,7 +62,7 @@ class Evaluation(Callback):
                     run.finish(stop_reason, partial(module.adapters.export, n))
                 else:
                     kept.append(n)
-            except CellError as error:
+            except Exception as error:  # a full disk, a diverged loss: this cell alone fails
                 run.fail(error)
         if kept and len(kept) < len(self.runs):
             module.keep(torch.tensor(kept))

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from memlaw.errors import ConfigError
 from memlaw.lora_spec import LoraSpec
 from memlaw.seeding import stream_seed
 from memlaw.targets import Target
@@ -49,8 +50,14 @@ class AdapterStack(nn.Module):
         return torch.bmm(low_NSR, self.B_NOR.transpose(1, 2))
 
     def hook(self, _module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
-        """Forward hook that adds `delta` to the module's output, in the output's dtype."""
-        return output + self.delta(args[0]).view(output.shape).to(output.dtype)
+        """Forward hook that adds `delta` to the module's output, in fp32, and rounds to the output's dtype once.
+
+        Raises:
+            ConfigError: the module is not called with one tensor to give one tensor.
+        """
+        if not args or not isinstance(output, torch.Tensor):
+            raise ConfigError(f"lora: {self.target.name} takes or gives more than one tensor; choose other modules")
+        return (output + self.delta(args[0]).view(output.shape)).to(output.dtype)
 
     def cropping(self, kept: torch.Tensor) -> tuple[Callable[..., torch.Tensor], Callable[..., torch.Tensor]]:
         """How to crop A- and B-shaped tensors to the kept cells and their largest rank."""

@@ -4,17 +4,22 @@ Shapes: N cells, B rows of a batch per cell, P pairs of a cell, T positions of a
 row, D hidden size.
 """
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from lightning import LightningModule
+from transformers import masking_utils
 
 from memlaw.base_model import BaseModel
 from memlaw.data.tokens import TokenTable
 from memlaw.lora import LoraPack
 from memlaw.prefix import Prefix
 from memlaw.token_loss import Head, token_nll
+
+METHODS = ("sft",)
+"""Training objectives, `method.name`."""
 
 
 class CachedPrefix:
@@ -33,12 +38,23 @@ class CachedPrefix:
         self.row_NP = inverse.view(N, P)
 
     def keep(self, kept: torch.Tensor) -> None:
-        """Forget the other cells' rows."""
+        """Go on with some of the cells."""
         self.row_NP = self.row_NP[kept.to(self.row_NP.device)]
 
     def feed(self, cell_N1: torch.Tensor, row_NB: torch.Tensor) -> AbstractContextManager[None]:
         """Feed the suffix with the rows of a batch, in cell-major order."""
         return self.prefix.feed(self.hidden_RTD[self.row_NP[cell_N1, row_NB].flatten()])
+
+
+@contextmanager
+def _one_sequence_per_row() -> Iterator[None]:
+    """Keep transformers from looking for packed sequences: the look waits for the device in every forward."""
+    search = masking_utils.find_packed_sequence_indices
+    setattr(masking_utils, "find_packed_sequence_indices", lambda position_ids: None)  # noqa: B010
+    try:
+        yield
+    finally:
+        setattr(masking_utils, "find_packed_sequence_indices", search)  # noqa: B010
 
 
 class PackModule(LightningModule):
@@ -85,7 +101,7 @@ class PackModule(LightningModule):
         input_ids_BT = self.table.input_ids_NPT[cell_N1, row_NB].flatten(0, 1)
         position_BL = self.table.position_NPL[cell_N1, row_NB].flatten(0, 1)
         valid_NBL = self.table.valid_NPL[cell_N1, row_NB] & (rows_NB >= 0)[..., None]
-        with self.prefix.feed(cell_N1, row_NB) if self.prefix else nullcontext():
+        with self.prefix.feed(cell_N1, row_NB) if self.prefix else nullcontext(), _one_sequence_per_row():
             hidden_BTD = decoder(input_ids=input_ids_BT, use_cache=False).last_hidden_state
         nll_BL, argmax_BL = token_nll(hidden_BTD, input_ids_BT, position_BL, valid_NBL.flatten(0, 1), head)
         return nll_BL.view(N, B, -1), argmax_BL.view(N, B, -1), valid_NBL

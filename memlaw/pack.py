@@ -1,6 +1,5 @@
 """Train a pack: cells that share one frozen base model and one training loop. A single cell is a pack of one."""
 
-import functools
 import json
 import logging
 import warnings
@@ -14,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from memlaw.base_model import BaseModel, resolve_device, resolve_precision
-from memlaw.cell import DONE, RUNNING, Cell
+from memlaw.cell import DONE, FAILED, Cell
 from memlaw.cell_run import CellRun
 from memlaw.data.memory import Memory
 from memlaw.data.tokens import RowOrder, TokenTable, steps_per_epoch
@@ -25,7 +24,7 @@ from memlaw.lora_spec import LoraSpec
 from memlaw.module import CachedPrefix, PackModule
 from memlaw.prefix import Prefix
 from memlaw.targets import resolve_targets
-from memlaw.tracking import Tracker, resolve_mode
+from memlaw.tracking import Tracker
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +41,13 @@ def train_pack(cells: Sequence[Cell], settings: DictConfig) -> None:
     """
     with ExitStack() as locks:
         mine = [cell for cell in cells if _locked(cell, locks) and cell.state != DONE]
-        for cell in mine:
-            cell.start()
         try:
+            for cell in mine:
+                cell.start()
             _train(mine, settings)
         except Exception as error:  # any cause: the sweep goes on with the other packs
             for cell in mine:
-                if cell.state == RUNNING:
+                if cell.state != DONE and cell.state != FAILED:
                     cell.fail(error)
 
 
@@ -61,10 +60,16 @@ def _locked(cell: Cell, locks: ExitStack) -> bool:
     return True
 
 
-@functools.lru_cache(maxsize=1)
-def _base_model(model: str, dtype: torch.dtype, device: torch.device) -> BaseModel:
-    """Load a base model from its config as JSON; a warm worker keeps it for its next pack."""
-    return instantiate(json.loads(model), _convert_="all").load(dtype, device)
+_loaded: dict[tuple[str, torch.dtype, torch.device], BaseModel] = {}
+"""The base model of the pack before; a warm worker keeps it for its next pack."""
+
+
+def _base_model(config: DictConfig, dtype: torch.dtype, device: torch.device) -> BaseModel:
+    key = (json.dumps(OmegaConf.to_container(config)), dtype, device)
+    if key not in _loaded:
+        _loaded.clear()  # before the next one is loaded: two may not fit
+        _loaded[key] = instantiate(config, _convert_="all").load(dtype, device)
+    return _loaded[key]
 
 
 def _train(cells: list[Cell], settings: DictConfig) -> None:
@@ -73,13 +78,8 @@ def _train(cells: list[Cell], settings: DictConfig) -> None:
     config = cells[0].config
     device = resolve_device(settings.trainer.device)
     dtype = resolve_precision(config.precision, device)
-    base = _base_model(json.dumps(OmegaConf.to_container(config.model)), dtype, device)
-    tracker = Tracker(
-        resolve_mode(settings.logger.mode),
-        settings.logger.project,
-        settings.logger.entity,
-        settings.logger.timeout_s,
-    )
+    base = _base_model(config.model, dtype, device)
+    tracker = Tracker(**settings.logger)
     prepared = []
     for cell in cells:
         try:
@@ -141,6 +141,7 @@ def _train_together(
                 "device": str(base.device),
                 "dtype": str(base.model.dtype).removeprefix("torch."),
                 "model_fingerprint": base.fingerprint,
+                "model_commit": getattr(base.model.config, "_commit_hash", None),
                 "scored_tokens_per_step": memory.target_tokens * batch_rows / len(memory.pairs),
             },
             decode=lambda token_id: str(base.tokenizer.decode([token_id])),
@@ -148,22 +149,22 @@ def _train_together(
         for n, (cell, memory) in enumerate(members)
     ]
     order = RowOrder(table.pairs, tuple(cell.config.seed for cell in cells), batch_rows)
-    evaluation = Evaluation(runs, config.stop, config.eval.per_decade, batch_rows)
-    with ExitStack() as stack:
-        prefix = None
-        first = min(target.layer for target in targets)
-        if first > 0 and settings.trainer.prefix_cache:
-            frozen = Prefix(base.model, first)
-            prefix = CachedPrefix(frozen, table, batch_rows)
-            stack.enter_context(frozen.replaced())
-        stack.enter_context(adapters.attach(base.model))
-        module = PackModule(base, adapters, table, prefix, config.optimizer, total_steps)
-        try:
+    epoch_steps = steps_per_epoch(max(table.pairs), batch_rows)
+    evaluation = Evaluation(runs, config.stop, config.eval.per_decade, batch_rows, epoch_steps)
+    try:
+        with ExitStack() as stack:
+            prefix = None
+            first = min(target.layer for target in targets)
+            if first > 0 and settings.trainer.prefix_cache:
+                frozen = Prefix(base.model, first)
+                prefix = CachedPrefix(frozen, table, batch_rows)
+                stack.enter_context(frozen.replaced())
+            stack.enter_context(adapters.attach(base.model))
+            module = PackModule(base, adapters, table, prefix, config.optimizer, total_steps)
             _fit(module, order, evaluation, base.device)
-        except Exception as error:
-            for run in evaluation.runs:
-                run.fail(error)
-            raise
+    except Exception as error:  # what befalls these cells is theirs alone
+        for run in evaluation.runs:
+            run.fail(error)
 
 
 def _fit(module: PackModule, order: RowOrder, evaluation: Evaluation, device: torch.device) -> None:

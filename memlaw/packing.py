@@ -32,6 +32,11 @@ def pack_key(cell: Cell) -> str:
     return json.dumps(config, sort_keys=True)
 
 
+def _model_key(cell: Cell) -> str:
+    """A worker keeps the model of its last pack, so packs of one model follow each other."""
+    return json.dumps(OmegaConf.to_container(cell.config.model), sort_keys=True)
+
+
 @dataclass(frozen=True)
 class Sizes:
     """What the memory of a cell depends on.
@@ -40,7 +45,7 @@ class Sizes:
         rows: rows of a batch.
         positions: T of a row.
         all_rows: rows of the whole memory, for the prefix cache.
-        hidden, intermediate, vocab: D, the MLP's inner size, and the vocabulary.
+        hidden, intermediate: D, and the MLP's inner size.
         suffix_layers: decoder layers from the lowest adapted one on.
         adapter_parameters: trainable parameters at the cell's rank.
         value_bytes: bytes of an activation.
@@ -73,7 +78,7 @@ def cell_bytes(s: Sizes) -> int:
 def make_packs(
     cells: Sequence[Cell], bytes_of: Sequence[int], budget_of: Sequence[int], max_cells: int
 ) -> list[list[Cell]]:
-    """Group cells by `pack_key`, in the order given, and cut each group where the budget is full.
+    """Group cells by model and `pack_key`, in the order given, and cut each group where the budget is full.
 
     A cell that is larger than the budget gets a pack of its own.
 
@@ -83,8 +88,10 @@ def make_packs(
         budget_of: what a pack with it may hold, the base model's weights not counted.
         max_cells: most cells in a pack.
     """
+    models = list(dict.fromkeys(_model_key(cell) for cell in cells))
+    order = sorted(zip(cells, bytes_of, budget_of, strict=True), key=lambda item: models.index(_model_key(item[0])))
     groups: dict[str, list[tuple[Cell, int, int]]] = {}
-    for cell, size, budget in zip(cells, bytes_of, budget_of, strict=True):
+    for cell, size, budget in order:
         groups.setdefault(pack_key(cell), []).append((cell, size, budget))
     packs: list[list[Cell]] = []
     for group in groups.values():

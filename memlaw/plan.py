@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from memlaw.base_model import resolve_device, resolve_precision, without_weights
 from memlaw.cell import Cell
 from memlaw.checks import check_cell, check_settings, instantiate_checked, resolve_cell
-from memlaw.packing import Sizes, cell_bytes, make_packs, pack_key
+from memlaw.packing import Sizes, cell_bytes, make_packs
 from memlaw.targets import Target
 
 
@@ -33,7 +33,7 @@ def plan_packs(cells: Sequence[Cell], cfg: DictConfig, workers: int) -> list[lis
     known: dict[str, tuple[Any, list[Target], int]] = {}
     sizes, budgets = [], []
     for cell in cells:
-        key = pack_key(cell)
+        key = str((cell.config.model, {**cell.config.lora, "rank": None}))
         if key not in known:
             model, targets = resolve_cell(cell)
             known[key] = model, targets, without_weights(model).num_parameters()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -19,7 +20,17 @@ def print_study(cells: Sequence[Cell]) -> None:
     console = Console()
     console.print()
     console.print(study_table(cells))
-    console.print(f"Study: {cells[0].study}", soft_wrap=True, highlight=False)
+    for cell in cells:
+        if cell.state == FAILED:
+            console.print(
+                f"[red]failed[/] {cell.name}: {escape(cell.status['cause'])}", soft_wrap=True, highlight=False
+            )
+    for study in dict.fromkeys(cell.study for cell in cells):
+        console.print(f"Study: {study}", soft_wrap=True, highlight=False)
+
+
+def _print_failure(console: Console, name: str, cause: str) -> None:
+    console.print(f"[red]failed[/] {name}: {escape(cause)}", soft_wrap=True, highlight=False)
 
 
 def study_table(cells: Sequence[Cell]) -> Table:
@@ -34,15 +45,13 @@ def study_table(cells: Sequence[Cell]) -> Table:
     for cell in cells:
         status = cell.status
         state = status["state"]
-        row = [str(cell.flat[key]) for key in varied]
+        row = [escape(str(cell.flat[key])) for key in varied]
         row.append(f"[{_COLOURS.get(state, 'white')}]{state}[/]")
         if state == DONE:
             r = json.loads(cell.paths.result.read_text(encoding="utf-8"))
             row += [f"{r[key]:.3f}" for key in ("base_loss_nats", "loss_nats", "delta_loss_nats")]
             row += [f"{r['recalled_share']:.1%}", f"{r['bits_per_parameter']:.2f}"]
             row += [f"{r['steps_trained']}", f"{r['seconds']:.0f}"]
-        elif state == FAILED:
-            row.append(status["cause"])
         table.add_row(*row)
     return table
 
@@ -106,7 +115,7 @@ class Watch:
         for cell, status in zip(self.cells, statuses, strict=True):
             if status["state"] == FAILED and cell.name not in self.reported:
                 self.reported.add(cell.name)
-                self.progress.console.print(f"[red]failed[/] {cell.name}: {status['cause']}", soft_wrap=True)
+                _print_failure(self.progress.console, cell.name, status["cause"])
 
     @staticmethod
     def _share(status: dict) -> float:

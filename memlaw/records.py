@@ -55,7 +55,8 @@ RESULT_COLUMNS = {
     "dtype": "dtype of the base model",
     "data_fingerprint": "hash of the memory's token ids",
     "model_fingerprint": "hash of a sample of the base model's weights",
-    "version.*": "versions of memlaw, python, torch, transformers and peft",
+    "model_commit": "commit of the Hugging Face Hub that the base model came from; null: none",
+    "version.*": "versions of what the numbers may depend on",
 }
 """Columns of `result.json` beside the cell's config, whose keys stand there dotted (`lora.rank`)."""
 

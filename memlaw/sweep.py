@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from memlaw.cell import DONE, FAILED, Cell
 from memlaw.errors import ConfigError, SweepFailed
 from memlaw.progress import print_study
+from memlaw.tracking import resolve_mode
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +47,17 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, run_packs: RunPacks, worke
         from memlaw.plan import plan_packs  # imports torch, which a sweep with nothing to do need not wait for
 
         packs = plan_packs(todo, cfg, workers)
-        for cell in todo:
+        for cell in select(todo, cfg.rerun):
             cell.plan()
+        settings = OmegaConf.masked_copy(cfg, list(SETTINGS))
+        settings.logger.mode = resolve_mode(cfg.logger.mode)
+        if settings.logger.mode == "offline":
+            log.info("W&B offline (no credentials, or told so): runs are kept in %s", cells[0].study / "wandb")
         log.info("%s to train in %s, into %s", _count(todo, "cell"), _count(packs, "pack"), cells[0].study)
-        run_packs(packs, OmegaConf.masked_copy(cfg, list(SETTINGS)))
+        run_packs(packs, settings)
+        left = [cell for cell in todo if cell.state not in (DONE, FAILED)]
+        if left:
+            log.warning("%s left to another process that is training the same study", _count(left, "cell"))
     else:
         log.info("Nothing to train: %s.", _tally(cells))
     print_study(cells)
@@ -75,5 +83,5 @@ def select(cells: Sequence[Cell], rerun: str) -> list[Cell]:
     """The distinct cells that `rerun` asks for. Raises ConfigError when it is no policy of `RERUN`."""
     if rerun not in RERUN:
         raise ConfigError(f"rerun={rerun} is not one of {', '.join(RERUN)}")
-    distinct = {cell.name: cell for cell in cells}.values()
+    distinct = {cell.paths.directory: cell for cell in cells}.values()
     return [cell for cell in distinct if RERUN[rerun](cell.state)]

@@ -157,7 +157,7 @@ class _WandbTracker:
                 call()
             except Exception as error:  # whatever W&B raises, the cell goes on
                 self._broken = True
-                log.warning("W&B: %s; this run is not mirrored any further", error)
+                log.warning("W&B: %s: %s; this run is not mirrored any further", type(error).__name__, error)
 
         self._worker.submit(guarded)
 
@@ -201,6 +201,8 @@ class _WandbTracker:
 
 
 def _init(tracker: Tracker, cell: Cell) -> Any:
+    # Artifacts wait here for their upload: inside the study, so that it can be moved and synced from elsewhere.
+    os.environ.setdefault("WANDB_DATA_DIR", str(cell.study / "wandb" / "data"))
     import wandb
 
     c = cell.config

@@ -1,6 +1,8 @@
 """The sweep: `python -m memlaw.train -m lora.rank=1,4,16 seq_len=64,256,1024`. Without `-m`, one cell."""
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from memlaw.cell import Cell
@@ -22,6 +24,8 @@ def run(cfg: DictConfig) -> None:
     try:
         run_sweep([Cell.from_config(cfg)], cfg, run_packs)
     except ConfigError as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:  # the sweep's other jobs are not to blame
+            raise
         refuse(error)
 
 

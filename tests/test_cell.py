@@ -89,12 +89,33 @@ def test_a_planned_cell_is_read_back(tiny):
     assert set(OmegaConf.load(cell.paths.config)) == set(SCIENTIFIC_KEYS)
 
 
-def test_planning_again_changes_nothing(tiny):
+def test_planning_again_keeps_the_config_and_forgets_the_attempt_before(tiny):
     cell, _ = tiny()
     cell.plan()
-    cell.set_status("done")
+    frozen = cell.paths.config.stat().st_mtime_ns
+    cell.start(step=5, loss_nats=1.0)
     cell.plan()
-    assert cell.state == "done"
+    assert {key: cell.status[key] for key in cell.status if key != "updated"} == {"state": "pending", "attempt": 1}
+    assert cell.paths.config.stat().st_mtime_ns == frozen
+
+
+def test_planning_leaves_a_cell_that_is_being_trained_alone(tiny):
+    cell, _ = tiny()
+    cell.plan()
+    with cell.lock():
+        cell.start()
+        cell.plan()
+    assert cell.state == "running"
+
+
+def test_a_file_is_part_of_the_identity_by_its_content(tiny, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("one")
+    before = tiny("data=text", f"data.path={path}")[0]
+    path.write_text("two")
+    after = tiny("data=text", f"data.path={path}")[0]
+    assert before.hash != after.hash
+    assert before.config.data.content != after.config.data.content
 
 
 def test_a_directory_whose_config_was_edited_is_refused(tiny):

@@ -10,12 +10,14 @@ import torch.nn.functional as F
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from peft import get_peft_model
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from memlaw import pack as pack_module
 from memlaw.cell import Cell
 from memlaw.data.tokens import RowOrder
 from memlaw.lora import initial_A
 from memlaw.lora_spec import LoraSpec
+from memlaw.module import PackModule
 from memlaw.pack import train_pack
 from memlaw.records import read_tokens
 from memlaw.targets import resolve_targets
@@ -133,9 +135,63 @@ def test_a_diverged_cell_fails_and_the_others_finish(tiny, monkeypatch):
     monkeypatch.setattr(pack_module.LoraPack, "__init__", poisoned)
     train_pack(cells, cfg)
     assert [cell.state for cell in cells] == ["done", "failed", "done"]
-    assert cells[1].status["cause"].startswith("diverged: 40 of 40 token losses are not finite after step 0")
+    assert cells[1].status["cause"].startswith("diverged: 40 of 40 losses are not finite after step 0")
     after = [read_tokens(cells[n].paths.tokens).query(f"step == {STEPS}")["p"] for n in (0, 2)]
     np.testing.assert_allclose(after, healthy, atol=1e-4)
+
+
+def test_a_full_disk_fails_its_cell_alone(tiny, monkeypatch):
+    write = pack_module.CellRun.finish
+
+    def full(self, *arguments):
+        if self.cell.config.seed == 1:
+            raise OSError(28, "No space left on device")
+        write(self, *arguments)
+
+    monkeypatch.setattr(pack_module.CellRun, "finish", full)
+    cells, cfg = _cells(tiny, [("lora.rank=2", *LONG, f"seed={seed}") for seed in range(3)])
+    for cell in cells:
+        cell.plan()
+    train_pack(cells, cfg)
+    assert [cell.state for cell in cells] == ["done", "failed", "done"]
+    assert "No space left on device" in cells[1].status["cause"]
+
+
+def test_a_cell_that_was_finished_meanwhile_is_not_trained_again(tiny):
+    (cell,), cfg = _cells(tiny, [LONG])
+    cell.plan()
+    cell.set_status("done")
+    train_pack([cell], cfg)
+    assert cell.status["attempt"] == 0
+
+
+class _Waits(TorchDispatchMode):
+    """Counts the operations at which a GPU would make the host wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = str(function)
+        if any(wait in name for wait in ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero")):
+            self.seen.append(name)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("model_type", ["llama", "qwen3"])
+def test_no_step_waits_for_the_device(tiny, monkeypatch, model_type: str):
+    waits = _Waits()
+    step = PackModule.training_step
+
+    def watched(self, *arguments):
+        with waits:
+            return step(self, *arguments)
+
+    monkeypatch.setattr(PackModule, "training_step", watched)
+    cells, cfg = _cells(tiny, [("lora.rank=2", *BOOK, f"model.model_type={model_type}")])
+    train(cells, cfg)
+    assert waits.seen == []
 
 
 def test_a_cell_that_another_process_trains_is_left_to_it(tiny):

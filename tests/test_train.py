@@ -77,9 +77,12 @@ def test_a_failing_cell_is_reported_fails_the_command_and_stops_nobody(train, tm
     kept = train(*sweep)
     assert "Nothing to train: 3 of 4 cells are done, 1 failed (rerun=failed tries these again)" in kept.stdout
     assert kept.returncode == 1
-    text.write_text("many words " * 20)
-    assert train(*sweep, "rerun=failed").returncode == 0
-    assert set(states(tmp_path / "runs/default").values()) == {"done"}
+    assert "1 cell to train in 1 pack" in train(*sweep, "rerun=failed").stdout
+    (again,) = [status for status in _statuses(tmp_path) if status["state"] == "failed"]
+    assert again["attempt"] == 2
+    text.write_text("many words " * 20)  # an edited file makes other cells, and leaves those of the old one alone
+    assert train(*sweep).returncode == 0
+    assert sorted(states(tmp_path / "runs/default").values()) == ["done"] * 7 + ["failed"]
 
 
 def test_a_sweep_over_models_is_a_sweep_over_sizes(train, tmp_path: Path):
@@ -152,6 +155,20 @@ def test_an_impossible_configuration_is_one_clear_error(train, tmp_path: Path, o
     assert message in refused.stderr
     assert "Traceback" not in refused.stdout + refused.stderr
     assert not states(tmp_path / "runs/default")
+
+
+def test_operational_keys_cannot_be_swept(train):
+    refused = train("-m", *TINY, "trainer.prefix_cache=true,false")
+    assert refused.returncode == 2
+    assert "trainer says how to run and is one for the whole sweep" in refused.stderr
+
+
+def test_hydras_basic_launcher_goes_on_after_an_impossible_job(train, tmp_path: Path):
+    done = train("-m", *FAST, "seq_len=8", "lora.rank=0,1", "hydra/launcher=basic")
+    assert done.returncode == 1
+    assert "lora.rank=0 is not an integer of at least 1" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(states(tmp_path / "runs/default").values()) == ["done"]
 
 
 def test_an_unknown_key_is_refused(train):

@@ -81,9 +81,11 @@ def fictional(name: str, random_ratio: float, query: str, chat_template: str) ->
     return LongContext(name, random_ratio, query, chat_template, FictionalProse())
 
 
-def from_file(name: str, random_ratio: float, query: str, chat_template: str, path: str, row: int) -> LongContext:
+def from_file(
+    name: str, random_ratio: float, query: str, chat_template: str, path: str, content: str | None, row: int
+) -> LongContext:
     """`data=text`: a `.txt` or `.jsonl` file; see `memlaw.data.text.TextFile`."""
-    return LongContext(name, random_ratio, query, chat_template, TextFile(path, row))
+    return LongContext(name, random_ratio, query, chat_template, TextFile(path, content, row))
 
 
 def from_hub(

@@ -53,7 +53,7 @@ class InventedNumbers:
             name = f"{fake.first_name()} {fake.last_name()}"
             if name not in listed:
                 listed.add(name)
-                yield self.query.format(name=name), "".join(map(str, digits.integers(10, size=10)))
+                yield self.query.replace("{name}", name), "".join(map(str, digits.integers(10, size=10)))
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,11 @@ class TableFile:
     """A jsonl file whose rows hold `query` and `target`."""
 
     path: str
+    content: str | None
 
     def rows(self, seed: int) -> Iterator[tuple[str, str]]:
         """The file's rows. Raises ConfigError when it is missing, malformed or lacks a field."""
-        for number, row in enumerate(parse_jsonl(self.path, read_file(self.path)), start=1):
+        for number, row in enumerate(parse_jsonl(self.path, read_file(self.path, self.content)), start=1):
             if "query" not in row or "target" not in row:
                 raise ConfigError(
                     f"data.path={self.path}, row {number}: needs the fields query and target; has {sorted(row)}"
@@ -121,6 +122,6 @@ def invented(name: str, query: str, chat_template: str) -> Table:
     return Table(name, chat_template, InventedNumbers(query))
 
 
-def from_file(name: str, chat_template: str, path: str) -> Table:
+def from_file(name: str, chat_template: str, path: str, content: str | None) -> Table:
     """`data=table`: a jsonl file of queries and targets."""
-    return Table(name, chat_template, TableFile(path))
+    return Table(name, chat_template, TableFile(path, content))

@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
+from memlaw.cell import file_hash
 from memlaw.data import prose
 from memlaw.errors import ConfigError
 
@@ -43,15 +44,17 @@ class TextFile:
 
     Attributes:
         path: a `.txt` file, or a `.jsonl` file whose rows hold `question` and `matching`, or `text`.
+        content: the file's hash (`memlaw.cell.file_hash`) when the cell was made; None is not checked.
         row: which row of the jsonl file, from 0.
     """
 
     path: str
+    content: str | None
     row: int
 
     def read(self, seed: int) -> Text:
         """Read the file. Raises ConfigError when it is missing, malformed or has no such row."""
-        content = read_file(self.path)
+        content = read_file(self.path, self.content)
         if Path(self.path).suffix != ".jsonl":
             return Text(iter([content]))
         return _from_row(_row(parse_jsonl(self.path, content), self.row, self.path), self.path)
@@ -85,8 +88,10 @@ class HubText:
         return _from_row(_row(table, self.row, self.path), self.path)
 
 
-def read_file(path: str) -> str:
-    """A file's text. Raises ConfigError naming `data.path` when it cannot be read."""
+def read_file(path: str, content: str | None) -> str:
+    """A file's text. Raises ConfigError naming `data.path` when it cannot be read or its hash is not `content`."""
+    if content is not None and file_hash(path) != content:
+        raise ConfigError(f"data.path={path} is gone or was edited since the cell was planned; start the sweep again")
     try:
         return Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -96,7 +101,7 @@ def read_file(path: str) -> str:
 def parse_jsonl(path: str, content: str) -> list[dict[str, Any]]:
     """The rows of a jsonl text. Raises ConfigError naming the line that is no JSON object."""
     rows = []
-    for number, line in enumerate(content.splitlines(), start=1):
+    for number, line in enumerate(content.split("\n"), start=1):
         if not line.strip():
             continue
         try:

@@ -9,7 +9,9 @@ TRUTH = {"C": 60.0, "alpha": 0.7, "beta": 0.6, "b": 0.4}
 
 def table(cells: list[tuple[int, int, float]], base_loss: float = 13.24) -> pd.DataFrame:
     frame = pd.DataFrame(cells, columns=["lora.rank", "seq_len", "delta_loss_nats"])
-    return frame.assign(base_loss_nats=base_loss, loss_nats=base_loss - frame["delta_loss_nats"])
+    return frame.assign(
+        target_tokens=frame["seq_len"], base_loss_nats=base_loss, loss_nats=base_loss - frame["delta_loss_nats"]
+    )
 
 
 def synthetic(noise: float = 0.0) -> pd.DataFrame:

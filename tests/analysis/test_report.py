@@ -22,7 +22,9 @@ def study(tmp_path: Path, models: tuple[str, ...] = ("m",), lengths: tuple[int, 
                 delta_loss = float(np.minimum(memory_law(rank, length, 60, 0.7, 0.6, 0.4), 13.2))
                 row = {
                     "cell": f"{model}-{rank}-{length}", "model.name": model, "data.name": "long_context",
-                    "method.name": "sft", "lora.rank": rank, "seq_len": length, "seed": 0, "base_loss_nats": 13.24,
+                    "method.name": "sft", "lora.rank": rank, "seq_len": length, "seed": 0,
+                    "target_tokens": length, "dtype": "float32", "model_fingerprint": model,
+                    "base_loss_nats": 13.24,
                     "loss_nats": 13.24 - delta_loss, "delta_loss_nats": delta_loss, "recalled_share": 0.5,
                     "first_stubborn": None, "bits_per_parameter": 1.0,
                 }  # fmt: skip
@@ -47,10 +49,18 @@ def test_the_report_holds_the_law_the_table_and_the_figures(tmp_path: Path):
 
 
 def test_each_condition_is_reported_on_its_own(tmp_path: Path):
-    root = study(tmp_path, models=("a", "b"))
-    assert [label for label, _ in conditions(load_study(root))] == ["model.name=a", "model.name=b"]
+    root = study(tmp_path, models=("alpha", "beta"))
+    assert [label for label, _ in conditions(load_study(root))] == ["model.name=alpha", "model.name=beta"]
     report(root, Console(record=True))
-    assert (root / "report" / "model.name=a" / "law.json").exists()
+    assert (root / "report" / "model.name=alpha" / "law.json").exists()
+
+
+def test_cells_of_another_precision_are_a_condition_of_their_own(tmp_path: Path):
+    table = load_study(study(tmp_path, models=("alpha", "beta")))
+    mixed = table.assign(dtype=["float32", "bfloat16"] * 9)
+    assert len(list(conditions(mixed))) == 4
+    other_weights = table.assign(model_fingerprint=["x", "y"] * 9)
+    assert len(list(conditions(other_weights))) == 4
 
 
 def test_too_few_cells_are_said_and_drawn_all_the_same(tmp_path: Path):

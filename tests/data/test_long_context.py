@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memlaw.base_model import byte_tokenizer
+from memlaw.cell import file_hash
 from memlaw.data import prose
 from memlaw.data.long_context import fictional, from_file, from_hub, ordinary_ids, replaced_positions
 from memlaw.data.memory import Memory
@@ -91,15 +92,25 @@ def test_a_ratio_outside_0_to_1_is_refused(ratio: float):
 def test_a_text_file_is_tokenized_whole(tmp_path):
     path = tmp_path / "text with space.txt"
     path.write_text("Ünïcode text, long enough.")
-    memory = from_file("text", 0.0, "Recite.", "auto", str(path), 0).build(TOKENIZER, 12, 0)
+    memory = from_file("text", 0.0, "Recite.", "auto", str(path), None, 0).build(TOKENIZER, 12, 0)
     assert TOKENIZER.decode(memory.pairs[0].target_ids).startswith("Ünïcode")
+
+
+def test_a_file_that_was_edited_since_is_refused(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("before")
+    source = from_file("text", 0.0, "q", "auto", str(path), file_hash(str(path)), 0)
+    assert source.build(TOKENIZER, 6, 0).target_tokens == 6
+    path.write_text("after!")
+    with pytest.raises(ConfigError, match="edited since"):
+        source.build(TOKENIZER, 6, 0)
 
 
 def test_a_jsonl_row_brings_its_question(tmp_path):
     path = tmp_path / "rows.jsonl"
     rows = [{"question": "A?", "matching": "first text"}, {"question": "B?", "matching": "second text"}]
     path.write_text("\n".join(map(json.dumps, rows)))
-    pair = from_file("text", 0.0, "unused", "off", str(path), 1).build(TOKENIZER, 6, 0).pairs[0]
+    pair = from_file("text", 0.0, "unused", "off", str(path), None, 1).build(TOKENIZER, 6, 0).pairs[0]
     assert TOKENIZER.decode(pair.query_ids) == "B?"
     assert TOKENIZER.decode(pair.target_ids) == "second"
 
@@ -117,12 +128,12 @@ def test_unusable_files_are_refused(tmp_path, content: str, row: int, message: s
     path = tmp_path / "rows.jsonl"
     path.write_text(content)
     with pytest.raises(ConfigError, match=message):
-        from_file("text", 0.0, "q", "auto", str(path), row).build(TOKENIZER, 8, 0)
+        from_file("text", 0.0, "q", "auto", str(path), None, row).build(TOKENIZER, 8, 0)
 
 
 def test_a_missing_file_is_named():
     with pytest.raises(ConfigError, match=r"data\.path=/no/such\.txt"):
-        from_file("text", 0.0, "q", "auto", "/no/such.txt", 0).build(TOKENIZER, 8, 0)
+        from_file("text", 0.0, "q", "auto", "/no/such.txt", None, 0).build(TOKENIZER, 8, 0)
 
 
 def test_a_local_data_set_directory_is_read(tmp_path):

@@ -38,17 +38,17 @@ def test_token_ids_are_the_same_on_every_machine():
 def test_a_table_file_is_read(tmp_path):
     path = tmp_path / "table.jsonl"
     path.write_text("\n".join(json.dumps({"query": f"q{i}", "target": f"ans{i}"}) for i in range(3)))
-    memory = from_file("table", "off", str(path)).build(TOKENIZER, 12, 0)
+    memory = from_file("table", "off", str(path), None).build(TOKENIZER, 12, 0)
     assert [TOKENIZER.decode(pair.target_ids) for pair in memory.pairs] == ["ans0", "ans1", "ans2"]
     with pytest.raises(ConfigError, match="which has 12 target tokens"):
-        from_file("table", "off", str(path)).build(TOKENIZER, 13, 0)
+        from_file("table", "off", str(path), None).build(TOKENIZER, 13, 0)
 
 
 def test_a_table_without_the_fields_is_refused(tmp_path):
     path = tmp_path / "table.jsonl"
     path.write_text(json.dumps({"name": "x", "number": "1"}))
     with pytest.raises(ConfigError, match="needs the fields query and target"):
-        from_file("table", "off", str(path)).build(TOKENIZER, 12, 0)
+        from_file("table", "off", str(path), None).build(TOKENIZER, 12, 0)
 
 
 def test_a_query_without_a_place_for_the_name_is_refused():

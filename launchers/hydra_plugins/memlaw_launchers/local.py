@@ -43,6 +43,7 @@ class LocalLauncher(Launcher):
         failure: SweepFailed | None = None
         try:
             workers = self._worker_count()
+            _refuse_operational_sweeps(configs)
             cells = [Cell.from_config(cfg) for cfg in configs]
             run_sweep(cells, configs[0], self._run_packs, workers)
         except ConfigError as error:
@@ -75,3 +76,9 @@ class LocalLauncher(Launcher):
         cells = [cell for pack in packs for cell in pack]
         environments = worker_environments(self.workers, settings.trainer.device)
         train_packs(packs, settings, environments, cells[0].study / "logs", Watch(cells).run)
+
+
+def _refuse_operational_sweeps(configs: Sequence[DictConfig]) -> None:
+    for group in ("trainer", "logger", "pack", "rerun"):
+        if any(cfg[group] != configs[0][group] for cfg in configs):
+            raise ConfigError(f"{group} says how to run and is one for the whole sweep; it cannot be swept")

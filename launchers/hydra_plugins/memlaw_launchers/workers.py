@@ -14,26 +14,39 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+from filelock import Timeout
+
+from memlaw.errors import CellError, ConfigError
+
 Environment = dict[str, str]
 """What tells a worker its device."""
 
 
 def worker_environments(workers: str | int, device: str) -> list[Environment]:
-    """One environment per worker: a GPU each, or a share of the CPU's cores.
+    """One environment per worker: a GPU of its own, or a share of the CPU's cores.
 
     Args:
         workers: `auto` (one per visible GPU, else one), or how many.
-        device: `trainer.device`.
+        device: `trainer.device`; one GPU by its index is one worker.
+
+    Raises:
+        ConfigError: more workers than GPUs.
     """
     import torch
 
-    gpus = 0 if device == "cpu" else torch.cuda.device_count()
-    count = max(gpus, 1) if workers == "auto" else int(workers)
-    if gpus:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(gpus)))).split(",")
-        return [{"CUDA_VISIBLE_DEVICES": visible[index % gpus]} for index in range(count)]
-    threads = max(1, torch.get_num_threads() // count)
-    return [{"OMP_NUM_THREADS": str(threads)} for _ in range(count)]
+    from memlaw.base_model import resolve_device
+
+    chosen = resolve_device(device)
+    if chosen.type == "cpu":
+        count = 1 if workers == "auto" else int(workers)
+        return [{"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // count))} for _ in range(count)]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count())))).split(",")
+    if chosen.index is not None:
+        visible = [visible[chosen.index]]
+    count = len(visible) if workers == "auto" else int(workers)
+    if count > len(visible):
+        raise ConfigError(f"hydra.launcher.workers={count}, but there are {len(visible)} GPUs; each needs its own")
+    return [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in visible[:count]]
 
 
 def train_packs(
@@ -95,10 +108,14 @@ def _serve(
         executor = executor or _start(environment, log)
         try:
             executor.submit(_train, pack, settings).result()
-        except BrokenProcessPool:
+        except Exception as error:  # the worker died, or could not even say what went wrong
+            executor.shutdown(wait=False)
             executor = None
             if not stopping.is_set():
-                _fail_unfinished(pack, log)
+                died = isinstance(error, BrokenProcessPool)
+                _fail_unfinished(
+                    pack, CellError(f"its worker process died (killed, or out of memory); see {log}") if died else error
+                )
     if executor:
         executor.shutdown()
 
@@ -130,13 +147,19 @@ def _exit_with(parent: int) -> None:
 def _train(pack: list[Any], settings: Any) -> None:
     from memlaw.pack import train_pack
 
+    if "CUDA_VISIBLE_DEVICES" in os.environ and settings.trainer.device != "cpu":
+        settings.trainer.device = "cuda"  # the only one that this process sees
     train_pack(pack, settings)
 
 
-def _fail_unfinished(pack: list[Any], log: Path) -> None:
+def _fail_unfinished(pack: list[Any], error: Exception) -> None:
+    """Fail the cells of a pack, but for the finished and for those that another process is training."""
     from memlaw.cell import DONE, FAILED
-    from memlaw.errors import CellError
 
     for cell in pack:
-        if cell.state not in (DONE, FAILED):
-            cell.fail(CellError(f"its worker process died (killed, or out of memory); see {log}"))
+        try:
+            with cell.lock().acquire(timeout=0):
+                if cell.state not in (DONE, FAILED):
+                    cell.fail(error)
+        except Timeout:
+            continue
