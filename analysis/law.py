@@ -9,8 +9,11 @@ import pandas as pd
 SATURATION = 0.85
 """A cell with ΔL ≥ this share of L0 is saturated: ΔL cannot exceed L0, so it carries no information on C, α, β."""
 
-MIN_CELLS = 5
-"""The law has four parameters; one cell more gives a first idea of the residual."""
+MIN_CELLS = 4
+"""Three parameters, and one cell more for a first idea of the residual."""
+
+MIN_CELLS_OFFSET = 6
+"""With fewer cells b is held at 0: four parameters would follow the noise."""
 
 _STARTS_ALPHA = (0.2, 0.6, 1.0)
 _STARTS_BETA = (0.2, 0.6, 1.0)
@@ -60,7 +63,8 @@ class LawFit:
 def fit_law(table: pd.DataFrame) -> LawFit:
     """Fit the law to the unsaturated cells of one condition.
 
-    From several starts, the best; |b| is bounded by the largest L0, for ΔL lies between 0 and L0.
+    From several starts, the best; |b| is bounded by the largest L0, for ΔL lies between 0 and L0, and held at 0
+    with fewer than `MIN_CELLS_OFFSET` cells.
 
     Args:
         table: columns `lora.rank`, `target_tokens`, `delta_loss_nats`, `base_loss_nats`.
@@ -84,7 +88,7 @@ def fit_law(table: pd.DataFrame) -> LawFit:
                 C={"value": scale, "min": 0},
                 alpha={"value": alpha, "min": 0, "max": 5},
                 beta={"value": beta, "min": 0, "max": 5},
-                b={"value": 0.0, "min": -bound, "max": bound},
+                b={"value": 0.0, "min": -bound, "max": bound, "vary": len(used) >= MIN_CELLS_OFFSET},
             )
             fits.append(model.fit(delta_loss, params, r=r, l=l, nan_policy="raise"))
     best = min(fits, key=lambda fit: fit.chisqr)
@@ -104,14 +108,15 @@ def _check_enough(used: pd.DataFrame, excluded: int) -> None:
 
 
 def _parameters(fit: lmfit.model.ModelResult) -> dict[str, tuple[float, float | None]]:
-    finite = {name: p.stderr is not None and np.isfinite(p.stderr) for name, p in fit.params.items()}
-    return {name: (p.value, p.stderr if finite[name] else None) for name, p in fit.params.items()}
+    """Value and standard error; None for a parameter that was held or whose error could not be had."""
+    known = {name: p.vary and p.stderr is not None and np.isfinite(p.stderr) for name, p in fit.params.items()}
+    return {name: (p.value, p.stderr if known[name] else None) for name, p in fit.params.items()}
 
 
 def _warnings(fit: lmfit.model.ModelResult, cells: int) -> tuple[str, ...]:
     found = []
     parameters = _parameters(fit)
-    if not fit.success or any(stderr is None for _, stderr in parameters.values()):
+    if not fit.success or any(parameters[name][1] is None for name in fit.var_names):
         found.append("no standard errors could be estimated: the cells do not determine the parameters")
     for name, parameter in fit.params.items():
         if any(np.isclose(parameter.value, edge, rtol=1e-3) for edge in (parameter.min, parameter.max)):
@@ -120,6 +125,8 @@ def _warnings(fit: lmfit.model.ModelResult, cells: int) -> tuple[str, ...]:
         value, stderr = parameters[name]
         if stderr is not None and stderr > 0.5 * abs(value):
             found.append(f"{name} is uncertain by more than half of itself")
-    if cells - len(fit.params) < 3:
-        found.append(f"only {cells - len(fit.params)} degrees of freedom: R² says little")
+    if not fit.params["b"].vary:
+        found.append(f"b is held at 0: {cells} cells are too few to tell an offset")
+    if cells - fit.nvarys < 3:
+        found.append(f"{cells - fit.nvarys} degree(s) of freedom: R² and the errors say little")
     return tuple(found)

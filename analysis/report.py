@@ -93,8 +93,8 @@ def _print_fit(fit: LawFit, console: Console) -> None:
         highlight=False,
     )
     for name, (value, stderr) in fit.parameters().items():
-        error = "unknown" if stderr is None else f"{stderr:.2g}"
-        console.print(f"  {name:<6}{value:>10.4g} ± {error} (standard error)", highlight=False)
+        error = "" if stderr is None else f" ± {stderr:.2g} (standard error)"
+        console.print(f"  {name:<6}{value:>10.4g}{error}", highlight=False)
     console.print(f"  R²    {fit.r_squared:>10.4f} (on ΔL)", highlight=False)
     for warning in fit.warnings:
         console.print(f"  [yellow]caution:[/] {warning}", soft_wrap=True, highlight=False)
