@@ -105,7 +105,7 @@ def loss_heat_map(table: pd.DataFrame, title: str) -> Figure:
     if low < np.log(2) < norm.vmax:
         bar.ax.axhline(np.log(2), color="red")
         bar.ax.text(
-            1.1, np.log(2), " ln 2", color="red", va="center", fontsize=8, transform=bar.ax.get_yaxis_transform()
+            -0.15, np.log(2), "ln 2", color="red", va="center", ha="right", fontsize=8, transform=bar.ax.get_yaxis_transform()
         )
     axes.set_title(title, fontsize=10)
     return figure
