@@ -104,8 +104,7 @@ def loss_heat_map(table: pd.DataFrame, title: str) -> Figure:
     bar.set_label("final loss (nats per token)")
     if low < np.log(2) < norm.vmax:
         bar.ax.axhline(np.log(2), color="red")
-        bar.ax.text(
-            -0.15, np.log(2), "ln 2", color="red", va="center", ha="right", fontsize=8, transform=bar.ax.get_yaxis_transform()
-        )
+        beside = bar.ax.get_yaxis_transform()
+        bar.ax.text(-0.15, np.log(2), "ln 2", color="red", va="center", ha="right", fontsize=8, transform=beside)
     axes.set_title(title, fontsize=10)
     return figure

