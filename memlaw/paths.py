@@ -1,6 +1,7 @@
 """Where memlaw finds its configuration and keeps its cache."""
 
 import os
+import sys
 from pathlib import Path
 
 
@@ -9,6 +10,13 @@ def config_dir() -> str:
     package = Path(__file__).resolve().parent
     packaged = package / "conf"
     return str(packaged if packaged.is_dir() else package.parent / "conf")
+
+
+def add_launchers() -> None:
+    """Let Hydra find the checkout's launchers where the project is not installed."""
+    launchers = Path(__file__).resolve().parent.parent / "launchers"
+    if launchers.is_dir() and str(launchers) not in sys.path:
+        sys.path.append(str(launchers))
 
 
 def cache_dir() -> Path:

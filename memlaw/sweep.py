@@ -39,23 +39,23 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, run_packs: RunPacks, worke
         ConfigError: before anything is trained, when the configuration is impossible.
         SweepFailed: after everything, when cells failed.
     """
-    todo = select(cells, cfg.rerun)
+    wanted = select(cells, cfg.rerun)
     for cell in cells:
         if cell.paths.config.exists():
             Cell.load(cell.paths.directory)
-    if todo:
+    if wanted:
         from memlaw.plan import plan_packs  # imports torch, which a sweep with nothing to do need not wait for
 
-        packs = plan_packs(todo, cfg, workers)
-        for cell in select(todo, cfg.rerun):
+        packs = plan_packs(wanted, cfg, workers)
+        for cell in select(wanted, cfg.rerun):
             cell.plan()
         settings = OmegaConf.masked_copy(cfg, list(SETTINGS))
         settings.logger.mode = resolve_mode(cfg.logger.mode)
         if settings.logger.mode == "offline":
             log.info("W&B offline (no credentials, or told so): runs are kept in %s", cells[0].study / "wandb")
-        log.info("%s to train in %s, into %s", _count(todo, "cell"), _count(packs, "pack"), cells[0].study)
+        log.info("%s to train in %s, into %s", _count(wanted, "cell"), _count(packs, "pack"), cells[0].study)
         run_packs(packs, settings)
-        left = [cell for cell in todo if cell.state not in (DONE, FAILED)]
+        left = [cell for cell in wanted if cell.state not in (DONE, FAILED)]
         if left:
             log.warning("%s left to another process that is training the same study", _count(left, "cell"))
     else:

@@ -7,7 +7,9 @@ from omegaconf import DictConfig
 
 from memlaw.cell import Cell
 from memlaw.errors import ConfigError, refuse
-from memlaw.paths import config_dir
+from memlaw.paths import add_launchers, config_dir
+
+add_launchers()
 
 
 @hydra.main(version_base="1.3", config_path=config_dir(), config_name="config")

@@ -63,6 +63,16 @@ def test_the_console_scripts_work(tmp_path: Path):
         assert done.returncode == 0, done.stderr
 
 
+def test_a_checkout_needs_no_installation(tmp_path: Path):
+    for name in ("conf", "memlaw", "launchers"):
+        shutil.copytree(ROOT / name, tmp_path / "a checkout" / name)
+    code = (
+        "import runpy, sys; sys.path = [p for p in sys.path if not p.endswith('/launchers')]; "
+        "sys.argv = ['memlaw.train', '--info', 'plugins']; runpy.run_module('memlaw.train', run_name='__main__')"
+    )
+    assert "LocalLauncher" in run(tmp_path / "a checkout", "-c", code)
+
+
 def test_a_checkout_is_found_before_anything_installed(tmp_path: Path):
     for name in ("conf", "memlaw", "launchers"):
         shutil.copytree(ROOT / name, tmp_path / "a checkout" / name)
