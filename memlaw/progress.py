@@ -39,7 +39,9 @@ def study_table(cells: Sequence[Cell]) -> Table:
     headings = [key.rpartition(".")[2] for key in varied]
     if len(set(headings)) < len(headings):
         headings = varied
-    table = Table(*headings, "state", title=f"{len(cells)} cells", title_justify="left", box=None)
+    table = Table(
+        *headings, "state", title=f"{len(cells)} cell{'s' * (len(cells) > 1)}", title_justify="left", box=None
+    )
     for heading in ("L0", "L", "ΔL", "p>0.5", "bits/par", "steps", "s"):
         table.add_column(heading, justify="right")
     for cell in cells:

@@ -11,10 +11,14 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hypothesis import settings
 from omegaconf import DictConfig
 
 from memlaw.cell import Cell
 from memlaw.paths import config_dir
+
+settings.register_profile("no deadline", deadline=None)  # machines that run tests are busy ones
+settings.load_profile("no deadline")
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ["model=random", "lora.layers=[1]", "logger.mode=disabled", "trainer.device=cpu"]
