@@ -6,6 +6,7 @@ cheap and loads no weights; its `load()` gives a frozen `BaseModel`.
 
 import hashlib
 import importlib.util
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +104,11 @@ def without_weights(config: PreTrainedConfig) -> PreTrainedModel:
     """The model's modules with their sizes and no memory behind them."""
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(config)
+
+
+def positions(config: PreTrainedConfig) -> float:
+    """How many tokens the model can attend to; infinite for architectures that set no limit."""
+    return getattr(config.get_text_config(), "max_position_embeddings", math.inf)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from memlaw.base_model import PRECISIONS, ModelSource, resolve_device
+from memlaw.base_model import PRECISIONS, ModelSource, positions, resolve_device
 from memlaw.cell import Cell
 from memlaw.errors import ConfigError
 from memlaw.lora_spec import LoraSpec
@@ -76,10 +76,9 @@ def resolve_cell(cell: Cell) -> tuple[Any, list[Target]]:
     c = cell.config
     source: ModelSource = instantiate_checked(c.model)
     config = source.config()
-    positions = getattr(config.get_text_config(), "max_position_embeddings", math.inf)
     pairs, _ = instantiate_checked(c.data).expected_shape(c.seq_len)
-    if pairs == 1 and c.seq_len > positions:
-        raise ConfigError(f"seq_len={c.seq_len} is longer than the {positions} positions of {c.model.name}")
+    if pairs == 1 and c.seq_len > positions(config):
+        raise ConfigError(f"seq_len={c.seq_len} is longer than the {positions(config)} positions of {c.model.name}")
     return config, resolve_targets(config, LoraSpec.from_config(c.lora, c.seed))
 
 

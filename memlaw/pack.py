@@ -12,10 +12,10 @@ from filelock import Timeout
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from memlaw.base_model import BaseModel, resolve_device, resolve_precision
+from memlaw.base_model import BaseModel, positions, resolve_device, resolve_precision
 from memlaw.cell import DONE, FAILED, Cell
 from memlaw.cell_run import CellRun
-from memlaw.data.memory import Memory
+from memlaw.data.memory import DataSource, Memory
 from memlaw.data.tokens import RowOrder, TokenTable, steps_per_epoch
 from memlaw.errors import ConfigError
 from memlaw.evaluation import Evaluation
@@ -96,9 +96,10 @@ def _train(cells: list[Cell], settings: DictConfig) -> None:
 
 def _memory(cell: Cell, base: BaseModel) -> Memory:
     c = cell.config
-    memory: Memory = instantiate(c.data, _convert_="all").build(base.tokenizer, c.seq_len, c.seed)
+    source: DataSource = instantiate(c.data, _convert_="all")
+    memory = source.build(base.tokenizer, c.seq_len, c.seed)
     longest = max(len(pair.query_ids) + len(pair.target_ids) for pair in memory.pairs)
-    allowed = getattr(base.model.config.get_text_config(), "max_position_embeddings", longest)
+    allowed = positions(base.model.config)
     if longest > allowed:
         raise ConfigError(
             f"seq_len={c.seq_len}: query and target take {longest} tokens; {c.model.name} has {allowed} positions"

@@ -213,6 +213,14 @@ def test_a_memory_that_cannot_be_built_fails_its_cell_alone(tiny, tmp_path):
     assert "longer than the text, which has 5 tokens" in bad.status["cause"]
 
 
+def test_a_target_that_fits_only_without_its_query_fails_with_the_reason(tiny):
+    cells, cfg = _cells(tiny, [(*LONG, "seq_len=2040")])
+    cells[0].plan()
+    train_pack(cells, cfg)
+    assert cells[0].state == "failed"
+    assert "query and target take 2066 tokens; random_llama_h64 has 2048 positions" in cells[0].status["cause"]
+
+
 def test_epochs_count_passes_over_all_pairs(tiny):
     cells, cfg = _cells(tiny, [(*BOOK, "steps=null", "epochs=3", "seq_len=50")])
     cells[0].plan()
