@@ -88,16 +88,23 @@ def resolve_device(device: str) -> torch.device:
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """The dtype of the base model: `auto` is bf16 on a GPU and fp32 on a CPU.
+    """The dtype of the base model: `auto` is bf16 where the processor multiplies it natively, else fp32.
 
     Raises:
         ConfigError: `precision` is none of auto, fp32, bf16.
     """
     if precision == "auto":
-        return torch.float32 if device.type == "cpu" else torch.bfloat16
+        return torch.bfloat16 if _multiplies_bf16(device) else torch.float32
     if precision not in PRECISIONS:
         raise ConfigError(f"precision={precision} is not one of auto, {', '.join(PRECISIONS)}")
     return PRECISIONS[precision]
+
+
+def _multiplies_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    features: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.12 does not say
+    return bool(features.get("amx_bf16") or features.get("avx512_bf16"))
 
 
 def without_weights(config: PreTrainedConfig) -> PreTrainedModel:

@@ -36,6 +36,7 @@ class CellRun:
         facts: result columns known before training (`trainable_parameters`, `device`, …).
         export: writes the adapter to the directory given to it.
         decode: a token id's text.
+        worker_seconds: the cell's share of its worker's time so far.
     """
 
     cell: Cell
@@ -45,6 +46,7 @@ class CellRun:
     facts: dict[str, Any]
     decode: Decode
     recalled_checks: int = 0
+    worker_seconds: float = 0.0
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -103,6 +105,7 @@ class CellRun:
             "steps_trained": steps,
             "stop_reason": stop_reason,
             "seconds": seconds,
+            "worker_seconds": self.worker_seconds,
             "tokens_per_second": self.facts["scored_tokens_per_step"] * steps / seconds,
             "data_fingerprint": self.memory.fingerprint,
             **versions(),

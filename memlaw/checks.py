@@ -62,6 +62,8 @@ def check_settings(cfg: DictConfig) -> None:
     _whole("pack.max_cells", cfg.pack.max_cells, at_least=1)
     if cfg.pack.memory_gb != "auto":
         _number("pack.memory_gb", cfg.pack.memory_gb, above=0)
+    if cfg.trainer.prefix_cache_gb not in ("auto", 0):
+        _number("trainer.prefix_cache_gb", cfg.trainer.prefix_cache_gb, above=0)
     resolve_device(cfg.trainer.device)
     resolve_mode(cfg.logger.mode)
     _number("logger.timeout_s", cfg.logger.timeout_s, above=0)

@@ -1,8 +1,10 @@
 """When a pack is evaluated, and what follows: recording, retiring recalled cells, failing diverged ones.
 
-Evaluations are the only moments at which training waits for the device.
+Evaluations are the only moments at which training waits for the device. Where a batch holds all pairs, the
+forward of step s+1 is the evaluation after s steps, so it costs nothing.
 """
 
+import time
 from functools import partial
 from typing import Any
 
@@ -33,21 +35,34 @@ class Evaluation(Callback):
         every = max(stop.every, epoch_steps)
         self.checked = set(range(0, self.total_steps, every)) if stop.when_recalled else set()
         self.evaluated = self.recorded | self.checked
+        self._batch_holds_all = epoch_steps == 1
+        self._kept: list[int] = []
+        self._clock = time.monotonic()
 
-    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Record the base model: B is zero, so the adapters change nothing yet."""
-        self._evaluate(pl_module, step=0)
+    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, *_: Any, **__: Any) -> None:
+        """Evaluate before the step's own forward when that sees only some of the pairs."""
+        if trainer.global_step in self.evaluated and not self._batch_holds_all:
+            self._take(pl_module, trainer.global_step, pl_module.evaluate(self.batch_rows))
+
+    def on_before_backward(self, trainer: Trainer, pl_module: Any, *_: Any, **__: Any) -> None:
+        """Evaluate from the step's own forward when that saw all pairs."""
+        if trainer.global_step in self.evaluated and self._batch_holds_all:
+            self._take(pl_module, trainer.global_step, pl_module.training_losses())
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any, **__: Any) -> None:
-        """Evaluate when this step asks for it."""
-        if trainer.global_step in self.evaluated:
-            self._evaluate(pl_module, trainer.global_step)
-            trainer.should_stop = not self.runs
+        """Drop the cells that ended before this step; after the last step evaluate once more."""
+        if self._kept:
+            pl_module.keep(torch.tensor(self._kept))
+            self._kept = []
+        if self.runs and trainer.global_step == self.total_steps:
+            self._take(pl_module, self.total_steps, pl_module.evaluate(self.batch_rows))
+        trainer.should_stop = not self.runs
 
-    def _evaluate(self, module: PackModule, step: int) -> None:
-        nll_NPL, argmax_NPL = (tensor.cpu() for tensor in module.evaluate(self.batch_rows))
+    def _take(self, module: PackModule, step: int, losses: tuple[torch.Tensor, torch.Tensor]) -> None:
+        nll_NPL, argmax_NPL = (tensor.cpu() for tensor in losses)
         valid_NPL = module.table.valid_NPL.cpu()
-        learning_rate = module.trainer.optimizers[0].param_groups[0]["lr"]
+        learning_rate = float(module.trainer.optimizers[0].param_groups[0]["lr"])
+        self._share_time()
         kept = []
         for n, run in enumerate(self.runs):
             nll_S, argmax_S = nll_NPL[n][valid_NPL[n]].numpy(), argmax_NPL[n][valid_NPL[n]].numpy()
@@ -64,6 +79,12 @@ class Evaluation(Callback):
                     kept.append(n)
             except Exception as error:  # a full disk, a diverged loss: this cell alone fails
                 run.fail(error)
-        if kept and len(kept) < len(self.runs):
-            module.keep(torch.tensor(kept))
+        if len(kept) < len(self.runs):
+            self._kept = kept
         self.runs = [self.runs[n] for n in kept]
+
+    def _share_time(self) -> None:
+        now = time.monotonic()
+        for run in self.runs:
+            run.worker_seconds += (now - self._clock) / len(self.runs)
+        self._clock = now

@@ -5,7 +5,7 @@ row, D hidden size.
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,35 +15,11 @@ from transformers import masking_utils
 from memlaw.base_model import BaseModel
 from memlaw.data.tokens import TokenTable
 from memlaw.lora import LoraPack
-from memlaw.prefix import Prefix
+from memlaw.prefix import PrefixCache
 from memlaw.token_loss import Head, token_nll
 
 METHODS = ("sft",)
 """Training objectives, `method.name`."""
-
-
-class CachedPrefix:
-    """The output of the frozen prefix for every row of a pack; cells with the same rows share it.
-
-    Attributes:
-        hidden_RTD: the input of the first suffix layer, a row per distinct row of tokens.
-        row_NP: where each cell's rows stand in it.
-    """
-
-    def __init__(self, prefix: Prefix, table: TokenTable, batch_rows: int):
-        N, P, T = table.input_ids_NPT.shape
-        distinct_RT, inverse = torch.unique(table.input_ids_NPT.view(N * P, T), dim=0, return_inverse=True)
-        self.prefix = prefix
-        self.hidden_RTD = prefix.run(distinct_RT, batch_rows)
-        self.row_NP = inverse.view(N, P)
-
-    def keep(self, kept: torch.Tensor) -> None:
-        """Go on with some of the cells."""
-        self.row_NP = self.row_NP[kept.to(self.row_NP.device)]
-
-    def feed(self, cell_N1: torch.Tensor, row_NB: torch.Tensor) -> AbstractContextManager[None]:
-        """Feed the suffix with the rows of a batch, in cell-major order."""
-        return self.prefix.feed(self.hidden_RTD[self.row_NP[cell_N1, row_NB].flatten()])
 
 
 @contextmanager
@@ -74,7 +50,7 @@ class PackModule(LightningModule):
         base: BaseModel,
         adapters: LoraPack,
         table: TokenTable,
-        prefix: CachedPrefix | None,
+        prefix: PrefixCache | None,
         optimizer: Any,
         total_steps: int,
     ):
@@ -85,6 +61,7 @@ class PackModule(LightningModule):
         self.optimizer_config = optimizer
         self.total_steps = total_steps
         self.kept_N = torch.arange(len(adapters.specs))
+        self._latest: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
         # Not registered as a submodule: Lightning must not move, save or switch the frozen model's mode.
         self._frozen = (base.model.get_decoder(), Head(base.model))
 
@@ -101,14 +78,18 @@ class PackModule(LightningModule):
         input_ids_BT = self.table.input_ids_NPT[cell_N1, row_NB].flatten(0, 1)
         position_BL = self.table.position_NPL[cell_N1, row_NB].flatten(0, 1)
         valid_NBL = self.table.valid_NPL[cell_N1, row_NB] & (rows_NB >= 0)[..., None]
-        with self.prefix.feed(cell_N1, row_NB) if self.prefix else nullcontext(), _one_sequence_per_row():
+        if self.prefix:
+            self.prefix.feed(cell_N1, row_NB)
+        with _one_sequence_per_row():
             hidden_BTD = decoder(input_ids=input_ids_BT, use_cache=False).last_hidden_state
         nll_BL, argmax_BL = token_nll(hidden_BTD, input_ids_BT, position_BL, valid_NBL.flatten(0, 1), head)
         return nll_BL.view(N, B, -1), argmax_BL.view(N, B, -1), valid_NBL
 
     def training_step(self, rows_NB: torch.Tensor, _batch_index: int) -> torch.Tensor:
         """Sum over cells of each cell's mean loss; no cell's gradient contains another's loss."""
-        nll_NBL, _, valid_NBL = self(rows_NB[self.kept_N])
+        rows_NB = rows_NB[self.kept_N]
+        nll_NBL, argmax_NBL, valid_NBL = self(rows_NB)
+        self._latest = rows_NB, nll_NBL.detach(), argmax_NBL
         tokens_N = valid_NBL.sum((1, 2)).clamp(min=1)
         return (nll_NBL.sum((1, 2)) / tokens_N).sum()
 
@@ -120,6 +101,13 @@ class PackModule(LightningModule):
         parts = [self(rows_NB) for rows_NB in rows_NP.split(batch_rows, dim=1)]
         return torch.cat([nll for nll, _, _ in parts], 1), torch.cat([argmax for _, argmax, _ in parts], 1)
 
+    def training_losses(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """What `evaluate` gave before the step in progress, from its forward; its batch must hold all pairs."""
+        rows_NB, nll_NBL, argmax_NBL = self._latest
+        place_B = torch.arange(rows_NB.shape[1], device=rows_NB.device)
+        order_NB1 = rows_NB.where(rows_NB >= 0, place_B).argsort(1)[..., None]
+        return nll_NBL.take_along_dim(order_NB1, 1), argmax_NBL.take_along_dim(order_NB1, 1)
+
     def configure_optimizers(self) -> Any:
         """AdamW over the stacked parameters with linear decay to zero, stepped every batch."""
         c = self.optimizer_config
@@ -130,6 +118,7 @@ class PackModule(LightningModule):
             eps=c.eps,
             weight_decay=c.weight_decay,
             fused=True,
+            capturable=self.device.type == "cuda",
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / self.total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,8 +1,8 @@
 """Train a pack: cells that share one frozen base model and one training loop. A single cell is a pack of one."""
 
+import gc
 import json
 import logging
-import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import groupby
@@ -14,16 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from memlaw.base_model import BaseModel, positions, resolve_device, resolve_precision
 from memlaw.cell import DONE, FAILED, Cell
-from memlaw.cell_run import CellRun
 from memlaw.data.memory import DataSource, Memory
-from memlaw.data.tokens import RowOrder, TokenTable, steps_per_epoch
+from memlaw.data.tokens import steps_per_epoch
 from memlaw.errors import ConfigError
-from memlaw.evaluation import Evaluation
-from memlaw.lora import LoraPack
-from memlaw.lora_spec import LoraSpec
-from memlaw.module import CachedPrefix, PackModule
-from memlaw.prefix import Prefix
-from memlaw.targets import resolve_targets
+from memlaw.fit import Member, fit
 from memlaw.tracking import Tracker
 
 log = logging.getLogger(__name__)
@@ -80,18 +74,47 @@ def _train(cells: list[Cell], settings: DictConfig) -> None:
     dtype = resolve_precision(config.precision, device)
     base = _base_model(config.model, dtype, device)
     tracker = Tracker(**settings.logger)
-    prepared = []
+    members = []
     for cell in cells:
         try:
             memory = _memory(cell, base)
-            prepared.append((_loop_shape(cell, memory), cell, memory))
+            members.append(Member(cell, memory, *_loop_shape(cell, memory), tracker.start(cell)))
         except ConfigError as error:
             cell.fail(error)
     # Cells whose tables differ in pairs may differ in rows per step or steps per epoch; train these in turn.
-    for (batch_rows, total_steps), group in groupby(sorted(prepared, key=lambda p: p[0]), key=lambda p: p[0]):
-        members = [(cell, memory) for _, cell, memory in group]
-        _train_together(members, base, tracker, settings, batch_rows, total_steps)
+    for _, group in groupby(sorted(members, key=_shape), key=_shape):
+        _fit_or_halve(list(group), base, settings.trainer)
     tracker.drain()
+
+
+def _shape(member: Member) -> tuple[int, int]:
+    return member.batch_rows, member.total_steps
+
+
+def _fit_or_halve(members: list[Member], base: BaseModel, trainer: DictConfig) -> None:
+    """Train together; where the memory does not suffice, train one half after the other, from the start."""
+    try:
+        fit(members, base, trainer)
+        return
+    except Exception as error:  # what befalls these cells is theirs alone
+        members = [member for member in members if member.cell.state not in (DONE, FAILED)]
+        if len(members) < 2 or not is_out_of_memory(error):
+            for member in members:
+                member.cell.fail(error)
+                member.tracker.fail()
+            return
+        log.warning("out of memory with %d cells in a pack; halving it: %s", len(members), error)
+    gc.collect()  # what the failed loop held, now that its traceback is gone
+    if base.device.type == "cuda":
+        torch.cuda.empty_cache()
+    middle = (len(members) + 1) // 2
+    _fit_or_halve(members[:middle], base, trainer)
+    _fit_or_halve(members[middle:], base, trainer)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """torch raises its own error for a GPU and a RuntimeError of DefaultCPUAllocator for the CPU."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _memory(cell: Cell, base: BaseModel) -> Memory:
@@ -112,77 +135,3 @@ def _loop_shape(cell: Cell, memory: Memory) -> tuple[int, int]:
     c, pairs = cell.config, len(memory.pairs)
     batch_rows = min(c.batch_size, pairs)
     return batch_rows, c.steps or c.epochs * steps_per_epoch(pairs, batch_rows)
-
-
-def _train_together(
-    members: list[tuple[Cell, Memory]],
-    base: BaseModel,
-    tracker: Tracker,
-    settings: DictConfig,
-    batch_rows: int,
-    total_steps: int,
-) -> None:
-    cells, memories = [cell for cell, _ in members], [memory for _, memory in members]
-    config = cells[0].config
-    specs = [LoraSpec.from_config(cell.config.lora, cell.config.seed) for cell in cells]
-    targets = resolve_targets(base.model.config, specs[0])
-    adapters = LoraPack(targets, specs)
-    table = TokenTable.from_memories(memories).to(base.device)
-    runs = [
-        CellRun(
-            cell,
-            memory,
-            tracker.start(cell),
-            total_steps,
-            facts={
-                "trainable_parameters": adapters.trainable_parameters(n),
-                "scale": specs[n].scale,
-                "adapted_layers": json.dumps(sorted({target.layer for target in targets})),
-                "pack_size": len(cells),
-                "device": str(base.device),
-                "dtype": str(base.model.dtype).removeprefix("torch."),
-                "model_fingerprint": base.fingerprint,
-                "model_commit": getattr(base.model.config, "_commit_hash", None),
-                "scored_tokens_per_step": memory.target_tokens * batch_rows / len(memory.pairs),
-            },
-            decode=lambda token_id: str(base.tokenizer.decode([token_id])),
-        )
-        for n, (cell, memory) in enumerate(members)
-    ]
-    order = RowOrder(table.pairs, tuple(cell.config.seed for cell in cells), batch_rows)
-    epoch_steps = steps_per_epoch(max(table.pairs), batch_rows)
-    evaluation = Evaluation(runs, config.stop, config.eval.per_decade, batch_rows, epoch_steps)
-    try:
-        with ExitStack() as stack:
-            prefix = None
-            first = min(target.layer for target in targets)
-            if first > 0 and settings.trainer.prefix_cache:
-                frozen = Prefix(base.model, first)
-                prefix = CachedPrefix(frozen, table, batch_rows)
-                stack.enter_context(frozen.replaced())
-            stack.enter_context(adapters.attach(base.model))
-            module = PackModule(base, adapters, table, prefix, config.optimizer, total_steps)
-            _fit(module, order, evaluation, base.device)
-    except Exception as error:  # what befalls these cells is theirs alone
-        for run in evaluation.runs:
-            run.fail(error)
-
-
-def _fit(module: PackModule, order: RowOrder, evaluation: Evaluation, device: torch.device) -> None:
-    from lightning import Trainer
-    from lightning.pytorch.plugins.environments import LightningEnvironment
-    from torch.utils.data import DataLoader
-
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    gpu = device.type == "cuda"
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*_pytree.*|.*does not have many workers.*|.*srun.*")
-        trainer = Trainer(
-            accelerator="gpu" if gpu else "cpu",
-            devices=[device.index or 0] if gpu else 1,
-            max_steps=evaluation.total_steps,
-            barebones=True,
-            callbacks=[evaluation],
-            plugins=[LightningEnvironment()],  # a pack is one process, also inside a SLURM job
-        )
-        trainer.fit(module, DataLoader(order, batch_size=None, pin_memory=gpu))

@@ -1,44 +1,57 @@
-"""The frozen prefix: run the layers below the lowest adapted one once, then train only the suffix.
+"""The frozen prefix: run what comes before the first adapter once, then train only what comes after it.
 
-The layers below an adapter see the same tokens with the same weights in every step, so their output is
-computed once per distinct row and fed to the first layer of the suffix. The arithmetic of the suffix is
-untouched: logits are bit-identical.
+Everything below the lowest adapted layer sees the same tokens with the same weights in every step, and so
+does, inside that layer, every module that is done before an adapter acts, the adapted module's own output
+included. These outputs are computed once per distinct row and fed to the suffix. The arithmetic of the
+suffix is untouched: logits are bit-identical.
 
-Shapes: R distinct rows, B rows of a batch, T positions, D hidden size.
+Shapes: N cells, P pairs of a cell, R distinct rows, B rows of a batch, T positions, D hidden size.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import psutil
 import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from memlaw.data.tokens import TokenTable
+
+log = logging.getLogger(__name__)
+
+_SAMPLE_TOKENS = 16
+_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
+
 
 class _Reached(Exception):
-    """The first layer of the suffix was reached; carries its input."""
-
-    def __init__(self, hidden_BTD: torch.Tensor):
-        self.hidden_BTD = hidden_BTD
+    """The first adapter was reached; all that its pass depends on has run."""
 
 
-class _PassThrough(nn.Module):
-    """Stands where a prefix layer was; returns its input in the layer's own form."""
+class _StandIn(nn.Module):
+    """Stands where a frozen module was; gives back what it is told to, in the module's own form."""
 
-    def __init__(self, layer: nn.Module, returns_tuple: bool):
+    def __init__(self, module: nn.Module, tuple_size: int):
         super().__init__()
-        self._layer = (layer,)  # in a tuple: not a submodule, only asked for attributes such as its type
-        self._returns_tuple = returns_tuple
+        self._module = (module,)  # in a tuple: not a submodule, only asked for attributes such as its type
+        self._tuple_size = tuple_size
+        self.output: torch.Tensor | None = None
 
     def __getattr__(self, name: str) -> Any:
         try:
             return super().__getattr__(name)
         except AttributeError:
-            return getattr(self._layer[0], name)
+            return getattr(self._module[0], name)
 
-    def forward(self, hidden_states: torch.Tensor, *_: Any, **__: Any) -> Any:
-        return (hidden_states,) if self._returns_tuple else hidden_states
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        output = _first(args, kwargs) if self.output is None else self.output
+        return (output, *[None] * (self._tuple_size - 1)) if self._tuple_size else output
+
+
+def _first(args: Any, kwargs: Any) -> torch.Tensor:
+    return args[0] if args else kwargs["hidden_states"]
 
 
 def layers_path(model: nn.Module, config: PreTrainedConfig) -> str | None:
@@ -53,66 +66,207 @@ def _is_stack(module: nn.Module, depth: int) -> bool:
 
 
 class Prefix:
-    """Layers 0 to `first`−1 of a frozen model in eval mode."""
+    """What a frozen model in eval mode computes before its first adapter acts.
 
-    def __init__(self, model: PreTrainedModel, first: int):
+    Args:
+        model: the base model, without adapters.
+        first: index of the lowest adapted layer.
+        adapted: dotted names of all adapted modules.
+    """
+
+    def __init__(self, model: PreTrainedModel, first: int, adapted: Sequence[str]):
+        self._model = model
         self._decoder = model.get_decoder()
         path = layers_path(model, model.config)
-        assert path is not None and not model.training
+        assert path is not None
         layers = model.get_submodule(path)
         assert isinstance(layers, nn.ModuleList)
         self._layers = layers
         self._first = first
-        self._originals = list(layers)
-        self._returns_tuple = False
+        self._adapted = [model.get_submodule(name) for name in adapted]
+        self._below = {f"{path}.{index}": layers[index] for index in range(first)}
+        self._inside = {
+            name: module
+            for name, module in model.named_modules()
+            if name.startswith(f"{path}.{first}.") and any(weight.dim() > 1 for weight in module.parameters())
+        }
+        self._kept: list[str] = []
+        self._tuple_sizes: dict[str, int] = {}
+        self._standing: dict[str, _StandIn] = {}
+
+    def refusal(self) -> str | None:
+        """Why the prefix's output may differ from step to step; None when it cannot."""
+        for name, module in {**self._below, **self._inside}.items():
+            if any(part.training for part in module.modules()):
+                return f"{name} is in training mode, where it may drop out at random"
+        return None
+
+    def forget_inside(self) -> None:
+        """Keep the input of the first adapted layer only, to save memory."""
+        self._inside = {}
 
     @torch.no_grad()
-    def run(self, input_ids_RT: torch.Tensor, batch_rows: int) -> torch.Tensor:
-        """The input of layer `first` for each row: hidden_RTD, computed `batch_rows` rows at a time."""
-        form = self._layers[0].register_forward_hook(self._note_form)
-        stop = self._layers[self._first].register_forward_pre_hook(self._capture, with_kwargs=True)
-        try:
-            return torch.cat([self._run(rows) for rows in input_ids_RT.split(batch_rows)])
-        finally:
-            form.remove()
-            stop.remove()
+    def run(self, input_ids_RT: torch.Tensor, batch_rows: int) -> list[torch.Tensor]:
+        """What `feed` takes, a row per row of tokens, computed `batch_rows` rows at a time.
 
-    def _run(self, input_ids_BT: torch.Tensor) -> torch.Tensor:
-        try:
-            self._decoder(input_ids=input_ids_BT, use_cache=False)
-        except _Reached as reached:
-            return reached.hidden_BTD
+        Returns:
+            The input [R, T, D] of layer `first`, then the outputs [R, T, ·] of modules inside it.
+        """
+        parts = [self._run(rows) for rows in input_ids_RT.split(batch_rows)]
+        return [torch.cat(values) for values in zip(*parts, strict=True)]
+
+    def _run(self, input_ids_BT: torch.Tensor) -> list[torch.Tensor]:
+        hidden: list[torch.Tensor] = []
+        seen: dict[str, Any] = {}
+
+        def stop(*_: Any) -> None:
+            raise _Reached
+
+        with ExitStack() as hooks:
+
+            def note(name: str, module: nn.Module) -> None:
+                hook = module.register_forward_hook(lambda _module, _args, output: seen.update({name: output}))
+                hooks.callback(hook.remove)
+
+            def capture(_module: nn.Module, args: Any, kwargs: Any) -> None:
+                hidden.append(_first(args, kwargs))
+                if not self._inside:
+                    raise _Reached
+
+            for name, module in [*self._below.items(), *self._inside.items()]:
+                note(name, module)
+            for module in self._adapted:
+                hooks.callback(module.register_forward_hook(stop).remove)
+            layer = self._layers[self._first]
+            hooks.callback(layer.register_forward_pre_hook(capture, with_kwargs=True).remove)
+            try:
+                self._decode(input_ids_BT)
+            except _Reached:
+                return hidden + self._take(seen, len(input_ids_BT))
         raise AssertionError("the decoder did not run its layers in order")
 
-    def _note_form(self, _module: nn.Module, _args: Any, output: Any) -> None:
-        self._returns_tuple = isinstance(output, tuple)
-
-    @staticmethod
-    def _capture(_module: nn.Module, args: Any, kwargs: Any) -> None:
-        raise _Reached(args[0] if args else kwargs["hidden_states"])
+    def _take(self, seen: dict[str, Any], rows: int) -> list[torch.Tensor]:
+        """Of the modules that ran, the outermost whose output is one tensor, a row per row of tokens."""
+        self._tuple_sizes = {name: len(output) if isinstance(output, tuple) else 0 for name, output in seen.items()}
+        kept: dict[str, torch.Tensor] = {}
+        for name in self._inside:  # outer modules come before the ones inside them
+            if name in seen and not any(name.startswith(f"{outer}.") for outer in kept):
+                output, *others = seen[name] if isinstance(seen[name], tuple) else (seen[name],)
+                one = isinstance(output, torch.Tensor) and all(other is None for other in others)
+                if one and output.dim() > 2 and len(output) == rows:
+                    kept[name] = output
+        self._kept = list(kept)
+        return list(kept.values())
 
     @contextmanager
     def replaced(self) -> Iterator[None]:
-        """Within it the prefix's layers do nothing; call after `run`, and feed each forward with `feed`."""
-        for index, layer in enumerate(self._originals[: self._first]):
-            self._layers[index] = _PassThrough(layer, self._returns_tuple)
+        """Within it the prefix costs nothing and its weights stay off the GPU; `run` before, `feed` each forward."""
+        originals = {name: self._model.get_submodule(name) for name in [*self._below, *self._kept]}
+        device = self._model.device
+        self._standing = {name: _StandIn(module, self._tuple_sizes[name]) for name, module in originals.items()}
+        for name, module in originals.items():
+            self._model.set_submodule(name, self._standing[name])
+            module.to("cpu")
+        layer = self._layers[self._first]
+        swap = layer.register_forward_pre_hook(self._swap, with_kwargs=True)
         try:
             yield
         finally:
-            for index, layer in enumerate(self._originals[: self._first]):
-                self._layers[index] = layer
+            swap.remove()
+            for name, module in originals.items():
+                self._model.set_submodule(name, module.to(device))
 
-    @contextmanager
-    def feed(self, hidden_BTD: torch.Tensor) -> Iterator[None]:
-        """Within it layer `first` takes `hidden_BTD` instead of what the layers before it pass on."""
+    def feed(self, values: Sequence[torch.Tensor]) -> None:
+        """Give the next forward the rows of its batch: what `run` returned for them."""
+        self._hidden_BTD, *outputs = values
+        for name, output in zip(self._kept, outputs, strict=True):
+            self._standing[name].output = output
 
-        def swap(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            if args:
-                return (hidden_BTD, *args[1:]), kwargs
-            return args, {**kwargs, "hidden_states": hidden_BTD}
+    def _swap(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if args:
+            return (self._hidden_BTD, *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": self._hidden_BTD}
 
-        handle = self._layers[self._first].register_forward_pre_hook(swap, with_kwargs=True)
-        try:
-            yield
-        finally:
-            handle.remove()
+    @torch.no_grad()
+    def is_exact_for(self, input_ids_1T: torch.Tensor) -> bool:
+        """Whether the model really depends on its first layers through what is kept alone; tries one row."""
+        values = self.run(input_ids_1T, 1)
+        expected = self._decode(input_ids_1T)
+        self._decode(input_ids_1T.flip(1))  # whatever layers leave for each other, it is now another row's
+        with self.replaced():
+            self.feed(values)
+            try:
+                cached = self._decode(input_ids_1T)
+            except Exception:  # a later layer missed, in its own way, what a first one did not leave
+                return False
+        tolerance = _TOLERANCE[cached.dtype] * float(expected.abs().max())
+        return torch.allclose(cached, expected, rtol=0, atol=tolerance)
+
+    def _decode(self, input_ids_BT: torch.Tensor) -> torch.Tensor:
+        return self._decoder(input_ids=input_ids_BT, use_cache=False).last_hidden_state
+
+
+class PrefixCache:
+    """The prefix's output for every row of a pack; cells with the same rows share it.
+
+    Attributes:
+        values: as `Prefix.run` returns them, a row per distinct row of tokens.
+        row_NP: where each cell's rows stand in them.
+    """
+
+    def __init__(self, prefix: Prefix, table: TokenTable, batch_rows: int):
+        self.prefix = prefix
+        distinct_RT, self.row_NP = _distinct(table)
+        self.values = prefix.run(distinct_RT, batch_rows)
+
+    def keep(self, kept: torch.Tensor) -> None:
+        """Go on with some of the cells."""
+        self.row_NP = self.row_NP[kept.to(self.row_NP.device)]
+
+    def feed(self, cell_N1: torch.Tensor, row_NB: torch.Tensor) -> None:
+        """Feed the next forward with the rows of a batch, in cell-major order."""
+        row_B = self.row_NP[cell_N1, row_NB].flatten()
+        self.prefix.feed([value[row_B] for value in self.values])
+
+
+def _distinct(table: TokenTable) -> tuple[torch.Tensor, torch.Tensor]:
+    N, P, T = table.input_ids_NPT.shape
+    distinct_RT, inverse = torch.unique(table.input_ids_NPT.view(N * P, T), dim=0, return_inverse=True)
+    return distinct_RT, inverse.view(N, P)
+
+
+def cache_prefix(prefix: Prefix, table: TokenTable, batch_rows: int, budget_bytes: float) -> PrefixCache | None:
+    """Cache the prefix for the rows of a pack, or log why every step must run the whole model.
+
+    Args:
+        prefix: of the base model, adapters not attached.
+        table: the pack's rows.
+        batch_rows: rows in one forward.
+        budget_bytes: what the cache may take; where it does not suffice for everything, the input of the
+            first adapted layer alone is kept.
+    """
+    reason = prefix.refusal()
+    if reason is None:
+        distinct_RT, _ = _distinct(table)
+        sample_1T = distinct_RT[:1, :_SAMPLE_TOKENS]
+        per_token = [value.nbytes / sample_1T.numel() for value in prefix.run(sample_1T, 1)]
+        if sum(per_token) * distinct_RT.numel() > budget_bytes:
+            prefix.forget_inside()
+            per_token = per_token[:1]
+        needed = sum(per_token) * distinct_RT.numel()
+        if needed > budget_bytes:
+            reason = f"it takes {needed / 1e9:.3g} GB and may take {budget_bytes / 1e9:.3g} (trainer.prefix_cache_gb)"
+        elif not prefix.is_exact_for(sample_1T):
+            reason = "later layers use more of the first ones than their output"
+    if reason is not None:
+        log.info("the frozen prefix is run in every step: %s", reason)
+        return None
+    return PrefixCache(prefix, table, batch_rows)
+
+
+def cache_budget_bytes(budget_gb: str | float, device: torch.device) -> float:
+    """`trainer.prefix_cache_gb` in bytes; `auto` is a quarter of what is free on `device`."""
+    if budget_gb != "auto":
+        return float(budget_gb) * 1e9
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+    return free / 4

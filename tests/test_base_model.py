@@ -107,9 +107,23 @@ def test_the_fingerprint_sees_a_change_of_any_tensor():
     assert weights_fingerprint(base.model) != before
 
 
+@pytest.mark.parametrize(
+    ("feature", "dtype"),
+    [("avx2", torch.float32), ("amx_bf16", torch.bfloat16), ("avx512_bf16", torch.bfloat16)],
+)
+def test_auto_precision_follows_what_the_cpu_multiplies(monkeypatch, feature: str, dtype: torch.dtype):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, feature: True})
+    assert resolve_precision("auto", CPU) == dtype
+
+
+@pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_auto_precision_follows_what_the_gpu_multiplies(monkeypatch, native: bool, dtype: torch.dtype):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native or including_emulation)
+    assert resolve_precision("auto", torch.device("cuda")) == dtype
+
+
 def test_precision_and_device_are_explicit():
-    assert resolve_precision("auto", CPU) == torch.float32
-    assert resolve_precision("auto", torch.device("cuda")) == torch.bfloat16
+    assert resolve_precision("fp32", CPU) == torch.float32
     assert resolve_precision("bf16", CPU) == torch.bfloat16
     assert resolve_device("cpu") == CPU
     with pytest.raises(ConfigError, match="precision=fp64"):

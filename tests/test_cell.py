@@ -14,7 +14,7 @@ OPERATIONAL = [
     "logger.mode=offline",
     "logger.project=other",
     "trainer.device=cuda",
-    "trainer.prefix_cache=false",
+    "trainer.prefix_cache_gb=0",
     "pack.max_cells=1",
     "pack.memory_gb=3",
 ]

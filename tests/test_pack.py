@@ -12,13 +12,13 @@ from omegaconf import DictConfig
 from peft import get_peft_model
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from memlaw import pack as pack_module
+from memlaw import fit as fit_module
 from memlaw.cell import Cell
 from memlaw.data.tokens import RowOrder
 from memlaw.lora import initial_A
 from memlaw.lora_spec import LoraSpec
 from memlaw.module import PackModule
-from memlaw.pack import train_pack
+from memlaw.pack import is_out_of_memory, train_pack
 from memlaw.records import read_tokens
 from memlaw.targets import resolve_targets
 
@@ -54,16 +54,22 @@ def test_a_pack_of_n_equals_n_packs_of_one(tiny, data, placement):
 
 def test_the_prefix_cache_changes_nothing(tiny):
     with_cache = train(*_cells(tiny, [LONG], "study=cached"))
-    without = train(*_cells(tiny, [LONG], "study=uncached", "trainer.prefix_cache=false"))
+    without = train(*_cells(tiny, [LONG], "study=uncached", "trainer.prefix_cache_gb=0"))
     np.testing.assert_allclose(with_cache, without, atol=1e-6)
 
 
-@pytest.mark.parametrize("data", [LONG, BOOK], ids=["one long pair", "mini-batches"])
+@pytest.mark.parametrize(
+    "data", [LONG, BOOK, (*BOOK, "batch_size=9")], ids=["one long pair", "mini-batches", "one batch of all"]
+)
 def test_training_equals_plain_peft_with_a_loop_written_by_hand(tiny, data):
     cells, cfg = _cells(tiny, [("lora.rank=4", *data), ("lora.rank=2", *data)], "study=ours")
-    for cell, ours in zip(cells, train(cells, cfg), strict=True):
-        reference = _reference(cell)
-        np.testing.assert_allclose(ours, reference, atol=1e-4)
+    train(cells, cfg)
+    for cell in cells:
+        table = read_tokens(cell.paths.tokens)
+        steps = table["step"].unique().tolist()
+        assert {0, 1, STEPS} < set(steps)
+        ours = [table[table["step"] == step]["p"].to_numpy() for step in steps]
+        np.testing.assert_allclose(ours, _reference(cell, steps), atol=1e-4)
 
 
 def _cells(tiny, points, *operational: str) -> tuple[list[Cell], DictConfig]:
@@ -71,8 +77,8 @@ def _cells(tiny, points, *operational: str) -> tuple[list[Cell], DictConfig]:
     return [cell for cell, _ in made], made[0][1]
 
 
-def _reference(cell: Cell) -> np.ndarray:
-    """p of every target token, by PEFT's model, full-sequence logits, and torch's own clipping and AdamW."""
+def _reference(cell: Cell, steps: list[int]) -> list[np.ndarray]:
+    """p of every target token after each of `steps`: PEFT, full-sequence logits, torch's own clipping and AdamW."""
     c = cell.config
     base = instantiate(c.model, _convert_="all").load(torch.float32, torch.device("cpu"))
     memory = instantiate(c.data).build(base.tokenizer, c.seq_len, c.seed)
@@ -85,7 +91,11 @@ def _reference(cell: Cell) -> np.ndarray:
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=c.optimizer.lr, weight_decay=0.0)
     order = iter(RowOrder((len(memory.pairs),), (c.seed,), c.batch_size))
-    for step in range(STEPS):
+    recorded = []
+    for step in range(STEPS + 1):
+        if step in steps:
+            with torch.no_grad():
+                recorded.append(torch.cat([torch.exp(-_nll(model, pair)) for pair in memory.pairs]).numpy())
         for group in optimizer.param_groups:
             group["lr"] = c.optimizer.lr * (1 - step / STEPS)
         losses = torch.cat([_nll(model, memory.pairs[row]) for row in next(order)[0].tolist() if row >= 0])
@@ -93,8 +103,7 @@ def _reference(cell: Cell) -> np.ndarray:
         losses.mean().backward()
         torch.nn.utils.clip_grad_norm_(trainable, c.optimizer.clip_norm)
         optimizer.step()
-    with torch.no_grad():
-        return torch.cat([torch.exp(-_nll(model, pair)) for pair in memory.pairs]).numpy()
+    return recorded
 
 
 def _nll(model, pair) -> torch.Tensor:
@@ -121,7 +130,7 @@ def test_recalled_cells_retire_and_the_others_go_on_unchanged(tiny):
 
 
 def test_a_diverged_cell_fails_and_the_others_finish(tiny, monkeypatch):
-    draw = pack_module.LoraPack.__init__
+    draw = fit_module.LoraPack.__init__
 
     def poisoned(self, targets, specs):
         draw(self, targets, specs)
@@ -132,7 +141,7 @@ def test_a_diverged_cell_fails_and_the_others_finish(tiny, monkeypatch):
     healthy = train([cells[0], cells[2]], cfg)
     for cell in cells:
         cell.plan()
-    monkeypatch.setattr(pack_module.LoraPack, "__init__", poisoned)
+    monkeypatch.setattr(fit_module.LoraPack, "__init__", poisoned)
     train_pack(cells, cfg)
     assert [cell.state for cell in cells] == ["done", "failed", "done"]
     assert cells[1].status["cause"].startswith("diverged: 40 of 40 losses are not finite after step 0")
@@ -140,15 +149,53 @@ def test_a_diverged_cell_fails_and_the_others_finish(tiny, monkeypatch):
     np.testing.assert_allclose(after, healthy, atol=1e-4)
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+def test_a_pack_that_does_not_fit_is_halved_until_it_does(tiny, monkeypatch, error: Exception):
+    step, sizes = PackModule.training_step, []
+
+    def limited(self, rows_NB, index):
+        sizes.append(len(self.adapters.specs))
+        if len(self.adapters.specs) > 2:
+            raise error
+        return step(self, rows_NB, index)
+
+    points = [("lora.rank=2", *LONG, f"seed={seed}") for seed in range(5)]
+    expected = train(*_cells(tiny, points, "study=fits"))
+    monkeypatch.setattr(PackModule, "training_step", limited)
+    halved = train(*_cells(tiny, points, "study=halved"))
+    assert list(dict.fromkeys(sizes)) == [5, 3, 2, 1]
+    np.testing.assert_allclose(halved, expected, atol=1e-4)
+
+
+def test_a_cell_that_does_not_fit_alone_fails(tiny, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(PackModule, "training_step", full)
+    cells, cfg = _cells(tiny, [("lora.rank=2", *LONG, f"seed={seed}") for seed in range(2)])
+    for cell in cells:
+        cell.plan()
+    train_pack(cells, cfg)
+    assert [cell.state for cell in cells] == ["failed", "failed"]
+    assert all("CUDA out of memory" in cell.status["cause"] for cell in cells)
+
+
+def test_memory_that_the_cpu_cannot_give_counts_as_out_of_memory():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60)
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(RuntimeError("shapes do not match"))
+
+
 def test_a_full_disk_fails_its_cell_alone(tiny, monkeypatch):
-    write = pack_module.CellRun.finish
+    write = fit_module.CellRun.finish
 
     def full(self, *arguments):
         if self.cell.config.seed == 1:
             raise OSError(28, "No space left on device")
         write(self, *arguments)
 
-    monkeypatch.setattr(pack_module.CellRun, "finish", full)
+    monkeypatch.setattr(fit_module.CellRun, "finish", full)
     cells, cfg = _cells(tiny, [("lora.rank=2", *LONG, f"seed={seed}") for seed in range(3)])
     for cell in cells:
         cell.plan()

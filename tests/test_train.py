@@ -158,7 +158,7 @@ def test_an_impossible_configuration_is_one_clear_error(train, tmp_path: Path, o
 
 
 def test_operational_keys_cannot_be_swept(train):
-    refused = train("-m", *TINY, "trainer.prefix_cache=true,false")
+    refused = train("-m", *TINY, "trainer.prefix_cache_gb=0,1")
     assert refused.returncode == 2
     assert "trainer says how to run and is one for the whole sweep" in refused.stderr
 

@@ -1,0 +1,121 @@
+"""One training loop over cells of equal shape: adapters attached, prefix cached, Lightning run, adapters off again."""
+
+import json
+import logging
+import warnings
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from memlaw.base_model import BaseModel
+from memlaw.cell import Cell
+from memlaw.cell_run import CellRun
+from memlaw.data.memory import Memory
+from memlaw.data.tokens import RowOrder, TokenTable, steps_per_epoch
+from memlaw.evaluation import Evaluation
+from memlaw.lora import LoraPack
+from memlaw.lora_spec import LoraSpec
+from memlaw.module import PackModule
+from memlaw.prefix import Prefix, PrefixCache, cache_budget_bytes, cache_prefix
+from memlaw.targets import Target, resolve_targets
+from memlaw.tracking import CellTracker
+
+
+@dataclass(frozen=True)
+class Member:
+    """A cell with its memory, its loop's shape and its mirror."""
+
+    cell: Cell
+    memory: Memory
+    batch_rows: int
+    total_steps: int
+    tracker: CellTracker
+
+
+def fit(members: Sequence[Member], base: BaseModel, trainer: DictConfig) -> None:
+    """Train cells with the same `batch_rows` and `total_steps` together; finished ones are on disk.
+
+    Args:
+        members: the cells.
+        base: their base model, as it was and as it is left.
+        trainer: `trainer` of the config.
+
+    Raises:
+        Exception: whatever stops the loop; cells that are not done yet have then recorded nothing.
+    """
+    first = members[0]
+    c = first.cell.config
+    specs = [LoraSpec.from_config(member.cell.config.lora, member.cell.config.seed) for member in members]
+    targets = resolve_targets(base.model.config, specs[0])
+    adapters = LoraPack(targets, specs)
+    table = TokenTable.from_memories([member.memory for member in members]).to(base.device)
+    prefix = _prefix(base, targets, table, first.batch_rows, trainer.prefix_cache_gb)
+    shared = {
+        "adapted_layers": json.dumps(sorted({target.layer for target in targets})),
+        "pack_size": len(members),
+        "prefix_cached": prefix is not None,
+        "device": str(base.device),
+        "dtype": str(base.model.dtype).removeprefix("torch."),
+        "model_fingerprint": base.fingerprint,
+        "model_commit": getattr(base.model.config, "_commit_hash", None),
+    }
+    runs = [_run(member, base, adapters, n, shared) for n, member in enumerate(members)]
+    order = RowOrder(table.pairs, tuple(member.cell.config.seed for member in members), first.batch_rows)
+    epoch_steps = steps_per_epoch(max(table.pairs), first.batch_rows)
+    evaluation = Evaluation(runs, c.stop, c.eval.per_decade, first.batch_rows, epoch_steps)
+    with ExitStack() as stack:
+        if prefix:
+            stack.enter_context(prefix.prefix.replaced())
+        stack.enter_context(adapters.attach(base.model))
+        module = PackModule(base, adapters, table, prefix, c.optimizer, first.total_steps)
+        _loop(module, order, evaluation, base.device)
+
+
+def _prefix(
+    base: BaseModel, targets: Sequence[Target], table: TokenTable, batch_rows: int, budget_gb: str | float
+) -> PrefixCache | None:
+    lowest = min(target.layer for target in targets)
+    if lowest == 0:
+        return None
+    prefix = Prefix(base.model, lowest, [target.name for target in targets])
+    return cache_prefix(prefix, table, batch_rows, cache_budget_bytes(budget_gb, base.device))
+
+
+def _run(member: Member, base: BaseModel, adapters: LoraPack, n: int, shared: dict[str, Any]) -> CellRun:
+    own = {
+        "trainable_parameters": adapters.trainable_parameters(n),
+        "scale": adapters.specs[n].scale,
+        "scored_tokens_per_step": member.memory.target_tokens * member.batch_rows / len(member.memory.pairs),
+    }
+    return CellRun(
+        member.cell,
+        member.memory,
+        member.tracker,
+        member.total_steps,
+        facts={**own, **shared},
+        decode=lambda token_id: str(base.tokenizer.decode([token_id])),
+    )
+
+
+def _loop(module: PackModule, order: RowOrder, evaluation: Evaluation, device: torch.device) -> None:
+    from lightning import Trainer
+    from lightning.pytorch.plugins.environments import LightningEnvironment
+    from torch.utils.data import DataLoader
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    gpu = device.type == "cuda"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*_pytree.*|.*does not have many workers.*|.*srun.*")
+        trainer = Trainer(
+            accelerator="gpu" if gpu else "cpu",
+            devices=[device.index or 0] if gpu else 1,
+            max_steps=evaluation.total_steps,
+            barebones=True,
+            callbacks=[evaluation],
+            plugins=[LightningEnvironment()],  # a pack is one process, also inside a SLURM job
+        )
+        trainer.fit(module, DataLoader(order, batch_size=None, pin_memory=gpu))
