@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from memlaw.base_model import BaseModel
 from memlaw.cell import Cell
 from memlaw.cell_run import CellRun
+from memlaw.cost import step_flops
 from memlaw.data.memory import Memory
 from memlaw.data.tokens import RowOrder, TokenTable, steps_per_epoch
 from memlaw.evaluation import Evaluation
@@ -21,6 +22,7 @@ from memlaw.lora import LoraPack
 from memlaw.lora_spec import LoraSpec
 from memlaw.module import PackModule
 from memlaw.prefix import Prefix, PrefixCache, cache_budget_bytes, cache_prefix
+from memlaw.sizes import layer_parameters, sizes_of
 from memlaw.targets import Target, resolve_targets
 from memlaw.tracking import CellTracker
 
@@ -54,6 +56,7 @@ def fit(members: Sequence[Member], base: BaseModel, trainer: DictConfig) -> None
     adapters = LoraPack(targets, specs)
     table = TokenTable.from_memories([member.memory for member in members]).to(base.device)
     prefix = _prefix(base, targets, table, first.batch_rows, trainer.prefix_cache_gb)
+    per_layer = layer_parameters(base.model)
     shared = {
         "adapted_layers": json.dumps(sorted({target.layer for target in targets})),
         "pack_size": len(members),
@@ -63,7 +66,13 @@ def fit(members: Sequence[Member], base: BaseModel, trainer: DictConfig) -> None
         "model_fingerprint": base.fingerprint,
         "model_commit": getattr(base.model.config, "_commit_hash", None),
     }
-    runs = [_run(member, base, adapters, n, shared) for n, member in enumerate(members)]
+    shape = max(table.pairs), table.input_ids_NPT.shape[2]
+    text = base.model.config.get_text_config()
+    sizes = [sizes_of(member.cell, shape, text, per_layer, targets, base.model.dtype.itemsize) for member in members]
+    runs = [
+        _run(member, base, adapters, n, {**shared, "step_flops": step_flops(sizes[n])})
+        for n, member in enumerate(members)
+    ]
     order = RowOrder(table.pairs, tuple(member.cell.config.seed for member in members), first.batch_rows)
     epoch_steps = steps_per_epoch(max(table.pairs), first.batch_rows)
     evaluation = Evaluation(runs, c.stop, c.eval.per_decade, first.batch_rows, epoch_steps)

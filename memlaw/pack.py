@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from memlaw.base_model import BaseModel, positions, resolve_device, resolve_precision
 from memlaw.cell import DONE, FAILED, Cell
 from memlaw.data.memory import DataSource, Memory
-from memlaw.data.tokens import steps_per_epoch
+from memlaw.data.tokens import loop_shape
 from memlaw.errors import ConfigError
 from memlaw.fit import Member, fit
 from memlaw.tracking import Tracker
@@ -78,7 +78,7 @@ def _train(cells: list[Cell], settings: DictConfig) -> None:
     for cell in cells:
         try:
             memory = _memory(cell, base)
-            members.append(Member(cell, memory, *_loop_shape(cell, memory), tracker.start(cell)))
+            members.append(Member(cell, memory, *loop_shape(cell.config, len(memory.pairs)), tracker.start(cell)))
         except ConfigError as error:
             cell.fail(error)
     # Cells whose tables differ in pairs may differ in rows per step or steps per epoch; train these in turn.
@@ -128,10 +128,3 @@ def _memory(cell: Cell, base: BaseModel) -> Memory:
             f"seq_len={c.seq_len}: query and target take {longest} tokens; {c.model.name} has {allowed} positions"
         )
     return memory
-
-
-def _loop_shape(cell: Cell, memory: Memory) -> tuple[int, int]:
-    """Rows per step and total steps of a cell."""
-    c, pairs = cell.config, len(memory.pairs)
-    batch_rows = min(c.batch_size, pairs)
-    return batch_rows, c.steps or c.epochs * steps_per_epoch(pairs, batch_rows)

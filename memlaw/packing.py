@@ -1,16 +1,16 @@
 """Pure: cells to packs within a memory budget.
 
-Shapes: N cells, B rows of a batch per cell, T positions of a row, D hidden size.
+Shapes: T positions of a row, D hidden size, V vocabulary.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from memlaw.cell import Cell
+from memlaw.sizes import Sizes
 
 _FREE_WITHIN_A_PACK = (
     ("seed",),
@@ -37,46 +37,32 @@ def _model_key(cell: Cell) -> str:
     return json.dumps(OmegaConf.to_container(cell.config.model), sort_keys=True)
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """What the memory of a cell depends on.
+def pack_bytes(cells: Sequence[Sizes], chunk_bytes: int) -> int:
+    """Estimated peak memory of a pack's step, the base model's weights not counted.
 
-    Attributes:
-        rows: rows of a batch.
-        positions: T of a row.
-        all_rows: rows of the whole memory, for the prefix cache.
-        hidden, intermediate: D, and the MLP's inner size.
-        suffix_layers: decoder layers from the lowest adapted one on.
-        adapter_parameters: trainable parameters at the cell's rank.
-        value_bytes: bytes of an activation.
+    Per token and layer above the first adapted one backward needs about 6 values of the hidden size (inputs
+    of both norms, query, key, value, attention output) and 3 of the MLP's inner size (gate, its activation,
+    up), and for a moment as much again of one layer. Each adapter takes parameter, gradient and two moments
+    in fp32, padded to the pack's largest rank, and its fp32 input. The prefix is kept once per distinct row
+    and once per row of the batch. The head holds one chunk of logits with its gradient and what lies between.
+
+    Args:
+        cells: what the pack holds.
+        chunk_bytes: fp32 logits held at a time (`memlaw.token_loss.CHUNK_BYTES`).
     """
-
-    rows: int
-    positions: int
-    all_rows: int
-    hidden: int
-    intermediate: int
-    suffix_layers: int
-    adapter_parameters: int
-    value_bytes: int
-
-
-def cell_bytes(s: Sizes) -> int:
-    """Estimated memory that one more cell adds to a pack.
-
-    Activations kept for backward, per token and suffix layer: about 12 values of the hidden size (norms,
-    queries, keys, values, attention output, residuals) and 4 of the MLP's inner size. Adapter: parameter,
-    gradient and two moments in fp32. Prefix: its output for every row.
-    """
-    tokens = s.rows * s.positions
-    activations = tokens * s.suffix_layers * (12 * s.hidden + 4 * s.intermediate) * s.value_bytes
-    head = tokens * 3 * s.hidden * s.value_bytes
-    prefix = s.all_rows * s.positions * s.hidden * s.value_bytes
-    return activations + head + prefix + 16 * s.adapter_parameters
+    one = cells[0]
+    layer = 6 * one.hidden + 3 * one.intermediate
+    kept = (one.hidden + one.kept_inside) * (one.first_layer > 0)
+    per_token = (layer * (one.layers - one.first_layer) + 4 * one.hidden + kept) * one.value_bytes
+    per_token += 4 * one.adapter_inputs
+    steps = sum(cell.tokens for cell in cells) * per_token
+    adapters = 16 * len(cells) * max(cell.adapter_parameters for cell in cells)
+    rows = {cell.memory: cell.all_rows * cell.positions for cell in cells}
+    return steps + adapters + sum(rows.values()) * kept * one.value_bytes + 3 * chunk_bytes
 
 
 def make_packs(
-    cells: Sequence[Cell], bytes_of: Sequence[int], budget_of: Sequence[int], max_cells: int
+    cells: Sequence[Cell], sizes: Sequence[Sizes], budget_of: Sequence[int], max_cells: int, chunk_bytes: int
 ) -> list[list[Cell]]:
     """Group cells by model and `pack_key`, in the order given, and cut each group where the budget is full.
 
@@ -84,24 +70,22 @@ def make_packs(
 
     Args:
         cells: the cells.
-        bytes_of: what each adds to a pack (`cell_bytes`).
-        budget_of: what a pack with it may hold, the base model's weights not counted.
+        sizes: of each cell.
+        budget_of: what a pack with it may hold (`pack_bytes`).
         max_cells: most cells in a pack.
+        chunk_bytes: see `pack_bytes`.
     """
     models = list(dict.fromkeys(_model_key(cell) for cell in cells))
-    order = sorted(zip(cells, bytes_of, budget_of, strict=True), key=lambda item: models.index(_model_key(item[0])))
-    groups: dict[str, list[tuple[Cell, int, int]]] = {}
+    order = sorted(zip(cells, sizes, budget_of, strict=True), key=lambda item: models.index(_model_key(item[0])))
+    groups: dict[str, list[tuple[Cell, Sizes, int]]] = {}
     for cell, size, budget in order:
         groups.setdefault(pack_key(cell), []).append((cell, size, budget))
-    packs: list[list[Cell]] = []
+    packs: list[list[tuple[Cell, Sizes, int]]] = []
     for group in groups.values():
-        used = 0
-        pack: list[Cell] = []
-        for cell, size, budget in group:
-            if pack and (used + size > budget or len(pack) == max_cells):
-                packs.append(pack)
-                used, pack = 0, []
-            pack.append(cell)
-            used += size
-        packs.append(pack)
-    return packs
+        packs.append([])
+        for item in group:
+            full = len(packs[-1]) == max_cells
+            if packs[-1] and (full or pack_bytes([size for _, size, _ in [*packs[-1], item]], chunk_bytes) > item[2]):
+                packs.append([])
+            packs[-1].append(item)
+    return [[cell for cell, _, _ in pack] for pack in packs]

@@ -50,6 +50,7 @@ RESULT_COLUMNS = {
     "stop_reason": "completed: all steps taken | recalled: stop.when_recalled",
     "seconds": "training time of the cell, evaluations included; cells of a pack share it",
     "worker_seconds": "the cell's share of that time: each moment divided among the cells training at it",
+    "step_flops": "floating-point operations of one optimizer step of the cell, by formula (memlaw.cost)",
     "tokens_per_second": "scored tokens trained per second of that time",
     "pack_size": "cells that started together",
     "prefix_cached": "whether the frozen prefix ran once instead of in every step",

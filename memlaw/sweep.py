@@ -2,13 +2,17 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
 from memlaw.cell import DONE, FAILED, Cell
 from memlaw.errors import ConfigError, SweepFailed
-from memlaw.progress import print_study
+from memlaw.tables import count, print_plan, print_study
 from memlaw.tracking import resolve_mode
+
+if TYPE_CHECKING:
+    from memlaw.plan import Pack
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +26,7 @@ RERUN = {
 SETTINGS = ("trainer", "logger")
 """Operational config groups that training itself reads."""
 
-RunPacks = Callable[[list[list[Cell]], DictConfig], None]
+RunPacks = Callable[["list[Pack]", DictConfig], None]
 
 
 def run_sweep(cells: Sequence[Cell], cfg: DictConfig, run_packs: RunPacks, workers: int = 1) -> None:
@@ -44,20 +48,25 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, run_packs: RunPacks, worke
         if cell.paths.config.exists():
             Cell.load(cell.paths.directory)
     if wanted:
-        from memlaw.plan import plan_packs  # imports torch, which a sweep with nothing to do need not wait for
+        from memlaw.plan import make_plan  # imports torch, which a sweep with nothing to do need not wait for
 
-        packs = plan_packs(wanted, cfg, workers)
+        plan = make_plan(wanted, cfg, workers)
+        if cfg.dry_run:
+            print_plan(cells, plan, workers)
+            return
         for cell in select(wanted, cfg.rerun):
             cell.plan()
         settings = OmegaConf.masked_copy(cfg, list(SETTINGS))
         settings.logger.mode = resolve_mode(cfg.logger.mode)
         if settings.logger.mode == "offline":
             log.info("W&B offline (no credentials, or told so): runs are kept in %s", cells[0].study / "wandb")
-        log.info("%s to train in %s, into %s", _count(wanted, "cell"), _count(packs, "pack"), cells[0].study)
-        run_packs(packs, settings)
+        log.info(
+            "%s to train in %s, into %s", count(len(wanted), "cell"), count(len(plan.packs), "pack"), cells[0].study
+        )
+        run_packs(plan.packs, settings)
         left = [cell for cell in wanted if cell.state not in (DONE, FAILED)]
         if left:
-            log.warning("%s left to another process that is training the same study", _count(left, "cell"))
+            log.warning("%s left to another process that is training the same study", count(len(left), "cell"))
     else:
         log.info("Nothing to train: %s.", _tally(cells))
     print_study(cells)
@@ -73,10 +82,6 @@ def _tally(cells: Sequence[Cell]) -> str:
     failed = sum(cell.state == FAILED for cell in cells)
     done = f"{len(cells) - failed} of {len(cells)} cells are done"
     return f"{done}, {failed} failed (rerun=failed tries these again)" if failed else done
-
-
-def _count(things: Sequence[object], noun: str) -> str:
-    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
 
 
 def select(cells: Sequence[Cell], rerun: str) -> list[Cell]:

@@ -1,5 +1,7 @@
 """The sweep: `python -m memlaw.train -m lora.rank=1,4,16 seq_len=64,256,1024`. Without `-m`, one cell."""
 
+from typing import TYPE_CHECKING
+
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -9,6 +11,9 @@ from memlaw.cell import Cell
 from memlaw.errors import ConfigError, refuse
 from memlaw.paths import add_launchers, config_dir
 
+if TYPE_CHECKING:
+    from memlaw.plan import Pack
+
 add_launchers()
 
 
@@ -17,11 +22,11 @@ def run(cfg: DictConfig) -> None:
     """Train the one cell that `cfg` describes, unless the study has it."""
     from memlaw.sweep import run_sweep
 
-    def run_packs(packs: list[list[Cell]], settings: DictConfig) -> None:
+    def run_packs(packs: "list[Pack]", settings: DictConfig) -> None:
         from memlaw.pack import train_pack
 
         for pack in packs:
-            train_pack(pack, settings)
+            train_pack(pack.cells, settings)
 
     try:
         run_sweep([Cell.from_config(cfg)], cfg, run_packs)

@@ -4,11 +4,13 @@ from unittest.mock import patch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memlaw.packing import Sizes, cell_bytes, make_packs, pack_key
+from memlaw.packing import make_packs, pack_bytes, pack_key
+from memlaw.sizes import Sizes
 
 SIZES = Sizes(
-    rows=1, positions=100, all_rows=1, hidden=64, intermediate=128, suffix_layers=2,
-    adapter_parameters=1000, value_bytes=4,
+    memory="one", rows=1, positions=100, all_rows=1, scored=80, hidden=64, intermediate=128, vocabulary=500, layers=6,
+    first_layer=4, layer_parameters=40_000, attention=64, adapter_parameters=1000, adapter_inputs=128, kept_inside=384,
+    value_bytes=4,
 )  # fmt: skip
 
 
@@ -28,23 +30,34 @@ def test_cells_that_need_another_loop_do_not(tiny):
 
 
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=20), st.integers(1, 200), st.integers(1, 6))
-def test_packs_hold_every_cell_once_within_the_budget(sizes, budget, max_cells):
-    cells = list(range(len(sizes)))
+def test_packs_hold_every_cell_once_within_the_budget(positions, budget, max_cells):
+    cells = list(range(len(positions)))
+    sizes = [replace(SIZES, positions=count) for count in positions]
+    budgets = [budget * 10_000] * len(cells)
     with patch("memlaw.packing.pack_key", lambda cell: str(cell % 2)), patch("memlaw.packing._model_key", str):
-        packs = make_packs(cells, sizes, [budget] * len(cells), max_cells)
+        packs = make_packs(cells, sizes, budgets, max_cells, chunk_bytes=0)
     assert sorted(cell for pack in packs for cell in pack) == cells
     for pack in packs:
         assert len({cell % 2 for cell in pack}) == 1
         assert len(pack) <= max_cells
-        assert len(pack) == 1 or sum(sizes[cell] for cell in pack) <= budget
+        assert len(pack) == 1 or pack_bytes([sizes[cell] for cell in pack], 0) <= budgets[0]
 
 
 def test_packs_of_one_model_follow_each_other(tiny):
     cells = [tiny(f"model.sizes.hidden_size={size}", f"seq_len={length}")[0] for length in (8, 16) for size in (32, 64)]
-    packs = make_packs(cells, [1] * 4, [10] * 4, 10)
+    packs = make_packs(cells, [SIZES] * 4, [10**9] * 4, 10, chunk_bytes=0)
     assert [pack[0].config.model.sizes.hidden_size for pack in packs] == [32, 32, 64, 64]
 
 
-def test_memory_grows_with_everything_it_depends_on():
-    for field in ("rows", "positions", "hidden", "intermediate", "suffix_layers", "adapter_parameters"):
-        assert cell_bytes(replace(SIZES, **{field: 2 * getattr(SIZES, field)})) > cell_bytes(SIZES)
+def test_adapters_are_padded_to_the_largest_rank_of_a_pack():
+    large = replace(SIZES, adapter_parameters=64_000)
+    mixed, alone = pack_bytes([SIZES, large], 0), pack_bytes([SIZES], 0)
+    assert mixed - alone == pack_bytes([large, large], 0) - pack_bytes([large], 0) + 16 * 63_000
+
+
+def test_cells_with_the_same_rows_share_their_prefix():
+    other = replace(SIZES, memory="another")
+    prefix = SIZES.positions * (SIZES.hidden + SIZES.kept_inside) * 4
+    assert pack_bytes([SIZES, other], 0) - pack_bytes([SIZES, SIZES], 0) == prefix
+    no_prefix = replace(SIZES, first_layer=0)
+    assert pack_bytes([no_prefix, replace(other, first_layer=0)], 0) == pack_bytes([no_prefix] * 2, 0)

@@ -1,30 +1,83 @@
+import json
+import subprocess
+import sys
+
 import pytest
+from conftest import FAST
 
 from memlaw.errors import ConfigError
-from memlaw.plan import plan_packs
+from memlaw.plan import make_plan
+
+
+def packs(cells, cfg):
+    return [len(pack.cells) for pack in make_plan(cells, cfg, workers=1).packs]
 
 
 def test_cells_are_packed_by_length_and_split_by_memory(tiny):
     made = [tiny(f"seq_len={length}", f"lora.rank={rank}") for length in (16, 32) for rank in (1, 2, 3)]
     cells, cfg = [cell for cell, _ in made], made[0][1]
-    assert [len(pack) for pack in plan_packs(cells, cfg, workers=1)] == [3, 3]
+    assert packs(cells, cfg) == [3, 3]
     cfg.pack.max_cells = 2
-    assert [len(pack) for pack in plan_packs(cells, cfg, workers=1)] == [2, 1, 2, 1]
+    assert packs(cells, cfg) == [2, 1, 2, 1]
     cfg.pack.memory_gb = 1e-6
-    assert [len(pack) for pack in plan_packs(cells, cfg, workers=1)] == [1] * 6
+    assert packs(cells, cfg) == [1] * 6
 
 
-@pytest.mark.parametrize(("key", "value"), [("max_cells", 0), ("memory_gb", -1), ("memory_gb", "much")])
-def test_impossible_settings_name_their_key(tiny, key: str, value):
+@pytest.mark.parametrize(
+    ("group", "key", "value"),
+    [
+        ("pack", "max_cells", 0),
+        ("pack", "memory_gb", -1),
+        ("pack", "memory_gb", "much"),
+        ("trainer", "prefix_cache_gb", -1),
+        ("trainer", "prefix_cache_gb", "all"),
+    ],
+)
+def test_impossible_settings_name_their_key(tiny, group: str, key: str, value):
     cell, cfg = tiny()
-    cfg.pack[key] = value
-    with pytest.raises(ConfigError, match=rf"pack\.{key}={value}"):
-        plan_packs([cell], cfg, workers=1)
+    cfg[group][key] = value
+    with pytest.raises(ConfigError, match=rf"{group}\.{key}={value}"):
+        make_plan([cell], cfg, workers=1)
 
 
 def test_one_impossible_cell_refuses_the_whole_sweep(tiny):
     good, cfg = tiny()
     bad, _ = tiny("lora.layers=[7]")
     with pytest.raises(ConfigError, match=r"lora\.layers: 7"):
-        plan_packs([good, bad], cfg, workers=1)
+        make_plan([good, bad], cfg, workers=1)
     assert not good.paths.directory.exists()
+
+
+def _lines(text: str, state: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines() if f" {state} " in f"{line} "]
+
+
+def test_the_plan_shows_what_is_done_and_what_would_run_and_trains_nothing(train, tmp_path):
+    grid = ["-m", *FAST, "lora.rank=1,2"]
+    assert train(*grid, "seq_len=8").returncode == 0
+    command = [sys.executable, "-m", "memlaw.plan", *grid, "seq_len=8,16"]
+    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True).stdout
+    assert [line[:3] for line in _lines(shown, "done")] == [["8", "1", "done"], ["8", "2", "done"]]
+    assert [line[:5] for line in _lines(shown, "pending")] == [
+        ["16", "1", "pending", "1", "192"],
+        ["16", "2", "pending", "1", "384"],
+    ]
+    assert "2 of 4 cells to train in 1 pack on 1 worker" in shown
+    assert "as 2 finished cells of this study took" in shown
+    assert len(list((tmp_path / "runs/default").glob("*/status.json"))) == 2
+
+
+def test_the_times_of_a_plan_come_from_finished_cells(tiny):
+    cell, cfg = tiny("seq_len=16")
+    guess = make_plan([cell], cfg, workers=1)
+    assert guess.cost.measured_cells == 0
+    done, _ = tiny("seq_len=8")
+    done.plan()
+    row = dict.fromkeys(("model.name", "data.name", "method.name", "seq_len", "lora.rank", "seed"), 0)
+    row |= {"pack_size": 1, "step_flops": 1e6, "worker_seconds": 400.0, "steps_trained": 100}
+    done.paths.result.write_text(json.dumps({**row, "device": "cpu", "dtype": "float32"}))
+    done.set_status("done")
+    measured = make_plan([cell], cfg, workers=1)
+    assert measured.cost.measured_cells == 1
+    assert measured.cost.cell_seconds(1e6, 1, 100) == pytest.approx(400)
+    assert measured.packs[0].cell_seconds[0] > 100 * guess.packs[0].cell_seconds[0]

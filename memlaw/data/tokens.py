@@ -5,6 +5,7 @@ Shapes: N cells, P pairs of a cell, T token positions of a row, L target tokens 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -66,6 +67,12 @@ class TokenTable:
 def steps_per_epoch(pairs: int, batch_size: int) -> int:
     """Batches that visit every pair once; the last may be partial."""
     return -(-pairs // batch_size)
+
+
+def loop_shape(config: Any, pairs: int) -> tuple[int, int]:
+    """Rows per step and total steps of a cell with `pairs` pairs; `config` is the cell's."""
+    batch_rows = min(config.batch_size, pairs)
+    return batch_rows, config.steps or config.epochs * steps_per_epoch(pairs, batch_rows)
 
 
 class RowOrder(IterableDataset):

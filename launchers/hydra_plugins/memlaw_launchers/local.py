@@ -55,7 +55,7 @@ class LocalLauncher(Launcher):
             failure = error
         return [
             JobReturn(overrides, cfg, status=JobStatus.FAILED, _return_value=failure)
-            if cell.state == FAILED
+            if failure and cell.state == FAILED
             else JobReturn(overrides, cfg, status=JobStatus.COMPLETED)
             for overrides, cfg, cell in zip(job_overrides, configs, cells, strict=True)
         ]
@@ -68,17 +68,17 @@ class LocalLauncher(Launcher):
             raise ConfigError(f"hydra.launcher.workers={self.workers} is neither auto nor a number of at least 1")
         return self.workers
 
-    def _run_packs(self, packs: list[list[Any]], settings: DictConfig) -> None:
+    def _run_packs(self, packs: list[Any], settings: DictConfig) -> None:
         from hydra_plugins.memlaw_launchers.workers import train_packs, worker_environments
 
         from memlaw.progress import Watch
 
-        cells = [cell for pack in packs for cell in pack]
+        groups = [pack.cells for pack in packs]
         environments = worker_environments(self.workers, settings.trainer.device)
-        train_packs(packs, settings, environments, cells[0].study / "logs", Watch(cells).run)
+        train_packs(groups, settings, environments, groups[0][0].study / "logs", Watch(packs).run)
 
 
 def _refuse_operational_sweeps(configs: Sequence[DictConfig]) -> None:
-    for group in ("trainer", "logger", "pack", "rerun"):
+    for group in ("trainer", "logger", "pack", "rerun", "dry_run"):
         if any(cfg[group] != configs[0][group] for cfg in configs):
             raise ConfigError(f"{group} says how to run and is one for the whole sweep; it cannot be swept")

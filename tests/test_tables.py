@@ -1,7 +1,7 @@
 from rich.console import Console
 
 from memlaw.errors import CellError
-from memlaw.progress import study_table, varied_keys
+from memlaw.tables import study_table, varied_keys
 
 
 def test_the_table_shows_brackets_as_they_are_and_a_cell_that_failed(tiny):

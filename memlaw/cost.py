@@ -1,0 +1,70 @@
+"""What a cell costs: the arithmetic of a step, and the seconds that it takes on the machine at hand.
+
+Per token and decoder layer of P weights, a row of T positions and attention of width A, forward takes
+2P + 2TA floating-point operations and the gradient of the activations 2P + 5TA; the head takes 2DV each way.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import nnls
+
+from memlaw.sizes import Sizes
+
+
+def step_flops(s: Sizes) -> float:
+    """Floating-point operations of one optimizer step of a cell, its prefix cached.
+
+    What follows the first adapted layer runs forward and backward, the head runs both ways, and an adapter
+    takes its share of parameters three times. With the lowest layer adapted there is no prefix: that layer
+    runs forward too.
+    """
+    above = s.layers - s.first_layer - 1
+    products = 2 * s.layer_parameters * s.tokens
+    attention = s.tokens * s.positions * s.attention
+    forward = (above + (s.first_layer == 0)) * (products + 2 * attention)
+    backward = above * (products + 5 * attention)
+    head = 2 * s.hidden * s.vocabulary * s.scored
+    return forward + backward + 2 * head + 6 * s.adapter_parameters * s.tokens
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """Seconds of a cell's step: its share of what any step of a pack takes, and its arithmetic.
+
+    Attributes:
+        step_seconds: of a pack's step, whatever its cells.
+        flop_seconds: seconds of a floating-point operation.
+        measured_cells: finished cells that it rests on; 0 for a guess.
+    """
+
+    step_seconds: float
+    flop_seconds: float
+    measured_cells: int
+
+    @classmethod
+    def from_cells(cls, pack_size: Sequence[float], flops: Sequence[float], seconds: Sequence[float]) -> "CostModel":
+        """Fit finished cells: seconds of a cell's step against 1/`pack_size` and `flops`, by relative error."""
+        terms = np.stack([1 / np.asarray(pack_size), np.asarray(flops)], axis=1) / np.asarray(seconds)[:, None]
+        scale = terms.max(axis=0)
+        found, _ = nnls(terms / scale, np.ones(len(terms)))
+        step_seconds, flop_seconds = found / scale
+        return cls(step_seconds, flop_seconds, measured_cells=len(terms))
+
+    @classmethod
+    def guess(cls, device: torch.device, dtype: torch.dtype) -> "CostModel":
+        """From the speed of one matrix product on this machine: nothing is faster than this."""
+        a, b = (torch.ones(1024, 1024, dtype=dtype, device=device) for _ in range(2))
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            float((a @ b)[0, 0])  # waits for the device
+            times.append(time.perf_counter() - start)
+        return cls(0.0, min(times) / (2 * 1024**3), measured_cells=0)
+
+    def cell_seconds(self, flops: float, pack_size: int, steps: int) -> float:
+        """Estimated share of a worker's time, no early stop assumed."""
+        return steps * (self.step_seconds / pack_size + self.flop_seconds * flops)

@@ -1,0 +1,115 @@
+"""What the terminal shows of a study: the table of its cells, and the plan of what would run."""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from memlaw.cell import DONE, FAILED, RUNNING, Cell
+
+if TYPE_CHECKING:
+    from memlaw.plan import Plan
+
+_COLOURS = {DONE: "green", RUNNING: "yellow", FAILED: "red"}
+
+
+def print_study(cells: Sequence[Cell]) -> None:
+    """Print the table of cells and the directory of their study."""
+    console = Console()
+    console.print()
+    console.print(study_table(cells))
+    for cell in cells:
+        if cell.state == FAILED:
+            print_failure(console, cell)
+    for study in dict.fromkeys(cell.study for cell in cells):
+        console.print(f"Study: {study}", soft_wrap=True, highlight=False)
+
+
+def print_failure(console: Console, cell: Cell) -> None:
+    """Print a failed cell's one-line cause."""
+    console.print(f"[red]failed[/] {cell.name}: {escape(cell.status['cause'])}", soft_wrap=True, highlight=False)
+
+
+def study_table(cells: Sequence[Cell]) -> Table:
+    """A row per cell: what it is, its state, and once done its losses (nats per token) and cost."""
+    varied = varied_keys(cells)
+    table = _table(cells, varied, "L0", "L", "ΔL", "p>0.5", "bits/par", "steps", "s")
+    for cell in cells:
+        row = _row(cell, varied)
+        if cell.state == DONE:
+            r = json.loads(cell.paths.result.read_text(encoding="utf-8"))
+            row += [f"{r[key]:.3f}" for key in ("base_loss_nats", "loss_nats", "delta_loss_nats")]
+            row += [f"{r['recalled_share']:.1%}", f"{r['bits_per_parameter']:.2f}"]
+            row += [f"{r['steps_trained']}", f"{r['worker_seconds']:.0f}"]
+        table.add_row(*row)
+    return table
+
+
+def print_plan(cells: Sequence[Cell], plan: "Plan", workers: int) -> None:
+    """Print what is done and what would run: a row per cell with its pack's memory, and the sum."""
+    console = Console()
+    varied = varied_keys(cells)
+    table = _table(cells, varied, "pack", "parameters", "GB", "time")
+    planned = {
+        cell.name: (str(number), f"{size.adapter_parameters:,}", f"{pack.bytes / 1e9:.1f}", duration(seconds))
+        for number, pack in enumerate(plan.packs, start=1)
+        for cell, size, seconds in zip(pack.cells, pack.sizes, pack.cell_seconds, strict=True)
+    }
+    for cell in cells:
+        table.add_row(*_row(cell, varied), *planned.get(cell.name, ()))
+    console.print(table)
+    busy = min(workers, len(plan.packs))
+    total = duration(sum(sum(pack.cell_seconds) for pack in plan.packs) / busy)
+    console.print(
+        f"{len(planned)} of {len(cells)} cells to train in {count(len(plan.packs), 'pack')} "
+        f"on {count(busy, 'worker')}: {_basis(plan, total)}",
+        soft_wrap=True,
+        highlight=False,
+    )
+    console.print(
+        "GB: peak of the pack, base model included. Time: the cell's share without early stops.", soft_wrap=True
+    )
+
+
+def _basis(plan: "Plan", total: str) -> str:
+    if plan.cost.measured_cells:
+        return f"{total}, as {count(plan.cost.measured_cells, 'finished cell')} of this study took."
+    return f"{total} or more, by the speed of a matrix product here; there is no finished cell to go by."
+
+
+def duration(seconds: float) -> str:
+    """A time as it is read: `12 s`, `34 min`, `5.6 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def varied_keys(cells: Sequence[Cell]) -> list[str]:
+    """The config keys that tell the cells apart, rank and length always among them."""
+    flats = [cell.flat for cell in cells]
+    keys = dict.fromkeys(key for flat in flats for key in flat)
+    varied = [key for key in keys if len({str(flat.get(key)) for flat in flats}) > 1]
+    return list(dict.fromkeys(["seq_len", "lora.rank", *varied]))
+
+
+def _table(cells: Sequence[Cell], varied: Sequence[str], *numbers: str) -> Table:
+    headings = [key.rpartition(".")[2] for key in varied]
+    if len(set(headings)) < len(headings):
+        headings = list(varied)
+    table = Table(*headings, "state", title=count(len(cells), "cell"), title_justify="left", box=None)
+    for heading in numbers:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _row(cell: Cell, varied: Sequence[str]) -> list[str]:
+    colour = _COLOURS.get(cell.state, "white")
+    return [*(escape(str(cell.flat[key])) for key in varied), f"[{colour}]{cell.state}[/]"]
+
+
+def count(number: int, noun: str) -> str:
+    """`1 cell`, `2 cells`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

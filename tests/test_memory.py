@@ -1,0 +1,81 @@
+"""The packing budget's model of memory against what a pack really takes, in a process of its own."""
+
+import subprocess
+import sys
+from collections.abc import Iterable
+
+import pytest
+from conftest import ROOT
+
+SIZES = (
+    "{hidden_size: 256, intermediate_size: 1024, num_hidden_layers: 6, vocab_size: 8192, max_position_embeddings: 2048}"
+)
+SCRIPT = f"""
+import re, sys
+sys.path.insert(0, {str(ROOT / "tests")!r})
+from pathlib import Path
+from conftest import composed
+from memlaw.cell import Cell
+from memlaw.pack import train_pack
+from memlaw.packing import pack_bytes
+from memlaw.plan import make_plan
+from memlaw.token_loss import CHUNK_BYTES
+
+def peak_and_now():
+    status = Path("/proc/self/status").read_text()
+    return [1024 * int(re.search(rf"Vm{{name}}:\\s+(\\d+)", status)[1]) for name in ("HWM", "RSS")]
+
+def cells(steps, *overrides):
+    grid = sys.argv[1].split(";")
+    configs = [
+        composed("model=random", "model.sizes={SIZES}", "logger.mode=disabled", "trainer.device=cpu", "lora.layers=[2]",
+                 f"steps={{steps}}", "stop.when_recalled=false", *point.split(), *sys.argv[2:], *overrides)
+        for point in grid
+    ]
+    return [Cell.from_config(cfg) for cfg in configs], configs[0]
+
+def train(cells, cfg):
+    for cell in cells:
+        cell.plan()
+    train_pack(cells, cfg)
+    assert all(cell.state == "done" for cell in cells), [cell.status for cell in cells]
+
+warm, cfg = cells(1, "seq_len=20", "study=warm")
+train(warm, cfg)
+pack, cfg = cells(2)
+(plan,) = make_plan(pack, cfg, workers=1).packs
+Path("/proc/self/clear_refs").write_text("5")
+_, before = peak_and_now()
+train(pack, cfg)
+peak, _ = peak_and_now()
+print(peak - before, pack_bytes(plan.sizes, CHUNK_BYTES["cpu"]))
+"""
+
+
+slow = pytest.mark.slow
+
+
+def _each(key: str, values: Iterable[int]) -> str:
+    return ";".join(f"{key}={value}" for value in values)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
+@pytest.mark.parametrize(
+    ("grid", "overrides"),
+    [
+        pytest.param(_each("seed", range(8)), ["seq_len=600"], id="seeds"),
+        pytest.param(_each("lora.rank", (1, 4000, 2)), ["seq_len=600"], id="padded"),
+        pytest.param(_each("lora.rank", (1, 4, 16, 64)), ["seq_len=1200"], id="ranks", marks=slow),
+        pytest.param(_each("seed", range(8)), ["seq_len=600", "lora.placement=block"], id="block", marks=slow),
+        pytest.param(_each("seed", range(4)), ["seq_len=600", "lora.layers=null"], id="all layers", marks=slow),
+        pytest.param(
+            _each("seed", range(2)), ["data=phonebook", "seq_len=2000", "batch_size=10"], id="table", marks=slow
+        ),
+    ],
+)
+def test_the_estimate_is_within_a_quarter_of_the_measured_peak(tmp_path, grid: str, overrides: list[str]):
+    command = [sys.executable, "-c", SCRIPT, grid, *overrides, f"runs_dir={tmp_path}"]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert shown.returncode == 0, shown.stderr
+    measured, estimated = map(int, shown.stdout.split()[-2:])
+    assert estimated == pytest.approx(measured, rel=0.25)
