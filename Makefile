@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STUDY ?= runs/default
 
-.PHONY: help env sweep report test test-all lint
+.PHONY: help env sweep report test test-all bench lint
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -30,6 +30,10 @@ test: env  ## the fast tests
 
 test-all: env  ## all tests
 	$(BIN)/pytest -n auto --dist worksteal
+
+bench: env  ## the benchmark against HF Trainer + PEFT and the paper's loop (about an hour on an idle 2-core machine)
+	$(BIN)/python tests/bench/run.py --out runs/bench.jsonl
+	$(BIN)/python tests/bench/report.py runs/bench.jsonl
 
 lint: env  ## lint, format and types
 	$(BIN)/ruff check .

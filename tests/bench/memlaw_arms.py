@@ -1,0 +1,155 @@
+"""memlaw's own parts added one by one, in one warm process, for the cells given.
+
+`raw`: a hand-written loop with memlaw's adapter on the whole model and logits of all positions. `prefix`: the
+frozen prefix cached. `head`: logits of target positions only, in chunks. `bf16`: the same with the base in bf16.
+`lightning`: as `head`, through `train_pack`, as the real command runs it. `packed`: `pack` cells at once.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+import torch
+import torch.nn.functional as F
+from omegaconf import OmegaConf
+from task import Problem, Record, Stopwatch, Task, load, main, now, problem, process_seconds
+
+from memlaw import pack as pack_module
+from memlaw.cell import Cell
+from memlaw.data.memory import Memory
+from memlaw.data.tokens import TokenTable
+from memlaw.evaluation import Evaluation
+from memlaw.lora import LoraPack
+from memlaw.module import PackModule
+from memlaw.pack import train_pack
+from memlaw.prefix import Prefix, PrefixCache, cache_prefix
+from memlaw.records import read_tokens
+
+
+def losses(p: Problem, prefix: PrefixCache | None) -> torch.Tensor:
+    """Loss of each target token, from the logits of all positions."""
+    if prefix:
+        zero = torch.zeros(1, 1, dtype=torch.int64, device=p.base.device)
+        prefix.feed(zero, zero)
+    start = len(p.pair.query_ids)
+    logits = p.base.model(input_ids=p.input_ids).logits[0].float()
+    return F.cross_entropy(logits[start - 1 : -1], p.input_ids[0, start:], reduction="none")
+
+
+def loop(p: Problem, arm: str) -> Record:
+    """The loop by hand, with the parts that `arm` names."""
+    steps, device = p.task.steps, p.base.device
+    adapters = LoraPack(p.targets, [p.spec])
+    table = TokenTable.from_memories([Memory((p.pair,))]).to(device)
+    with ExitStack() as stack:
+        prefix = None
+        started = now(device)
+        if arm != "raw" and p.targets[0].layer > 0:
+            frozen = Prefix(p.base.model, p.targets[0].layer, [target.name for target in p.targets])
+            prefix = cache_prefix(frozen, table, 1, 1e10)
+            assert prefix
+            stack.enter_context(frozen.replaced())
+        prefix_seconds = now(device) - started
+        stack.enter_context(adapters.attach(p.base.model))
+        module = PackModule(p.base, adapters, table, prefix, p.config.optimizer, steps).to(device)
+        module.kept_N = module.kept_N.to(device)
+        made = module.configure_optimizers()
+        optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
+        row = torch.zeros(1, 1, dtype=torch.int64, device=device)
+        first_loss = None
+        watch = Stopwatch(device)
+        for step in range(steps):
+            whole = arm in ("raw", "prefix")
+            loss = losses(p, prefix).mean() if whole else module.training_step(row, step)
+            first_loss = loss.detach() if first_loss is None else first_loss
+            optimizer.zero_grad()
+            loss.backward()
+            module.configure_gradient_clipping(optimizer)
+            optimizer.step()
+            schedule.step()
+            watch.step()
+        times = watch.result()
+        with torch.no_grad():
+            final = torch.exp(-losses(p, prefix)).tolist()
+    assert first_loss is not None
+    return Record(
+        arm, p.task.rank, p.task.seq_len, steps, **times, first_loss=float(first_loss), p=final,
+        setup_seconds={"prefix": prefix_seconds},
+    )  # fmt: skip
+
+
+@contextmanager
+def watched(device: torch.device) -> Iterator[list[Stopwatch]]:
+    """Times the steps of `train_pack`, what Lightning does between them included."""
+    watches: list[Stopwatch] = []
+    step, end = PackModule.training_step, Evaluation.on_train_batch_end
+
+    def timed_step(self: PackModule, *arguments: Any) -> Any:
+        if not watches:
+            watches.append(Stopwatch(device))
+        return step(self, *arguments)
+
+    def timed_end(self: Evaluation, *arguments: Any, **keywords: Any) -> None:
+        watches[0].step()
+        end(self, *arguments, **keywords)
+
+    with (
+        patch.object(PackModule, "training_step", timed_step),
+        patch.object(Evaluation, "on_train_batch_end", timed_end),
+    ):
+        yield watches
+
+
+def packed(tasks: list[Task], device: torch.device, arm: str) -> Record:
+    """Cells through `train_pack`, W&B kept offline as on a machine without an account."""
+    task = tasks[0]
+    with tempfile.TemporaryDirectory() as directory:
+        more = (f"runs_dir={directory}", "logger.mode=offline", "eval.per_decade=1")
+        configs = [each.config(*more) for each in tasks]
+        cells = [Cell.from_config(cfg) for cfg in configs]
+        for cell in cells:
+            cell.plan()
+        with watched(device) as watches:
+            started = now(device)
+            train_pack(cells, OmegaConf.masked_copy(configs[0], ["trainer", "logger"]))
+            whole = now(device) - started
+        times = watches[0].result()
+        table = read_tokens(cells[0].paths.tokens)
+    in_loop = times["first_step_seconds"] + times["step_seconds"] * (task.steps - 1)
+    return Record(
+        arm, task.rank, task.seq_len, task.steps, **times,
+        first_loss=float(table["base_nll"].mean()), p=table[table["step"] == task.steps]["p"].tolist(),
+        setup_seconds={"beside the loop, per cell": (whole - in_loop) / len(cells)}, cells=len(cells),
+    )  # fmt: skip
+
+
+def run(tasks: list[Task], given: dict[str, Any]) -> list[Record]:
+    """The given arms on every task."""
+    setup, started = {"imports": process_seconds()}, time.perf_counter()
+    base = load(tasks[0])
+    setup["load"] = time.perf_counter() - started
+    records: list[Record] = []
+    with patch.object(pack_module, "_base_model", lambda *_: base):
+        if "lightning" in given["arms"]:
+            packed([replace(tasks[0], steps=1)], base.device, "warm")  # what only a worker's first cell pays for
+        for task in tasks:
+            records += [loop(problem(task, base), arm) for arm in ("raw", "prefix", "head") if arm in given["arms"]]
+            if "lightning" in given["arms"]:
+                records.append(packed([task], base.device, "lightning"))
+            if "packed" in given["arms"]:
+                seeds = [replace(task, overrides=(*task.overrides, f"seed={seed}")) for seed in range(given["pack"])]
+                records.append(packed(seeds, base.device, "packed"))
+    if "bf16" in given["arms"]:
+        narrow = [replace(task, overrides=(*task.overrides, "precision=bf16")) for task in tasks]
+        low = load(narrow[0])
+        records += [loop(problem(task, low), "bf16") for task in narrow]
+    records[0].setup_seconds.update(setup)
+    return records
+
+
+if __name__ == "__main__":
+    main(run)

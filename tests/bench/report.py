@@ -1,0 +1,202 @@
+"""Tables of a benchmark's raw numbers, in Markdown: `python tests/bench/report.py runs/bench.jsonl`.
+
+Exits with an error when the arms did not do the same work: the first loss must agree to 1e-6 and every token's
+probability after the last step to 1e-3, arm against arm, for the same cell, in fp32.
+"""
+
+import json
+import statistics
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Row = dict[str, Any]
+
+PARTS = ("raw", "prefix", "head", "bf16", "lightning", "packed")
+RATIOS = (
+    ("lightning", "B", "against B"),
+    ("lightning", "B*", "against B*"),
+    ("block lightning", "A", "block placement against A"),
+    ("packed", "B", "packed against B"),
+)
+
+
+def cell_seconds(row: Row) -> float:
+    """Seconds of one cell's step."""
+    return row["step_seconds"] / (row["cells"] if row["arm"] == "packed" else 1)
+
+
+def spread(values: Iterable[float], digits: int = 2) -> str:
+    """Median and range."""
+    ordered = sorted(values)
+    if not ordered:
+        return "–"
+    middle = statistics.median(ordered)
+    return f"{middle:.{digits}f} ({ordered[0]:.{digits}f}–{ordered[-1]:.{digits}f})"
+
+
+def table(headings: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
+    """A Markdown table."""
+    lines = [[str(cell) for cell in headings], *[[str(cell) for cell in row] for row in rows]]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+class Raw:
+    """The records of a run."""
+
+    def __init__(self, path: Path):
+        self.machine, *self.rows = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+        self.lengths = sorted({row["seq_len"] for row in self.rows})
+        self.rank = next(row["rank"] for row in self.rows if row["arm"] == "B*")
+
+    def of(self, arm: str, seq_len: int | None = None, rank: int | None = None) -> list[Row]:
+        """Records of an arm."""
+        return [
+            row
+            for row in self.rows
+            if row["arm"] == arm and seq_len in (None, row["seq_len"]) and rank in (None, row["rank"])
+        ]
+
+    def per_round(self, arm: str, seq_len: int, value: Callable[[Row], float]) -> dict[int, float]:
+        """A value of the arm's cell at the common rank, per round."""
+        return {row["round"]: value(row) for row in self.of(arm, seq_len, self.rank)}
+
+    def ratio(self, ours: str, theirs: str, seq_len: int) -> str:
+        """How many times faster a step of `ours` is, round by round."""
+        a, b = (self.per_round(arm, seq_len, cell_seconds) for arm in (ours, theirs))
+        return spread(b[number] / a[number] for number in a.keys() & b.keys())
+
+
+def steps_table(raw: Raw) -> str:
+    """Steps of a cell per second."""
+    arms = ["A", "block lightning", "B", "B*", "lightning", "packed"]
+    return table(
+        ["seq_len", *arms],
+        [
+            [length, *(spread(1 / s for s in raw.per_round(arm, length, cell_seconds).values()) for arm in arms)]
+            for length in raw.lengths
+        ],
+    )
+
+
+def ratio_table(raw: Raw) -> str:
+    """memlaw against the others, steps per second."""
+    headings = ["seq_len", *(name for _, _, name in RATIOS)]
+    return table(headings, [[length, *(raw.ratio(a, b, length) for a, b, _ in RATIOS)] for length in raw.lengths])
+
+
+def parts_table(raw: Raw) -> str:
+    """What each part brings: milliseconds of a cell's step, and the share of the machine's arithmetic."""
+    rows = []
+    for arm in PARTS:
+        if raw.of(arm):
+            times = [raw.per_round(arm, length, lambda row: 1e3 * cell_seconds(row)).values() for length in raw.lengths]
+            rows.append([arm, *(spread(values, 0) for values in times)])
+    share = ["share of the roofline, packed"]
+    for length in raw.lengths:
+        (flops,) = {row["step_flops"] for row in raw.of("D", length, raw.rank)}
+        seconds = raw.per_round("packed", length, cell_seconds).values()
+        share.append(spread(flops / s / raw.machine["gflops_fp32"] / 1e9 for s in seconds))
+    tokens = ["scored tokens per second, packed"]
+    tokens += [spread((n / s for s in raw.per_round("packed", n, cell_seconds).values()), 0) for n in raw.lengths]
+    return table(["part, ms", *raw.lengths], [*rows, share, tokens])
+
+
+def grid_table(raw: Raw) -> str:
+    """Cells per hour, processes and their start included."""
+    ours = {row["round"]: row["wall_seconds"] for row in raw.of("D")}
+    cells = len({(row["rank"], row["seq_len"]) for row in raw.of("D")})
+    theirs = sum(row["wall_seconds"] for row in raw.of("B") if row["round"] == 0)
+    rows = [
+        ["B", f"{theirs:.0f}", f"{3600 * cells / theirs:.0f}", "1"],
+        ["D", spread(ours.values(), 0), spread((3600 * cells / s for s in ours.values()), 0),
+         spread(theirs / s for s in ours.values())],
+    ]  # fmt: skip
+    return table([f"{cells} cells", "seconds", "cells per hour", "times B"], rows)
+
+
+def setup_table(raw: Raw) -> str:
+    """Seconds before and beside the loop."""
+    named: dict[str, list[float]] = {}
+    for arm in ("A", "B", "B*", "raw", "prefix", "lightning", "packed"):
+        for row in raw.of(arm, rank=raw.rank):
+            for name, seconds in {**row["setup_seconds"], "first step": row["first_step_seconds"]}.items():
+                if name != "first step" or row["seq_len"] == raw.lengths[0]:
+                    named.setdefault(f"{'parts' if arm == 'raw' else arm}: {name}", []).append(seconds)
+    return table(["what", "seconds"], [[name, spread(values)] for name, values in named.items() if max(values) > 0.01])
+
+
+def overhead_table(raw: Raw) -> str:
+    """Hydra and Lightning over the loop written by hand with the same parts."""
+    rows = []
+    for length in raw.lengths:
+        a, b = (raw.per_round(arm, length, cell_seconds) for arm in ("head", "lightning"))
+        rows.append([length, spread((100 * (b[number] / a[number] - 1) for number in a), 1)])
+    return table(["seq_len", "%"], rows)
+
+
+def memory_table(raw: Raw) -> str:
+    """Peak resident memory of the process."""
+    arms = ["A", "B", "B*", "raw", "D"]
+    return table(["arm", "GB"], [[arm, spread(row["peak_gb"] for row in raw.of(arm))] for arm in arms])
+
+
+def losing_table(raw: Raw) -> str:
+    """All layers adapted: no prefix to save."""
+    (length,) = {row["seq_len"] for row in raw.of("all layers B*")}
+    a, b = (raw.per_round(arm, length, cell_seconds) for arm in ("all layers B*", "all layers lightning"))
+    rows = [[length, spread(1 / s for s in a.values()), spread(1 / s for s in b.values()),
+             spread(a[number] / b[number] for number in a)]]  # fmt: skip
+    return table(["seq_len", "B*, steps/s", "memlaw, steps/s", "times B*"], rows)
+
+
+def gates(raw: Raw) -> tuple[str, bool]:
+    """Whether the arms did the same work: largest differences over all cells and rounds."""
+    ours = "D fp32" if raw.of("D fp32") else "D"
+    rows, passed = [], True
+    pairs = ((ours, "B"), (ours, "B*"), ("block lightning", "A"), ("all layers lightning", "all layers B*"))
+    for mine, other in pairs:
+        if mine == ours and other == "B*" and raw.machine["dtype"] != "float32":
+            continue
+        losses, differences, count = [0.0], [0.0], 0
+        for row in raw.of(other):
+            for own in raw.of(mine, row["seq_len"], row["rank"]):
+                if own["round"] == row["round"] and own["steps"] == row["steps"]:
+                    count += 1
+                    losses.append(abs(own["first_loss"] / row["first_loss"] - 1))
+                    differences.append(float(np.abs(np.array(own["p"]) - np.array(row["p"])).max()))
+        good = count > 0 and max(losses) <= 1e-6 and max(differences) <= 1e-3
+        passed &= good or raw.machine["dtype"] != "float32"
+        rows.append(
+            [f"{mine} and {other}", count, f"{max(losses):.1e}", f"{max(differences):.1e}", "yes" if good else "NO"]
+        )
+    return table(["arms", "cells", "first loss, relative", "p of a token", "agree"], rows), passed
+
+
+def main(path: Path) -> None:
+    """Print all tables."""
+    raw = Raw(path)
+    print(json.dumps(raw.machine, indent=1), "\n")
+    agreement, passed = gates(raw)
+    for title, text in (
+        ("Steps per second of a cell", steps_table(raw)),
+        ("Times faster", ratio_table(raw)),
+        ("The whole grid", grid_table(raw)),
+        ("Part by part", parts_table(raw)),
+        ("Lightning over the raw loop", overhead_table(raw)),
+        ("All layers adapted", losing_table(raw)),
+        ("Start-up", setup_table(raw)),
+        ("Peak memory", memory_table(raw)),
+        ("The same work", agreement),
+    ):
+        print(f"### {title}\n\n{text}")
+    if not passed:
+        sys.exit("the arms did not do the same work")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
