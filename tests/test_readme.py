@@ -27,7 +27,7 @@ def test_the_two_commands_stand_there():
     assert any(command.startswith("make test") for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python -m memlaw.train")])
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python -m memlaw.")])
 def test_training_commands_compose(command: str):
     overrides = [word for word in shlex.split(command)[3:] if word != "-m"]
     if overrides == ["--help"]:
@@ -59,7 +59,7 @@ def test_wandb_commands_exist(command: str):
 
 
 def test_every_command_is_of_a_kind_that_is_tested():
-    kinds = ("python -m memlaw.train", "python -m analysis.report", "make ", "wandb ")
+    kinds = ("python -m memlaw.train", "python -m memlaw.plan", "python -m analysis.report", "make ", "wandb ")
     assert [command for command in COMMANDS if not command.startswith(kinds)] == []
 
 
@@ -85,7 +85,7 @@ def test_the_key_table_gives_the_defaults():
                 continue
             found = OmegaConf.select(cfg, key)
             found = found.name if key in ("model", "data", "method") else found
-            shown = value.strip(" `").replace("null", "None").replace("true", "True")
+            shown = value.strip(" `").replace("null", "None").replace("true", "True").replace("false", "False")
             assert str(found) == shown or float(found) == float(shown), key
 
 

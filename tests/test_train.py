@@ -94,18 +94,28 @@ def test_a_sweep_over_models_is_a_sweep_over_sizes(train, tmp_path: Path):
 
 
 def test_a_killed_worker_fails_only_its_pack(train, tmp_path: Path):
-    command = [sys.executable, "-m", "memlaw.train", "-m", *FAST, "seq_len=8,16", "steps=100000", "lora.rank=1,2"]
+    command = [sys.executable, "-m", "memlaw.train", "-m", *FAST, "seq_len=8,16", "steps=100000"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     _wait_for(lambda: _running(tmp_path, seq_len=8))
     os.kill(_running(tmp_path, seq_len=8)[0]["pid"], signal.SIGKILL)
     _wait_for(lambda: _running(tmp_path, seq_len=16))
-    failed = [status for status in _statuses(tmp_path) if status["state"] == "failed"]
-    assert len(failed) == 2
-    assert all("worker process died" in status["cause"] for status in failed)
+    (failed,) = [status for status in _statuses(tmp_path) if status["state"] == "failed"]
+    assert "worker process died" in failed["cause"]
     worker = _running(tmp_path, seq_len=16)[0]["pid"]
     process.kill()  # now the launcher itself: its worker must not live on
     process.wait()
     _wait_for(lambda: not Path(f"/proc/{worker}").exists())
+
+
+def test_a_pack_whose_worker_was_killed_is_halved(tmp_path: Path):
+    command = [sys.executable, "-m", "memlaw.train", "-m", *FAST, "seq_len=8", "steps=2000", "lora.rank=1,2,3"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    _wait_for(lambda: _running(tmp_path, seq_len=8))
+    os.kill(_running(tmp_path, seq_len=8)[0]["pid"], signal.SIGKILL)
+    shown, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, shown
+    assert "died with 3 cells in its pack (out of memory?); halving it" in shown
+    assert sorted(result["pack_size"] for result in results(tmp_path / "runs/default")) == [1, 2, 2]
 
 
 def test_a_killed_sweep_is_finished_by_the_same_command(train, tmp_path: Path):

@@ -18,6 +18,8 @@ from filelock import Timeout
 
 from memlaw.errors import CellError, ConfigError
 
+log = logging.getLogger(__name__)
+
 Environment = dict[str, str]
 """What tells a worker its device."""
 
@@ -95,7 +97,7 @@ def _serve(
     waiting: "queue.SimpleQueue[list[Any]]",
     settings: Any,
     environment: Environment,
-    log: Path,
+    path: Path,
     stopping: threading.Event,
 ) -> None:
     """Feed one worker until no pack is left; runs on a thread of the launcher's process."""
@@ -105,32 +107,29 @@ def _serve(
             pack = waiting.get_nowait()
         except queue.Empty:
             break
-        executor = executor or _start(environment, log)
+        executor = executor or _start(environment, path)
         try:
             executor.submit(_train, pack, settings).result()
         except Exception as error:  # the worker died, or could not even say what went wrong
             executor.shutdown(wait=False)
             executor = None
             if not stopping.is_set():
-                died = isinstance(error, BrokenProcessPool)
-                _fail_unfinished(
-                    pack, CellError(f"its worker process died (killed, or out of memory); see {log}") if died else error
-                )
+                _retry_or_fail(pack, error, path, waiting)
     if executor:
         executor.shutdown()
 
 
-def _start(environment: Environment, log: Path) -> ProcessPoolExecutor:
+def _start(environment: Environment, path: Path) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(
-        1, multiprocessing.get_context("spawn"), initializer=_prepare, initargs=(environment, log, os.getpid())
+        1, multiprocessing.get_context("spawn"), initializer=_prepare, initargs=(environment, path, os.getpid())
     )
 
 
-def _prepare(environment: Environment, log: Path, parent: int) -> None:
+def _prepare(environment: Environment, path: Path, parent: int) -> None:
     """Set up a fresh worker process before it imports torch."""
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle
-    stream = log.open("a", buffering=1, encoding="utf-8")
+    stream = path.open("a", buffering=1, encoding="utf-8")
     os.dup2(stream.fileno(), sys.stdout.fileno())
     os.dup2(stream.fileno(), sys.stderr.fileno())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=stream, force=True)
@@ -152,14 +151,25 @@ def _train(pack: list[Any], settings: Any) -> None:
     train_pack(pack, settings)
 
 
-def _fail_unfinished(pack: list[Any], error: Exception) -> None:
-    """Fail the cells of a pack, but for the finished and for those that another process is training."""
+def _retry_or_fail(pack: list[Any], error: Exception, path: Path, waiting: "queue.SimpleQueue[list[Any]]") -> None:
+    """Put back the halves of a pack whose worker died, likely for lack of memory; fail a cell that was alone.
+
+    Finished cells, and those that another process is training, are left as they are.
+    """
     from memlaw.cell import DONE, FAILED
 
-    for cell in pack:
+    left = [cell for cell in pack if cell.state not in (DONE, FAILED)]
+    died = isinstance(error, BrokenProcessPool)
+    if died and len(left) > 1:
+        log.warning("a worker process died with %d cells in its pack (out of memory?); halving it", len(left))
+        middle = (len(left) + 1) // 2
+        waiting.put(left[:middle])
+        waiting.put(left[middle:])
+        return
+    cause = CellError(f"its worker process died (killed, or out of memory); see {path}") if died else error
+    for cell in left:
         try:
             with cell.lock().acquire(timeout=0):
-                if cell.state not in (DONE, FAILED):
-                    cell.fail(error)
+                cell.fail(cause)
         except Timeout:
             continue
