@@ -103,8 +103,7 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
 def _multiplies_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    features: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.12 does not say
-    return bool(features.get("amx_bf16") or features.get("avx512_bf16"))
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # AMX tiles multiply bf16
 
 
 def without_weights(config: PreTrainedConfig) -> PreTrainedModel:

@@ -16,17 +16,18 @@ from memlaw.sizes import Sizes
 
 
 def step_flops(s: Sizes) -> float:
-    """Floating-point operations of one optimizer step of a cell, its prefix cached.
+    """Floating-point operations of one optimizer step of a cell.
 
-    What follows the first adapted layer runs forward and backward, the head runs both ways, and an adapter
-    takes its share of parameters three times. With the lowest layer adapted there is no prefix: that layer
-    runs forward too.
+    What follows the first adapter runs forward and backward; what comes before it runs forward where it is not
+    kept. The head runs both ways, and an adapter takes its share of parameters three times.
     """
     above = s.layers - s.first_layer - 1
-    products = 2 * s.layer_parameters * s.tokens
+    products, rest = 2 * s.layer_parameters * s.tokens, 2 * s.parameters_after * s.tokens
     attention = s.tokens * s.positions * s.attention
-    forward = (above + (s.first_layer == 0)) * (products + 2 * attention)
-    backward = above * (products + 5 * attention)
+    layer = products + 2 * attention
+    first = {"inside": rest, "input": layer, "none": (s.first_layer + 1) * layer}[s.cached]
+    forward = above * layer + first
+    backward = above * (products + 5 * attention) + rest
     head = 2 * s.hidden * s.vocabulary * s.scored
     return forward + backward + 2 * head + 6 * s.adapter_parameters * s.tokens
 
@@ -56,14 +57,18 @@ class CostModel:
 
     @classmethod
     def guess(cls, device: torch.device, dtype: torch.dtype) -> "CostModel":
-        """From the speed of one matrix product on this machine: nothing is faster than this."""
-        a, b = (torch.ones(1024, 1024, dtype=dtype, device=device) for _ in range(2))
+        """From the speed of a large matrix product on this machine; real steps are slower."""
+        size, repeats = (8192, 10) if device.type == "cuda" else (1024, 1)
+        a, b = (torch.ones(size, size, dtype=dtype, device=device) for _ in range(2))
         times = []
         for _ in range(5):
+            float(b[0, 0])  # waits for the device
             start = time.perf_counter()
-            float((a @ b)[0, 0])  # waits for the device
-            times.append(time.perf_counter() - start)
-        return cls(0.0, min(times) / (2 * 1024**3), measured_cells=0)
+            for _ in range(repeats):
+                product = a @ b
+            float(product[0, 0])
+            times.append((time.perf_counter() - start) / repeats)
+        return cls(0.0, min(times) / (2 * size**3), measured_cells=0)
 
     def cell_seconds(self, flops: float, pack_size: int, steps: int) -> float:
         """Estimated share of a worker's time, no early stop assumed."""

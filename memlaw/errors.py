@@ -22,3 +22,9 @@ def refuse(error: ConfigError) -> NoReturn:
     """End the program with exit code 2 and the error's message alone."""
     print(f"Configuration error: {error}", file=sys.stderr)
     sys.exit(2)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: torch has an error of its own for a GPU's, and messages for all others."""
+    said = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, MemoryError) or any(words in str(error) for words in said)

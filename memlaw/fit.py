@@ -22,7 +22,7 @@ from memlaw.lora import LoraPack
 from memlaw.lora_spec import LoraSpec
 from memlaw.module import PackModule
 from memlaw.prefix import Prefix, PrefixCache, cache_budget_bytes, cache_prefix
-from memlaw.sizes import layer_parameters, sizes_of
+from memlaw.sizes import Weights, sizes_of
 from memlaw.targets import Target, resolve_targets
 from memlaw.tracking import CellTracker
 
@@ -56,19 +56,19 @@ def fit(members: Sequence[Member], base: BaseModel, trainer: DictConfig) -> None
     adapters = LoraPack(targets, specs)
     table = TokenTable.from_memories([member.memory for member in members]).to(base.device)
     prefix = _prefix(base, targets, table, first.batch_rows, trainer.prefix_cache_gb)
-    per_layer = layer_parameters(base.model)
+    cached = prefix.extent if prefix else "none"
     shared = {
         "adapted_layers": json.dumps(sorted({target.layer for target in targets})),
         "pack_size": len(members),
-        "prefix_cached": prefix is not None,
+        "prefix_cached": cached,
         "device": str(base.device),
         "dtype": str(base.model.dtype).removeprefix("torch."),
         "model_fingerprint": base.fingerprint,
         "model_commit": getattr(base.model.config, "_commit_hash", None),
     }
     shape = max(table.pairs), table.input_ids_NPT.shape[2]
-    text = base.model.config.get_text_config()
-    sizes = [sizes_of(member.cell, shape, text, per_layer, targets, base.model.dtype.itemsize) for member in members]
+    weights, value_bytes = Weights.of(base.model, targets), base.model.dtype.itemsize
+    sizes = [sizes_of(member.cell, shape, weights, targets, value_bytes, cached) for member in members]
     runs = [
         _run(member, base, adapters, n, {**shared, "step_flops": step_flops(sizes[n])})
         for n, member in enumerate(members)

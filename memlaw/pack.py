@@ -3,7 +3,7 @@
 import gc
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from itertools import groupby
 
@@ -13,10 +13,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from memlaw.base_model import BaseModel, positions, resolve_device, resolve_precision
-from memlaw.cell import DONE, FAILED, Cell
+from memlaw.cell import DONE, FAILED, RUNNING, Cell
 from memlaw.data.memory import DataSource, Memory
 from memlaw.data.tokens import loop_shape
-from memlaw.errors import ConfigError
+from memlaw.errors import ConfigError, is_out_of_memory
 from memlaw.fit import Member, fit
 from memlaw.tracking import Tracker
 
@@ -72,31 +72,29 @@ def _train(cells: list[Cell], settings: DictConfig) -> None:
     config = cells[0].config
     device = resolve_device(settings.trainer.device)
     dtype = resolve_precision(config.precision, device)
-    base = _base_model(config.model, dtype, device)
     tracker = Tracker(**settings.logger)
-    members = []
+    base = _base_model(config.model, dtype, device)
+    prepared = []
     for cell in cells:
         try:
             memory = _memory(cell, base)
-            members.append(Member(cell, memory, *loop_shape(cell.config, len(memory.pairs)), tracker.start(cell)))
-        except ConfigError as error:
+            prepared.append((loop_shape(cell.config, len(memory.pairs)), cell, memory))
+        except Exception as error:  # what befalls this cell is its alone
             cell.fail(error)
     # Cells whose tables differ in pairs may differ in rows per step or steps per epoch; train these in turn.
-    for _, group in groupby(sorted(members, key=_shape), key=_shape):
-        _fit_or_halve(list(group), base, settings.trainer)
+    for shape, group in groupby(sorted(prepared, key=lambda item: item[0]), key=lambda item: item[0]):
+        members = [Member(cell, memory, shape[0], shape[1], tracker.start(cell)) for _, cell, memory in group]
+        _fit_or_halve(members, lambda: _base_model(config.model, dtype, device), settings.trainer)
     tracker.drain()
 
 
-def _shape(member: Member) -> tuple[int, int]:
-    return member.batch_rows, member.total_steps
-
-
-def _fit_or_halve(members: list[Member], base: BaseModel, trainer: DictConfig) -> None:
+def _fit_or_halve(members: list[Member], load: Callable[[], BaseModel], trainer: DictConfig) -> None:
     """Train together; where the memory does not suffice, train one half after the other, from the start."""
     try:
-        fit(members, base, trainer)
+        fit(members, load(), trainer)
         return
     except Exception as error:  # what befalls these cells is theirs alone
+        _loaded.clear()  # a loop that broke off may have left weights anywhere
         members = [member for member in members if member.cell.state not in (DONE, FAILED)]
         if len(members) < 2 or not is_out_of_memory(error):
             for member in members:
@@ -105,16 +103,13 @@ def _fit_or_halve(members: list[Member], base: BaseModel, trainer: DictConfig) -
             return
         log.warning("out of memory with %d cells in a pack; halving it: %s", len(members), error)
     gc.collect()  # what the failed loop held, now that its traceback is gone
-    if base.device.type == "cuda":
+    if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
     middle = (len(members) + 1) // 2
-    _fit_or_halve(members[:middle], base, trainer)
-    _fit_or_halve(members[middle:], base, trainer)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """torch raises its own error for a GPU and a RuntimeError of DefaultCPUAllocator for the CPU."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    for half in (members[:middle], members[middle:]):
+        for member in half:
+            member.cell.set_status(RUNNING, step=0)
+        _fit_or_halve(half, load, trainer)
 
 
 def _memory(cell: Cell, base: BaseModel) -> Memory:

@@ -52,7 +52,7 @@ def pack_bytes(cells: Sequence[Sizes], chunk_bytes: int) -> int:
     """
     one = cells[0]
     layer = 6 * one.hidden + 3 * one.intermediate
-    kept = (one.hidden + one.kept_inside) * (one.first_layer > 0)
+    kept = {"inside": one.hidden + one.kept_inside, "input": one.hidden, "none": 0}[one.cached]
     per_token = (layer * (one.layers - one.first_layer) + 4 * one.hidden + kept) * one.value_bytes
     per_token += 4 * one.adapter_inputs
     steps = sum(cell.tokens for cell in cells) * per_token

@@ -3,16 +3,15 @@
 `python -m memlaw.plan` takes the arguments of `python -m memlaw.train`, prints the plan and trains nothing.
 """
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
+import pandas as pd
 import psutil
 import torch
 from omegaconf import DictConfig
-from transformers import PreTrainedConfig
 
 from memlaw.base_model import resolve_device, resolve_precision, without_weights
 from memlaw.cell import Cell
@@ -21,12 +20,16 @@ from memlaw.cost import CostModel, step_flops
 from memlaw.data.tokens import loop_shape
 from memlaw.packing import make_packs, pack_bytes
 from memlaw.records import read_results
-from memlaw.sizes import Sizes, layer_parameters, sizes_of
+from memlaw.sizes import Sizes, Weights, sizes_of
 from memlaw.targets import Target
 from memlaw.token_loss import CHUNK_BYTES
 
 COST_COLUMNS = ["pack_size", "step_flops", "worker_seconds", "steps_trained"]
 """Columns of `result.json` that the cost model is fitted to."""
+
+
+UNMEASURED = CostModel(step_seconds=0.0, flop_seconds=1e-14, measured_cells=0)
+"""Weighs cells by their arithmetic alone; a sweep measures nothing on the GPUs that its workers are to have."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,19 @@ class Pack:
     Attributes:
         cells: the cells.
         sizes: of each cell.
-        cell_seconds: estimated share of each cell in its worker's time, no early stop assumed.
         bytes: estimated peak memory, the base model included.
     """
 
     cells: list[Cell]
     sizes: list[Sizes]
-    cell_seconds: list[float]
     bytes: int
+
+    def cell_seconds(self, cost: CostModel) -> list[float]:
+        """Estimated share of each cell in its worker's time, no early stop assumed."""
+        return [
+            cost.cell_seconds(step_flops(size), len(self.cells), loop_shape(cell.config, size.all_rows)[1])
+            for cell, size in zip(self.cells, self.sizes, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,13 @@ class Plan:
 
     packs: list[Pack]
     cost: CostModel
+
+    def cost_after(self, done: Sequence[Cell]) -> CostModel:
+        """The cost model once `done` cells of this plan have finished; the present one while there are none."""
+        rows = [json.loads(cell.paths.result.read_text(encoding="utf-8")) for cell in done]
+        last = rows[-1] if rows else {}
+        same = [row for row in rows if (row["device"], row["dtype"]) == (last["device"], last["dtype"])]
+        return _fitted(pd.DataFrame(same)) or self.cost
 
 
 def make_plan(cells: Sequence[Cell], cfg: DictConfig, workers: int) -> Plan:
@@ -70,43 +85,53 @@ def make_plan(cells: Sequence[Cell], cfg: DictConfig, workers: int) -> Plan:
         check_cell(cell)
     device = resolve_device(cfg.trainer.device)
     memory = _memory_bytes(cfg.pack.memory_gb, device, workers)
-    known: dict[str, tuple[PreTrainedConfig, list[Target], int, float]] = {}
+    cached = "none" if cfg.trainer.prefix_cache_gb == 0 else "inside"
+    known: dict[str, tuple[list[Target], Weights]] = {}
     sizes: dict[str, Sizes] = {}
     base_bytes: dict[str, int] = {}
     for cell in cells:
         key = str((cell.config.model, {**cell.config.lora, "rank": None}))
         if key not in known:
             config, targets = resolve_cell(cell)
-            model = without_weights(config)
-            known[key] = config.get_text_config(), targets, model.num_parameters(), layer_parameters(model)
-        text, targets, parameters, per_layer = known[key]
+            known[key] = targets, Weights.of(without_weights(config), targets)
+        targets, weights = known[key]
         value_bytes = resolve_precision(cell.config.precision, device).itemsize
         shape = instantiate_checked(cell.config.data).expected_shape(cell.config.seq_len)
-        sizes[cell.name] = sizes_of(cell, shape, text, per_layer, targets, value_bytes)
-        base_bytes[cell.name] = parameters * value_bytes
+        sizes[cell.name] = sizes_of(cell, shape, weights, targets, value_bytes, cached)
+        base_bytes[cell.name] = weights.parameters * value_bytes
     budgets = [memory - base_bytes[cell.name] for cell in cells]
     chunk = CHUNK_BYTES[device.type]
     groups = make_packs(cells, [sizes[cell.name] for cell in cells], budgets, cfg.pack.max_cells, chunk)
-    cost = cost_model(cells[0].study, device, resolve_precision(cells[0].config.precision, device))
     packs = []
     for group in groups:
         own = [sizes[cell.name] for cell in group]
-        seconds = [
-            cost.cell_seconds(step_flops(size), len(group), loop_shape(cell.config, size.all_rows)[1])
-            for cell, size in zip(group, own, strict=True)
-        ]
-        packs.append(Pack(group, own, seconds, pack_bytes(own, chunk) + base_bytes[group[0].name]))
-    return Plan(packs, cost)
+        packs.append(Pack(group, own, pack_bytes(own, chunk) + base_bytes[group[0].name]))
+    finished = read_results(cells[0].study) if cells[0].study.exists() else pd.DataFrame()
+    precision = resolve_precision(cells[0].config.precision, device)
+    cost = cost_model(finished, device.type, precision)
+    if cost is None and (cfg.dry_run or device.type == "cpu"):
+        cost = CostModel.guess(device, precision)
+    return Plan(packs, cost or UNMEASURED)
 
 
-def cost_model(study: Path, device: torch.device, dtype: torch.dtype) -> CostModel:
-    """From the study's finished cells on the same kind of device in the same precision, else a guess."""
-    rows: Any = read_results(study) if study.exists() else []
-    if len(rows):
-        same = rows["device"].str.startswith(device.type) & (rows["dtype"] == str(dtype).removeprefix("torch."))
-        rows = rows[same & (rows["steps_trained"] > 0)].reindex(columns=COST_COLUMNS).dropna()
-    if not len(rows):
-        return CostModel.guess(device, dtype)
+def cost_model(finished: pd.DataFrame, device_type: str, dtype: torch.dtype) -> CostModel | None:
+    """From finished cells on the same kind of device in the same precision; None when there are none.
+
+    Args:
+        finished: rows of `memlaw.records.read_results`.
+        device_type: `cpu` or `cuda`.
+        dtype: of the base model.
+    """
+    if finished.empty:
+        return None
+    same = finished["device"].str.startswith(device_type) & (finished["dtype"] == str(dtype).removeprefix("torch."))
+    return _fitted(finished[same])
+
+
+def _fitted(finished: pd.DataFrame) -> CostModel | None:
+    rows = finished.reindex(columns=COST_COLUMNS).dropna().query("steps_trained > 0")
+    if rows.empty:
+        return None
     seconds = rows["worker_seconds"] / rows["steps_trained"]
     return CostModel.from_cells(rows["pack_size"], rows["step_flops"], seconds)
 

@@ -9,6 +9,7 @@ Shapes: N cells, P pairs of a cell, R distinct rows, B rows of a batch, T positi
 """
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -19,11 +20,11 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from memlaw.data.tokens import TokenTable
+from memlaw.errors import is_out_of_memory
 
 log = logging.getLogger(__name__)
 
 _SAMPLE_TOKENS = 16
-_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
 
 
 class _Reached(Exception):
@@ -31,12 +32,13 @@ class _Reached(Exception):
 
 
 class _StandIn(nn.Module):
-    """Stands where a frozen module was; gives back what it is told to, in the module's own form."""
+    """Stands where a frozen module was; gives back its input, or what it is told to, in the module's own form."""
 
-    def __init__(self, module: nn.Module, tuple_size: int):
+    def __init__(self, module: nn.Module, tuple_size: int, told: bool):
         super().__init__()
         self._module = (module,)  # in a tuple: not a submodule, only asked for attributes such as its type
         self._tuple_size = tuple_size
+        self._told = told
         self.output: torch.Tensor | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -46,7 +48,8 @@ class _StandIn(nn.Module):
             return getattr(self._module[0], name)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        output = _first(args, kwargs) if self.output is None else self.output
+        output = self.output if self._told else _first(args, kwargs)
+        assert output is not None, "the prefix was not fed"
         return (output, *[None] * (self._tuple_size - 1)) if self._tuple_size else output
 
 
@@ -112,8 +115,13 @@ class Prefix:
         Returns:
             The input [R, T, D] of layer `first`, then the outputs [R, T, ·] of modules inside it.
         """
-        parts = [self._run(rows) for rows in input_ids_RT.split(batch_rows)]
-        return [torch.cat(values) for values in zip(*parts, strict=True)]
+        kept: list[torch.Tensor] = []
+        for start in range(0, len(input_ids_RT), batch_rows):
+            values = self._run(input_ids_RT[start : start + batch_rows])
+            kept = kept or [value.new_empty((len(input_ids_RT), *value.shape[1:])) for value in values]
+            for whole, value in zip(kept, values, strict=True):
+                whole[start : start + batch_rows] = value
+        return kept
 
     def _run(self, input_ids_BT: torch.Tensor) -> list[torch.Tensor]:
         hidden: list[torch.Tensor] = []
@@ -160,21 +168,35 @@ class Prefix:
 
     @contextmanager
     def replaced(self) -> Iterator[None]:
-        """Within it the prefix costs nothing and its weights stay off the GPU; `run` before, `feed` each forward."""
-        originals = {name: self._model.get_submodule(name) for name in [*self._below, *self._kept]}
+        """Within it the prefix costs nothing and its weights stay off the GPU; `run` before, `feed` each forward.
+
+        After an exception the modules stand where they stood, but their weights may still be off the GPU.
+        """
         device = self._model.device
-        self._standing = {name: _StandIn(module, self._tuple_sizes[name]) for name, module in originals.items()}
-        for name, module in originals.items():
-            self._model.set_submodule(name, self._standing[name])
-            module.to("cpu")
+        with self._swapped() as originals:
+            for module in originals:
+                module.to("cpu")
+            yield
+        for module in originals:
+            module.to(device)
+
+    @contextmanager
+    def _swapped(self) -> Iterator[list[nn.Module]]:
+        originals = {name: self._model.get_submodule(name) for name in [*self._below, *self._kept]}
+        self._standing = {
+            name: _StandIn(module, self._tuple_sizes[name], told=name in self._kept)
+            for name, module in originals.items()
+        }
         layer = self._layers[self._first]
         swap = layer.register_forward_pre_hook(self._swap, with_kwargs=True)
         try:
-            yield
+            for name, stand_in in self._standing.items():
+                self._model.set_submodule(name, stand_in)
+            yield list(originals.values())
         finally:
             swap.remove()
             for name, module in originals.items():
-                self._model.set_submodule(name, module.to(device))
+                self._model.set_submodule(name, module)
 
     def feed(self, values: Sequence[torch.Tensor]) -> None:
         """Give the next forward the rows of its batch: what `run` returned for them."""
@@ -193,14 +215,14 @@ class Prefix:
         values = self.run(input_ids_1T, 1)
         expected = self._decode(input_ids_1T)
         self._decode(input_ids_1T.flip(1))  # whatever layers leave for each other, it is now another row's
-        with self.replaced():
+        with self._swapped():
             self.feed(values)
             try:
-                cached = self._decode(input_ids_1T)
-            except Exception:  # a later layer missed, in its own way, what a first one did not leave
+                return torch.equal(self._decode(input_ids_1T), expected)
+            except Exception as error:  # a later layer missed, in its own way, what a first one did not leave
+                if is_out_of_memory(error):
+                    raise
                 return False
-        tolerance = _TOLERANCE[cached.dtype] * float(expected.abs().max())
-        return torch.allclose(cached, expected, rtol=0, atol=tolerance)
 
     def _decode(self, input_ids_BT: torch.Tensor) -> torch.Tensor:
         return self._decoder(input_ids=input_ids_BT, use_cache=False).last_hidden_state
@@ -218,6 +240,11 @@ class PrefixCache:
         self.prefix = prefix
         distinct_RT, self.row_NP = _distinct(table)
         self.values = prefix.run(distinct_RT, batch_rows)
+
+    @property
+    def extent(self) -> str:
+        """How much is kept, as a key of `memlaw.sizes.CACHED`."""
+        return "inside" if len(self.values) > 1 else "input"
 
     def keep(self, kept: torch.Tensor) -> None:
         """Go on with some of the cells."""
@@ -265,8 +292,11 @@ def cache_prefix(prefix: Prefix, table: TokenTable, batch_rows: int, budget_byte
 
 
 def cache_budget_bytes(budget_gb: str | float, device: torch.device) -> float:
-    """`trainer.prefix_cache_gb` in bytes; `auto` is a quarter of what is free on `device`."""
+    """`trainer.prefix_cache_gb` in bytes; `auto` is a quarter of what is free for this process on `device`."""
     if budget_gb != "auto":
         return float(budget_gb) * 1e9
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
-    return free / 4
+    if device.type == "cuda":
+        kept_by_torch = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return (torch.cuda.mem_get_info(device)[0] + kept_by_torch) / 4
+    share = min(1.0, torch.get_num_threads() / (os.cpu_count() or 1))  # other workers have the other cores
+    return psutil.virtual_memory().available * share / 4

@@ -1,7 +1,7 @@
 """The live line that the terminal shows while a sweep trains."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -12,19 +12,23 @@ from memlaw.cell import DONE, FAILED, RUNNING
 from memlaw.tables import duration, print_failure
 
 if TYPE_CHECKING:
-    from memlaw.plan import Pack
+    from memlaw.cost import CostModel
+    from memlaw.plan import Plan
 
 
 class Watch:
     """Live progress over a sweep, read from the cells' status files.
 
-    Each cell weighs what the plan expects of it; the time that the steps so far took sets the scale.
+    Each cell weighs the seconds that the plan's cost model gives it, fitted anew to the cells that finish; the
+    time that the steps so far took sets the scale.
     """
 
-    def __init__(self, packs: "Sequence[Pack]"):
-        self.cells = [cell for pack in packs for cell in pack.cells]
-        self.weights = [seconds for pack in packs for seconds in pack.cell_seconds]
-        self.began = time.monotonic()
+    def __init__(self, plan: "Plan"):
+        self.plan = plan
+        self.cells = [cell for pack in plan.packs for cell in pack.cells]
+        self.done = 0
+        self.weights = self._weights(plan.cost)
+        self.began: float | None = None
         self.reported: set[str] = set()
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -48,10 +52,11 @@ class Watch:
 
     def _update(self, task: TaskID) -> None:
         statuses = [cell.status for cell in self.cells]
+        self._learn(statuses)
         share = [self._share(status) for status in statuses]
         done = sum(weight * part for weight, part in zip(self.weights, share, strict=True))
-        elapsed = time.monotonic() - self.began
-        eta = elapsed * (sum(self.weights) / done - 1) if done else None
+        elapsed = time.monotonic() - self.began if self.began else 0.0
+        eta = elapsed * (sum(self.weights) / done - 1) if done and elapsed else None
         running = [
             f"r{cell.config.lora.rank} ℓ{cell.config.seq_len}: {status['loss_nats']:.2f}"
             for cell, status in zip(self.cells, statuses, strict=True)
@@ -67,6 +72,18 @@ class Watch:
             if status["state"] == FAILED and cell.name not in self.reported:
                 self.reported.add(cell.name)
                 print_failure(self.progress.console, cell)
+
+    def _weights(self, cost: "CostModel") -> list[float]:
+        return [seconds for pack in self.plan.packs for seconds in pack.cell_seconds(cost)]
+
+    def _learn(self, statuses: list[dict]) -> None:
+        """Start the clock with the first step, and weigh the cells anew when one has finished."""
+        if self.began is None and any("step" in status for status in statuses):
+            self.began = time.monotonic()
+        finished = [cell for cell, status in zip(self.cells, statuses, strict=True) if status["state"] == DONE]
+        if len(finished) > self.done:
+            self.done = len(finished)
+            self.weights = self._weights(self.plan.cost_after(finished))
 
     @staticmethod
     def _share(status: dict) -> float:

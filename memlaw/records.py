@@ -53,7 +53,7 @@ RESULT_COLUMNS = {
     "step_flops": "floating-point operations of one optimizer step of the cell, by formula (memlaw.cost)",
     "tokens_per_second": "scored tokens trained per second of that time",
     "pack_size": "cells that started together",
-    "prefix_cached": "whether the frozen prefix ran once instead of in every step",
+    "prefix_cached": "what of the frozen prefix was kept, not run in every step: inside | input | none",
     "device": "device that trained the cell",
     "dtype": "dtype of the base model",
     "data_fingerprint": "hash of the memory's token ids",

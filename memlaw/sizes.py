@@ -10,6 +10,13 @@ from memlaw.cell import Cell
 from memlaw.prefix import layers_path
 from memlaw.targets import Target
 
+CACHED = {
+    "inside": "the input of the first adapted layer, and what it computes before an adapter acts",
+    "input": "the input of the first adapted layer",
+    "none": "nothing: every step runs the whole model",
+}
+"""How much of the frozen prefix is kept."""
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -24,10 +31,12 @@ class Sizes:
         hidden, intermediate, vocabulary: D, the MLP's inner size, V.
         layers, first_layer: decoder layers, and the lowest adapted one.
         layer_parameters: weights of the matrices of one decoder layer.
+        parameters_after: those of the first adapted layer that act after its first adapter.
         attention: heads times head size.
         adapter_parameters: trainable parameters at the cell's rank.
         adapter_inputs: sum over adapted modules of their input size.
-        kept_inside: values per token that the prefix keeps of modules inside the first adapted layer.
+        cached: how much of the prefix is kept, a key of `CACHED`.
+        kept_inside: values per token of modules inside the first adapted layer that are kept with `inside`.
         value_bytes: bytes of an activation.
     """
 
@@ -42,9 +51,11 @@ class Sizes:
     layers: int
     first_layer: int
     layer_parameters: float
+    parameters_after: int
     attention: int
     adapter_parameters: int
     adapter_inputs: int
+    cached: str
     kept_inside: int
     value_bytes: int
 
@@ -54,29 +65,53 @@ class Sizes:
         return self.rows * self.positions
 
 
-def layer_parameters(model: PreTrainedModel) -> float:
-    """Mean size of the matrices of a decoder layer, from a model with or without weights."""
-    path = layers_path(model, model.config)
-    assert path is not None
-    stack = model.get_submodule(path)
-    weights = sum(weight.numel() for weight in stack.parameters() if weight.dim() > 1)
-    return weights / model.config.get_text_config().num_hidden_layers
+@dataclass(frozen=True)
+class Weights:
+    """What `Sizes` takes from a base model, with or without its weights loaded.
+
+    Attributes:
+        config: the text part of its config.
+        parameters: of the whole model.
+        per_layer: mean size of the matrices of a decoder layer.
+        after: of the matrices in the first adapted layer, those after its first adapted module, as registered.
+    """
+
+    config: Any
+    parameters: int
+    per_layer: float
+    after: int
+
+    @classmethod
+    def of(cls, model: PreTrainedModel, targets: Sequence[Target]) -> "Weights":
+        """Count them."""
+        path = layers_path(model, model.config)
+        assert path is not None
+        matrices = {name: weight.numel() for name, weight in model.named_parameters() if weight.dim() > 1}
+        in_layers = sum(size for name, size in matrices.items() if name.startswith(f"{path}."))
+        first = min(target.layer for target in targets)
+        names = [name for name in matrices if name.startswith(f"{path}.{first}.")]
+        adapted = [target.name for target in targets if target.layer == first]
+        last = min(max(i for i, name in enumerate(names) if name.startswith(f"{module}.")) for module in adapted)
+        text = model.config.get_text_config()
+        after = sum(matrices[name] for name in names[last + 1 :])
+        return cls(text, model.num_parameters(), in_layers / text.num_hidden_layers, after)
 
 
 def sizes_of(
-    cell: Cell, shape: tuple[int, int], model: Any, per_layer: float, targets: Sequence[Target], value_bytes: int
+    cell: Cell, shape: tuple[int, int], weights: Weights, targets: Sequence[Target], value_bytes: int, cached: str
 ) -> Sizes:
     """Sizes of a cell.
 
     Args:
         cell: the cell.
         shape: rows of its memory and tokens of a row.
-        model: the base model's config, text part.
-        per_layer: `layer_parameters` of the base model.
+        weights: of the base model.
         targets: the modules that the cell adapts.
         value_bytes: bytes of an activation.
+        cached: how much of the prefix is kept; with the lowest layer adapted it is nothing in any case.
     """
     c = cell.config
+    model = weights.config
     all_rows, positions = shape
     rows = min(c.batch_size, all_rows)
     hidden = model.hidden_size
@@ -98,10 +133,12 @@ def sizes_of(
         vocabulary=model.vocab_size,
         layers=model.num_hidden_layers,
         first_layer=first.layer,
-        layer_parameters=per_layer,
+        layer_parameters=weights.per_layer,
+        parameters_after=weights.after,
         attention=model.num_attention_heads * (getattr(model, "head_dim", None) or hidden // model.num_attention_heads),
         adapter_parameters=sum(c.lora.rank * (target.in_features + target.out_features) for target in targets),
         adapter_inputs=sum(target.in_features for target in targets),
+        cached=cached if first.layer > 0 else "none",
         kept_inside=inside,
         value_bytes=value_bytes,
     )

@@ -12,7 +12,7 @@ from memlaw.tables import count, print_plan, print_study
 from memlaw.tracking import resolve_mode
 
 if TYPE_CHECKING:
-    from memlaw.plan import Pack
+    from memlaw.plan import Plan
 
 log = logging.getLogger(__name__)
 
@@ -26,18 +26,20 @@ RERUN = {
 SETTINGS = ("trainer", "logger")
 """Operational config groups that training itself reads."""
 
-RunPacks = Callable[["list[Pack]", DictConfig], None]
+RunPlan = Callable[["Plan", DictConfig], None]
 
 
-def run_sweep(cells: Sequence[Cell], cfg: DictConfig, run_packs: RunPacks, workers: int = 1) -> None:
+def run_sweep(
+    cells: Sequence[Cell], cfg: DictConfig, run_plan: RunPlan, workers: Callable[[], int] = lambda: 1
+) -> None:
     """Train the cells that the study lacks and print the table of all of them.
 
     Args:
         cells: the grid.
         cfg: a composed config, for its operational settings.
-        run_packs: trains packs, given them and the settings for `memlaw.pack.train_pack`; outcomes are in
+        run_plan: trains packs, given the plan and the settings for `memlaw.pack.train_pack`; outcomes are in
             the cells' directories.
-        workers: how many packs it trains at a time on this machine.
+        workers: says how many packs it trains at a time on this machine.
 
     Raises:
         ConfigError: before anything is trained, when the configuration is impossible.
@@ -50,9 +52,10 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, run_packs: RunPacks, worke
     if wanted:
         from memlaw.plan import make_plan  # imports torch, which a sweep with nothing to do need not wait for
 
-        plan = make_plan(wanted, cfg, workers)
+        count_of_workers = workers()
+        plan = make_plan(wanted, cfg, count_of_workers)
         if cfg.dry_run:
-            print_plan(cells, plan, workers)
+            print_plan(cells, plan, count_of_workers)
             return
         for cell in select(wanted, cfg.rerun):
             cell.plan()
@@ -63,7 +66,7 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, run_packs: RunPacks, worke
         log.info(
             "%s to train in %s, into %s", count(len(wanted), "cell"), count(len(plan.packs), "pack"), cells[0].study
         )
-        run_packs(plan.packs, settings)
+        run_plan(plan, settings)
         left = [cell for cell in wanted if cell.state not in (DONE, FAILED)]
         if left:
             log.warning("%s left to another process that is training the same study", count(len(left), "cell"))

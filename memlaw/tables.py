@@ -43,7 +43,7 @@ def study_table(cells: Sequence[Cell]) -> Table:
             r = json.loads(cell.paths.result.read_text(encoding="utf-8"))
             row += [f"{r[key]:.3f}" for key in ("base_loss_nats", "loss_nats", "delta_loss_nats")]
             row += [f"{r['recalled_share']:.1%}", f"{r['bits_per_parameter']:.2f}"]
-            row += [f"{r['steps_trained']}", f"{r['worker_seconds']:.0f}"]
+            row += [f"{r['steps_trained']}", f"{r['seconds']:.0f}"]
         table.add_row(*row)
     return table
 
@@ -56,13 +56,13 @@ def print_plan(cells: Sequence[Cell], plan: "Plan", workers: int) -> None:
     planned = {
         cell.name: (str(number), f"{size.adapter_parameters:,}", f"{pack.bytes / 1e9:.1f}", duration(seconds))
         for number, pack in enumerate(plan.packs, start=1)
-        for cell, size, seconds in zip(pack.cells, pack.sizes, pack.cell_seconds, strict=True)
+        for cell, size, seconds in zip(pack.cells, pack.sizes, pack.cell_seconds(plan.cost), strict=True)
     }
     for cell in cells:
         table.add_row(*_row(cell, varied), *planned.get(cell.name, ()))
     console.print(table)
     busy = min(workers, len(plan.packs))
-    total = duration(sum(sum(pack.cell_seconds) for pack in plan.packs) / busy)
+    total = duration(sum(sum(pack.cell_seconds(plan.cost)) for pack in plan.packs) / busy)
     console.print(
         f"{len(planned)} of {len(cells)} cells to train in {count(len(plan.packs), 'pack')} "
         f"on {count(busy, 'worker')}: {_basis(plan, total)}",

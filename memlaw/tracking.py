@@ -147,6 +147,7 @@ class _WandbTracker:
         self._worker = worker
         self._run: Any = None
         self._broken = False
+        self._logged = -1
         self._submit(lambda: self._start(tracker, cell))
 
     def _submit(self, call: Callable[[], None]) -> None:
@@ -167,7 +168,9 @@ class _WandbTracker:
         self._run.define_metric("*", step_metric="step")
 
     def log(self, step: int, scalars: dict[str, Any]) -> None:
-        self._submit(lambda: self._run.log({"step": step, **_known(scalars)}))
+        if step > self._logged:  # a cell that had to start again gives the same numbers again
+            self._logged = step
+            self._submit(lambda: self._run.log({"step": step, **_known(scalars)}))
 
     def finish(self, result: dict[str, Any], tokens: pd.DataFrame, decode: Decode, files: list[Path]) -> None:
         self._submit(lambda: self._finish(result, tokens, decode, files))

@@ -12,7 +12,7 @@ from memlaw.errors import ConfigError, refuse
 from memlaw.paths import add_launchers, config_dir
 
 if TYPE_CHECKING:
-    from memlaw.plan import Pack
+    from memlaw.plan import Plan
 
 add_launchers()
 
@@ -22,14 +22,14 @@ def run(cfg: DictConfig) -> None:
     """Train the one cell that `cfg` describes, unless the study has it."""
     from memlaw.sweep import run_sweep
 
-    def run_packs(packs: "list[Pack]", settings: DictConfig) -> None:
+    def run_plan(plan: "Plan", settings: DictConfig) -> None:
         from memlaw.pack import train_pack
 
-        for pack in packs:
+        for pack in plan.packs:
             train_pack(pack.cells, settings)
 
     try:
-        run_sweep([Cell.from_config(cfg)], cfg, run_packs)
+        run_sweep([Cell.from_config(cfg)], cfg, run_plan)
     except ConfigError as error:
         if HydraConfig.get().mode == RunMode.MULTIRUN:  # the sweep's other jobs are not to blame
             raise

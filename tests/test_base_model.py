@@ -108,11 +108,12 @@ def test_the_fingerprint_sees_a_change_of_any_tensor():
 
 
 @pytest.mark.parametrize(
-    ("feature", "dtype"),
-    [("avx2", torch.float32), ("amx_bf16", torch.bfloat16), ("avx512_bf16", torch.bfloat16)],
+    ("amx", "avx512", "dtype"),
+    [(False, False, torch.float32), (True, False, torch.bfloat16), (False, True, torch.bfloat16)],
 )
-def test_auto_precision_follows_what_the_cpu_multiplies(monkeypatch, feature: str, dtype: torch.dtype):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, feature: True})
+def test_auto_precision_follows_what_the_cpu_multiplies(monkeypatch, amx: bool, avx512: bool, dtype: torch.dtype):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
     assert resolve_precision("auto", CPU) == dtype
 
 

@@ -10,21 +10,31 @@ from memlaw.cost import CostModel
 from memlaw.pack import train_pack
 
 
-def test_a_step_costs_what_torch_counts(tiny):
-    """Against torch's own count over a whole cell: prefix once, steps, one last evaluation."""
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["lora.layers=[5]"],
+        ["lora.layers=[5]", "lora.placement=block"],
+        ["lora.layers=[5]", "lora.target_modules=[v_proj]"],
+        ["lora.layers=[5]", "trainer.prefix_cache_gb=0"],
+        ["lora.layers=[5]", "trainer.prefix_cache_gb=5e-5"],
+        ["lora.layers=null"],
+    ],
+    ids=["output projection", "block", "before attention", "no cache", "small cache", "all layers"],
+)
+def test_a_step_costs_what_torch_counts(tiny, overrides: list[str]):
+    """Against torch's own count of a cell with more steps and one with fewer, whose prefix costs the same."""
     big = ["model.sizes.num_hidden_layers=8", "model.sizes.hidden_size=128", "model.sizes.intermediate_size=384"]
     counts = {}
-    for layers in ("[5]", "null"):
-        for steps in (2, 6):
-            cell, cfg = tiny(*big, f"lora.layers={layers}", "seq_len=60", f"steps={steps}", "stop.when_recalled=false")
-            cell.plan()
-            with FlopCounterMode(display=False) as counter:
-                train_pack([cell], cfg)
-            assert cell.state == "done", cell.status
-            counts[layers, steps] = counter.get_total_flops()
-        counted = (counts[layers, 6] - counts[layers, 2]) / 4
-        stated = json.loads(cell.paths.result.read_text())["step_flops"]
-        assert stated == pytest.approx(counted, rel=0.1)
+    for steps in (2, 6):
+        cell, cfg = tiny(*big, "seq_len=60", f"steps={steps}", "stop.when_recalled=false", *overrides)
+        cell.plan()
+        with FlopCounterMode(display=False) as counter:
+            train_pack([cell], cfg)
+        assert cell.state == "done", cell.status
+        counts[steps] = counter.get_total_flops()
+    stated = json.loads(cell.paths.result.read_text())["step_flops"]
+    assert stated == pytest.approx((counts[6] - counts[2]) / 4, rel=0.1)
 
 
 @given(st.floats(0, 1), st.floats(1e-13, 1e-9), st.integers(1, 16))

@@ -15,10 +15,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from memlaw import fit as fit_module
 from memlaw.cell import Cell
 from memlaw.data.tokens import RowOrder
+from memlaw.errors import is_out_of_memory
 from memlaw.lora import initial_A
 from memlaw.lora_spec import LoraSpec
 from memlaw.module import PackModule
-from memlaw.pack import is_out_of_memory, train_pack
+from memlaw.pack import train_pack
 from memlaw.records import read_tokens
 from memlaw.targets import resolve_targets
 
@@ -53,9 +54,13 @@ def test_a_pack_of_n_equals_n_packs_of_one(tiny, data, placement):
 
 
 def test_the_prefix_cache_changes_nothing(tiny):
-    with_cache = train(*_cells(tiny, [LONG], "study=cached"))
-    without = train(*_cells(tiny, [LONG], "study=uncached", "trainer.prefix_cache_gb=0"))
-    np.testing.assert_allclose(with_cache, without, atol=1e-6)
+    kept, numbers = [], []
+    for budget in ("auto", "2e-5", "0"):
+        cells, cfg = _cells(tiny, [LONG], f"study=budget_{budget}", f"trainer.prefix_cache_gb={budget}")
+        numbers.append(train(cells, cfg)[0])
+        kept.append(json.loads(cells[0].paths.result.read_text())["prefix_cached"])
+    assert kept == ["inside", "input", "none"]
+    np.testing.assert_allclose(numbers, [numbers[0]] * 3, atol=1e-6)
 
 
 @pytest.mark.parametrize(

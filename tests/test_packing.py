@@ -9,8 +9,8 @@ from memlaw.sizes import Sizes
 
 SIZES = Sizes(
     memory="one", rows=1, positions=100, all_rows=1, scored=80, hidden=64, intermediate=128, vocabulary=500, layers=6,
-    first_layer=4, layer_parameters=40_000, attention=64, adapter_parameters=1000, adapter_inputs=128, kept_inside=384,
-    value_bytes=4,
+    first_layer=4, layer_parameters=40_000, parameters_after=0, attention=64, adapter_parameters=1000,
+    adapter_inputs=128, cached="inside", kept_inside=384, value_bytes=4,
 )  # fmt: skip
 
 
@@ -59,5 +59,5 @@ def test_cells_with_the_same_rows_share_their_prefix():
     other = replace(SIZES, memory="another")
     prefix = SIZES.positions * (SIZES.hidden + SIZES.kept_inside) * 4
     assert pack_bytes([SIZES, other], 0) - pack_bytes([SIZES, SIZES], 0) == prefix
-    no_prefix = replace(SIZES, first_layer=0)
-    assert pack_bytes([no_prefix, replace(other, first_layer=0)], 0) == pack_bytes([no_prefix] * 2, 0)
+    no_prefix = replace(SIZES, cached="none")
+    assert pack_bytes([no_prefix, replace(other, cached="none")], 0) == pack_bytes([no_prefix] * 2, 0)

@@ -1,3 +1,4 @@
+import contextlib
 import logging
 
 import pytest
@@ -21,13 +22,16 @@ def ids(rows: int, tokens: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
-@pytest.mark.parametrize("placement", ["linear", "block"])
+@pytest.mark.parametrize("kept", ["linear", "block", "input"])
 @pytest.mark.parametrize("first", [1, 3])
-def test_logits_from_the_cached_prefix_are_bit_identical(model_type: str, placement: str, first: int):
+def test_logits_from_the_cached_prefix_are_bit_identical(model_type: str, kept: str, first: int):
     base = random_base(model_type)
     block = "self_attn" if model_type == "opt" else "mlp"  # OPT's layers have no module around their MLP
+    placement = "block" if kept == "block" else "linear"
     adapted = names(base, f"lora.placement={placement}", f"lora.block_modules=[{block}]", first=first)
     prefix = Prefix(base.model, first, adapted)
+    if kept == "input":
+        prefix.forget_inside()
     input_ids = ids(3, 20)
     with torch.no_grad():
         expected = base.model(input_ids).logits
@@ -64,9 +68,26 @@ def test_only_what_follows_the_first_adapter_runs(placement: str):
 def test_an_adapter_before_the_attention_output_leaves_the_rest_of_its_layer_to_run():
     base = random_base()
     adapted = names(base, "lora.target_modules=[v_proj,down_proj]")
+    prefix, input_ids = Prefix(base.model, FIRST, adapted), ids(2, 9)
+    with torch.no_grad():
+        expected, values = base.model(input_ids).logits, prefix.run(input_ids, batch_rows=2)
+        with prefix.replaced():
+            prefix.feed(values)
+            assert torch.equal(base.model(input_ids).logits, expected)
     runs = _runs(base, Prefix(base.model, FIRST, adapted), ids(1, 8))
     inside = {name for name in runs if name.startswith("2.")}
     assert inside == {"2.self_attn.o_proj", "2.mlp.gate_proj", "2.mlp.up_proj", "2.mlp.down_proj"}
+
+
+def test_an_exception_leaves_the_model_as_it_was():
+    base = random_base()
+    modules = list(base.model.modules())
+    prefix = Prefix(base.model, FIRST, names(base))
+    prefix.run(ids(1, 8), batch_rows=1)
+    with contextlib.suppress(MemoryError), prefix.replaced():
+        assert list(base.model.modules()) != modules
+        raise MemoryError
+    assert list(base.model.modules()) == modules
 
 
 def test_running_the_prefix_stops_at_the_first_adapter():

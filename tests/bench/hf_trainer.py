@@ -23,7 +23,7 @@ class Timed(TrainerCallback):
     watch: Stopwatch
 
     def on_train_begin(self, args: Any, *_: Any, **__: Any) -> None:
-        self.watch = Stopwatch(args.device)
+        self.watch = Stopwatch(args.device, args.max_steps)
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
         self.watch.step()

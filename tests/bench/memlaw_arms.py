@@ -1,8 +1,8 @@
 """memlaw's own parts added one by one, in one warm process, for the cells given.
 
 `raw`: a hand-written loop with memlaw's adapter on the whole model and logits of all positions. `prefix`: the
-frozen prefix cached. `head`: logits of target positions only, in chunks. `bf16`: the same with the base in bf16.
-`lightning`: as `head`, through `train_pack`, as the real command runs it. `packed`: `pack` cells at once.
+frozen prefix cached. `head`: logits of target positions only, in chunks.
+`lightning`: as `head`, through `train_pack`, as the real command runs it.
 """
 
 import tempfile
@@ -61,7 +61,7 @@ def loop(p: Problem, arm: str) -> Record:
         optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
         row = torch.zeros(1, 1, dtype=torch.int64, device=device)
         first_loss = None
-        watch = Stopwatch(device)
+        watch = Stopwatch(device, steps)
         for step in range(steps):
             whole = arm in ("raw", "prefix")
             loss = losses(p, prefix).mean() if whole else module.training_step(row, step)
@@ -83,14 +83,14 @@ def loop(p: Problem, arm: str) -> Record:
 
 
 @contextmanager
-def watched(device: torch.device) -> Iterator[list[Stopwatch]]:
+def watched(device: torch.device, steps: int) -> Iterator[list[Stopwatch]]:
     """Times the steps of `train_pack`, what Lightning does between them included."""
     watches: list[Stopwatch] = []
     step, end = PackModule.training_step, Evaluation.on_train_batch_end
 
     def timed_step(self: PackModule, *arguments: Any) -> Any:
         if not watches:
-            watches.append(Stopwatch(device))
+            watches.append(Stopwatch(device, steps))
         return step(self, *arguments)
 
     def timed_end(self: Evaluation, *arguments: Any, **keywords: Any) -> None:
@@ -104,26 +104,24 @@ def watched(device: torch.device) -> Iterator[list[Stopwatch]]:
         yield watches
 
 
-def packed(tasks: list[Task], device: torch.device, arm: str) -> Record:
-    """Cells through `train_pack`, W&B kept offline as on a machine without an account."""
-    task = tasks[0]
+def through_lightning(task: Task, device: torch.device) -> Record:
+    """A cell through `train_pack`, W&B kept offline as on a machine without an account."""
     with tempfile.TemporaryDirectory() as directory:
         more = (f"runs_dir={directory}", "logger.mode=offline", "eval.per_decade=1")
-        configs = [each.config(*more) for each in tasks]
-        cells = [Cell.from_config(cfg) for cfg in configs]
-        for cell in cells:
-            cell.plan()
-        with watched(device) as watches:
+        cfg = task.config(*more)
+        cell = Cell.from_config(cfg)
+        cell.plan()
+        with watched(device, task.steps) as watches:
             started = now(device)
-            train_pack(cells, OmegaConf.masked_copy(configs[0], ["trainer", "logger"]))
+            train_pack([cell], OmegaConf.masked_copy(cfg, ["trainer", "logger"]))
             whole = now(device) - started
         times = watches[0].result()
-        table = read_tokens(cells[0].paths.tokens)
+        table = read_tokens(cell.paths.tokens)
     in_loop = times["first_step_seconds"] + times["step_seconds"] * (task.steps - 1)
     return Record(
-        arm, task.rank, task.seq_len, task.steps, **times,
+        "lightning", task.rank, task.seq_len, task.steps, **times,
         first_loss=float(table["base_nll"].mean()), p=table[table["step"] == task.steps]["p"].tolist(),
-        setup_seconds={"beside the loop, per cell": (whole - in_loop) / len(cells)}, cells=len(cells),
+        setup_seconds={"beside the loop": whole - in_loop},
     )  # fmt: skip
 
 
@@ -135,18 +133,11 @@ def run(tasks: list[Task], given: dict[str, Any]) -> list[Record]:
     records: list[Record] = []
     with patch.object(pack_module, "_base_model", lambda *_: base):
         if "lightning" in given["arms"]:
-            packed([replace(tasks[0], steps=1)], base.device, "warm")  # what only a worker's first cell pays for
+            through_lightning(replace(tasks[0], steps=1), base.device)  # what only a worker's first cell pays for
         for task in tasks:
             records += [loop(problem(task, base), arm) for arm in ("raw", "prefix", "head") if arm in given["arms"]]
             if "lightning" in given["arms"]:
-                records.append(packed([task], base.device, "lightning"))
-            if "packed" in given["arms"]:
-                seeds = [replace(task, overrides=(*task.overrides, f"seed={seed}")) for seed in range(given["pack"])]
-                records.append(packed(seeds, base.device, "packed"))
-    if "bf16" in given["arms"]:
-        narrow = [replace(task, overrides=(*task.overrides, "precision=bf16")) for task in tasks]
-        low = load(narrow[0])
-        records += [loop(problem(task, low), "bf16") for task in narrow]
+                records.append(through_lightning(task, base.device))
     records[0].setup_seconds.update(setup)
     return records
 

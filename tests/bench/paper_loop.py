@@ -52,7 +52,7 @@ def train(p: Problem, setup: dict[str, float]) -> Record:
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / p.task.steps)
     first_loss = None
     with tempfile.TemporaryDirectory() as directory:
-        watch = Stopwatch(p.base.device)
+        watch = Stopwatch(p.base.device, p.task.steps)
         for step in range(p.task.steps):
             loss_S = losses(p)
             loss = loss_S.mean()

@@ -48,17 +48,12 @@ class Grid:
     overrides: tuple[str, ...]
     rank: int  # where arms run at one rank
     losing_length: int  # with all layers adapted
-    pack: int
 
 
 GRIDS = {
-    "tiny": Grid(
-        (1, 2), (16, 24), ("model=random", "lora.layers=[1]", "trainer.device=cpu"), rank=2, losing_length=16, pack=2
-    ),
-    "cpu": Grid(
-        (1, 8, 64), (32, 128, 512), ("lora.layers=[20]", "trainer.device=cpu"), rank=8, losing_length=128, pack=4
-    ),
-    "gpu": Grid((1, 8, 64, 512), (50, 200, 1000, 5000), (*QWEN3_8B, "lora.layers=[24]"), 8, losing_length=200, pack=16),
+    "tiny": Grid((1, 2), (16, 24), ("model=random", "lora.layers=[1]", "trainer.device=cpu"), rank=2, losing_length=16),
+    "cpu": Grid((1, 8, 64), (32, 128, 512), ("lora.layers=[20]", "trainer.device=cpu"), rank=8, losing_length=128),
+    "gpu": Grid((1, 8, 64, 512), (50, 200, 1000, 5000), (*QWEN3_8B, "lora.layers=[24]"), 8, losing_length=200),
 }
 
 
@@ -85,7 +80,8 @@ class Bench:
             usage = _run([sys.executable, str(HERE / script), str(out), json.dumps(given)], Path(directory))
             records = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
         for record in records:
-            self.keep({**record, **usage, "arm": label + record["arm"]})
+            dtype = next(word for word in tasks[0].overrides if word.startswith("precision="))[-4:]
+            self.keep({**record, **usage, "arm": label + record["arm"], "dtype": dtype})
 
     def command(self, label: str, ranks: tuple[int, ...], *overrides: str) -> None:
         """Run the real command over ranks and all lengths, and keep the records of its cells."""
@@ -102,12 +98,11 @@ class Bench:
                     "rank": row["lora.rank"],
                     "seq_len": row["seq_len"],
                     "steps": self.steps,
-                    "step_seconds": row["worker_seconds"] / self.steps,
+                    "step_seconds": row["worker_seconds"] / row["steps_trained"],
                     "first_loss": row["base_loss_nats"],
                     "p": tokens[tokens["step"] == self.steps]["p"].tolist(),
-                    "cells": row["pack_size"],
                     "step_flops": row["step_flops"],
-                    "dtype": row["dtype"],
+                    "dtype": {"float32": "fp32", "bfloat16": "bf16"}[row["dtype"]],
                 }
                 self.keep({**record, **usage})
 
@@ -127,16 +122,19 @@ class Bench:
         for seq_len in g.lengths:
             for rank in g.ranks if self.round == 0 else (g.rank,):
                 self.arm("hf_trainer.py", [self.task(seq_len, "precision=fp32", rank=rank)], tuned=False)
-        self.arm("hf_trainer.py", [self.task(seq_len, same) for seq_len in g.lengths], tuned=True)
+        tuned = [self.task(seq_len, same) for seq_len in g.lengths]
+        self.arm("hf_trainer.py", tuned, tuned=True)
         self.command("D", g.ranks, same)
-        parts = ["raw", "prefix", "head", "lightning", "packed", *(["bf16"] if self.precision == "bf16" else [])]
-        for seq_len in g.lengths:
-            self.arm("memlaw_arms.py", [self.task(seq_len, "precision=fp32", steps=short)], arms=parts, pack=g.pack)
+        for precision in dict.fromkeys(("fp32", self.precision)):
+            for seq_len in g.lengths:
+                parts = ["raw", "prefix", "head", "lightning"]
+                self.arm("memlaw_arms.py", [self.task(seq_len, f"precision={precision}", steps=short)], arms=parts)
         losing = [self.task(g.losing_length, same, "lora.layers=null", steps=short)]
         self.arm("hf_trainer.py", losing, "all layers ", tuned=True)
         self.arm("memlaw_arms.py", losing, "all layers ", arms=["lightning"])
-        if self.precision == "bf16":
-            self.command("D fp32", (g.rank,), "precision=fp32")
+        if self.precision != "fp32":  # for the comparison of numbers
+            self.command("D", (g.rank,), "precision=fp32")
+            self.arm("hf_trainer.py", [self.task(seq_len, "precision=fp32") for seq_len in g.lengths], tuned=True)
 
 
 def _run(command: list[str], directory: Path) -> dict[str, float]:
@@ -153,9 +151,15 @@ def _run(command: list[str], directory: Path) -> dict[str, float]:
     return {"wall_seconds": time.perf_counter() - started, "peak_gb": usage.ru_maxrss * 1024 / 1e9}
 
 
+def _cpu_name() -> str:
+    described = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    names = [line.partition(":")[2].strip() for line in described.splitlines() if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
 def machine(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
     """What the numbers were measured on."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.cpu.get_capabilities()["cpu_name"]
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
     packages = ("torch", "lightning", "transformers", "peft", "accelerate")
     return {
         "device": name,

@@ -69,7 +69,7 @@ class Record:
     first_loss: float
     p: list[float]
     setup_seconds: dict[str, float] = field(default_factory=dict)
-    cells: int = 1
+    dtype: str = ""
 
 
 @dataclass
@@ -122,24 +122,28 @@ def now(device: torch.device) -> float:
 
 
 class Stopwatch:
-    """Times the steps of a loop: the first by itself, the rest together."""
+    """Times the steps of a loop: the first by itself, the rest together; what follows the last does not count."""
 
-    def __init__(self, device: torch.device):
+    def __init__(self, device: torch.device, steps: int):
         self.device = device
+        self.steps = steps
         self.start = now(device)
         self.count = 0
-        self.first = 0.0
+        self.first = self.last = 0.0
 
     def step(self) -> None:
-        """A step has ended."""
+        """A step has ended. Waits for the device after the first and the last alone."""
         self.count += 1
         if self.count == 1:
             self.first = now(self.device) - self.start
+        if self.count == self.steps:
+            self.last = now(self.device) - self.start
 
     def result(self) -> dict[str, float]:
         """Times as a `Record` takes them."""
-        rest = now(self.device) - self.start - self.first
-        return {"step_seconds": rest / max(1, self.count - 1), "first_step_seconds": self.first}
+        assert self.count == self.steps
+        step = (self.last - self.first) / max(1, self.steps - 1)
+        return {"step_seconds": step, "first_step_seconds": self.first}
 
 
 def main(run: Callable[[list[Task], dict[str, Any]], list[Record]]) -> None:

@@ -42,10 +42,10 @@ class LocalLauncher(Launcher):
         configs = [loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides]
         failure: SweepFailed | None = None
         try:
-            workers = self._worker_count()
+            self._check_workers()
             _refuse_operational_sweeps(configs)
             cells = [Cell.from_config(cfg) for cfg in configs]
-            run_sweep(cells, configs[0], self._run_packs, workers)
+            run_sweep(cells, configs[0], self._run_plan, lambda: len(self._environments(configs[0])))
         except ConfigError as error:
             refuse(error)
         except KeyboardInterrupt:
@@ -60,22 +60,23 @@ class LocalLauncher(Launcher):
             for overrides, cfg, cell in zip(job_overrides, configs, cells, strict=True)
         ]
 
-    def _worker_count(self) -> int:
-        """Workers that share a CPU; GPUs are not shared."""
-        if self.workers == "auto":
-            return 1
-        if not isinstance(self.workers, int) or self.workers < 1:
+    def _check_workers(self) -> None:
+        if self.workers != "auto" and (not isinstance(self.workers, int) or self.workers < 1):
             raise ConfigError(f"hydra.launcher.workers={self.workers} is neither auto nor a number of at least 1")
-        return self.workers
 
-    def _run_packs(self, packs: list[Any], settings: DictConfig) -> None:
-        from hydra_plugins.memlaw_launchers.workers import train_packs, worker_environments
+    def _environments(self, cfg: DictConfig) -> list[dict[str, str]]:
+        from hydra_plugins.memlaw_launchers.workers import worker_environments
+
+        return worker_environments(self.workers, cfg.trainer.device)
+
+    def _run_plan(self, plan: Any, settings: DictConfig) -> None:
+        from hydra_plugins.memlaw_launchers.workers import train_packs
 
         from memlaw.progress import Watch
 
-        groups = [pack.cells for pack in packs]
-        environments = worker_environments(self.workers, settings.trainer.device)
-        train_packs(groups, settings, environments, groups[0][0].study / "logs", Watch(packs).run)
+        groups = [pack.cells for pack in plan.packs]
+        log_dir = groups[0][0].study / "logs"
+        train_packs(groups, settings, self._environments(settings), log_dir, Watch(plan).run)
 
 
 def _refuse_operational_sweeps(configs: Sequence[DictConfig]) -> None:
