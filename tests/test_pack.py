@@ -185,11 +185,42 @@ def test_a_cell_that_does_not_fit_alone_fails(tiny, monkeypatch):
     assert all("CUDA out of memory" in cell.status["cause"] for cell in cells)
 
 
+def test_a_pack_halved_late_does_not_repeat_a_finished_cell(tiny, monkeypatch):
+    step = PackModule.training_step
+
+    def limited(self, rows_NB, index):
+        if self.trainer.global_step == 40 and len(self.adapters.specs) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return step(self, rows_NB, index)
+
+    short = (*LONG, "seq_len=8", "stop.every=5", "stop.patience=2", "stop.when_recalled=true")
+    points = [("lora.rank=16", *short), ("lora.rank=1", *short), ("lora.rank=1", *short, "seed=1")]
+    cells, cfg = _cells(tiny, points)
+    monkeypatch.setattr(PackModule, "training_step", limited)
+    train(cells, cfg)
+    first, *others = (json.loads(cell.paths.result.read_text()) for cell in cells)
+    assert (first["pack_size"], first["stop_reason"]) == (3, "recalled")
+    assert first["steps_trained"] < 40
+    assert [(other["pack_size"], other["steps_trained"]) for other in others] == [(1, STEPS)] * 2
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"), True),
+        (RuntimeError("shapes do not match"), False),
+    ],
+)
+def test_what_counts_as_out_of_memory(error: Exception, expected: bool):
+    assert is_out_of_memory(error) == expected
+
+
 def test_memory_that_the_cpu_cannot_give_counts_as_out_of_memory():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60)
     assert is_out_of_memory(caught.value)
-    assert not is_out_of_memory(RuntimeError("shapes do not match"))
 
 
 def test_a_full_disk_fails_its_cell_alone(tiny, monkeypatch):
@@ -234,13 +265,16 @@ class _Waits(TorchDispatchMode):
 @pytest.mark.parametrize("model_type", ["llama", "qwen3"])
 def test_no_step_waits_for_the_device(tiny, monkeypatch, model_type: str):
     waits = _Waits()
-    step = PackModule.training_step
 
-    def watched(self, *arguments):
-        with waits:
-            return step(self, *arguments)
+    def watch(original):
+        def watched(self, *arguments, **keywords):
+            with waits:
+                return original(self, *arguments, **keywords)
 
-    monkeypatch.setattr(PackModule, "training_step", watched)
+        return watched
+
+    for name in ("training_step", "configure_gradient_clipping", "optimizer_step"):
+        monkeypatch.setattr(PackModule, name, watch(getattr(PackModule, name)))
     cells, cfg = _cells(tiny, [("lora.rank=2", *BOOK, f"model.model_type={model_type}")])
     train(cells, cfg)
     assert waits.seen == []

@@ -50,6 +50,27 @@ def test_each_cell_of_a_pack_has_its_own_run_with_config_and_summary(offline):
         assert list((run / "files/media/table").glob("stubborn_tokens*.json"))
 
 
+def test_a_cell_that_starts_again_logs_each_step_once(tiny, monkeypatch):
+    import wandb
+
+    logged = []
+
+    class Run:
+        def define_metric(self, *_, **__):
+            pass
+
+        def log(self, values):
+            logged.append(values["step"])
+
+    monkeypatch.setattr(wandb, "init", lambda **_: Run())
+    tracker = Tracker("offline", "project", None, 30)
+    mirror = tracker.start(tiny()[0])
+    for step in (0, 5, 10, 0, 5, 10, 20):
+        mirror.log(step, {})
+    tracker.drain()
+    assert logged == [0, 5, 10, 20]
+
+
 def test_the_run_id_comes_from_the_cells_hash_and_differs_between_studies(tiny):
     one, other = tiny()[0], tiny("study=other")[0]
     assert one.hash == other.hash
