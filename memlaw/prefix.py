@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import psutil
 import torch
@@ -25,6 +26,10 @@ from memlaw.errors import is_out_of_memory
 log = logging.getLogger(__name__)
 
 _SAMPLE_TOKENS = 16
+
+
+_exact: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], bool]] = WeakKeyDictionary()
+"""What `Prefix.is_exact_for` found, per model and place of the adapters."""
 
 
 class _Reached(Exception):
@@ -86,7 +91,7 @@ class Prefix:
         assert isinstance(layers, nn.ModuleList)
         self._layers = layers
         self._first = first
-        self._adapted = [model.get_submodule(name) for name in adapted]
+        self._adapted = {name: model.get_submodule(name) for name in adapted}
         self._below = {f"{path}.{index}": layers[index] for index in range(first)}
         self._inside = {
             name: module
@@ -143,7 +148,7 @@ class Prefix:
 
             for name, module in [*self._below.items(), *self._inside.items()]:
                 note(name, module)
-            for module in self._adapted:
+            for module in self._adapted.values():
                 hooks.callback(module.register_forward_hook(stop).remove)
             layer = self._layers[self._first]
             hooks.callback(layer.register_forward_pre_hook(capture, with_kwargs=True).remove)
@@ -211,7 +216,17 @@ class Prefix:
 
     @torch.no_grad()
     def is_exact_for(self, input_ids_1T: torch.Tensor) -> bool:
-        """Whether the model really depends on its first layers through what is kept alone; tries one row."""
+        """Whether the model really depends on its first layers through what is kept alone; tries one row.
+
+        A model is tried once for a place of the adapters.
+        """
+        known = _exact.setdefault(self._model, {})
+        place = (self._first, *self._adapted, *self._inside)
+        if place not in known:
+            known[place] = self._try(input_ids_1T)
+        return known[place]
+
+    def _try(self, input_ids_1T: torch.Tensor) -> bool:
         values = self.run(input_ids_1T, 1)
         expected = self._decode(input_ids_1T)
         self._decode(input_ids_1T.flip(1))  # whatever layers leave for each other, it is now another row's
