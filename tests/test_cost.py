@@ -26,7 +26,7 @@ def test_a_step_costs_what_torch_counts(tiny, overrides: list[str]):
     """Against torch's own count of a cell with more steps and one with fewer, whose prefix costs the same."""
     big = ["model.sizes.num_hidden_layers=8", "model.sizes.hidden_size=128", "model.sizes.intermediate_size=384"]
     counts = {}
-    for steps in (2, 6):
+    for steps in (1, 2, 6):  # the first also pays for what is done once per model
         cell, cfg = tiny(*big, "seq_len=60", f"steps={steps}", "stop.when_recalled=false", *overrides)
         cell.plan()
         with FlopCounterMode(display=False) as counter:

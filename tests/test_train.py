@@ -115,7 +115,7 @@ def test_a_pack_whose_worker_was_killed_is_halved(tmp_path: Path):
     shown, _ = process.communicate(timeout=300)
     assert process.returncode == 0, shown
     assert "died with 3 cells in its pack (out of memory?); halving it" in shown
-    assert sorted(result["pack_size"] for result in results(tmp_path / "runs/default")) == [1, 2, 2]
+    assert sorted(result["pack_size"] for result in results(tmp_path / "runs/default").values()) == [1, 2, 2]
 
 
 def test_a_killed_sweep_is_finished_by_the_same_command(train, tmp_path: Path):
