@@ -1,11 +1,11 @@
-"""Studies on disk → one table, a row per cell (`memlaw.records.RESULT_COLUMNS` and the cell's config)."""
+"""Studies on disk, or published points → one table, a row per cell (`memlaw.records.RESULT_COLUMNS` and its config)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
 
-from memlaw.records import RESULT_COLUMNS, read_results
+from memlaw.records import RESULT_COLUMNS, read_results, read_tokens
 
 AXES = ("seq_len", "lora.rank", "seed")
 """What the law is about; every other config key that varies makes a condition of its own."""
@@ -28,6 +28,38 @@ def load_study(study: Path) -> pd.DataFrame:
     if table.empty:
         raise NoCells(f"{study} holds no finished cell; train some with `python -m memlaw.train -m …`")
     return table
+
+
+def last_tokens(study: Path, cells: Iterable[str]) -> pd.DataFrame:
+    """The last evaluation of each cell, token by token: `memlaw.records.TOKEN_COLUMNS` with `p` and `cell`."""
+    tables = []
+    for cell in cells:
+        table = read_tokens(study / cell / "tokens.parquet")
+        tables.append(table[table["step"] == table["step"].max()].assign(cell=cell))
+    return pd.concat(tables, ignore_index=True)
+
+
+def load_points(file: Path, base_loss: float) -> pd.DataFrame:
+    """A table of points without records, such as a figure's, in the columns that the law needs.
+
+    Args:
+        file: CSV with columns rank, seq_len, delta_loss_nats and perhaps seed; lines with # are comments.
+        base_loss: L0 of all points, nats per token.
+
+    Raises:
+        NoCells: a column is missing, or there is no row.
+    """
+    points = pd.read_csv(file, comment="#")
+    missing = [name for name in ("rank", "seq_len", "delta_loss_nats") if name not in points]
+    if missing or points.empty:
+        raise NoCells(f"{file} holds no points: " + (f"no column {', '.join(missing)}" if missing else "no row"))
+    points = points.rename(columns={"rank": "lora.rank"})
+    return points.assign(
+        target_tokens=points["seq_len"],
+        base_loss_nats=base_loss,
+        loss_nats=base_loss - points["delta_loss_nats"],
+        seed=points.get("seed", 0),
+    )
 
 
 def conditions(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

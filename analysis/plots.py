@@ -1,5 +1,7 @@
 """Figures: table and fit → matplotlib Figure. No I/O."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
@@ -8,7 +10,9 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from analysis.law import SATURATION, LawFit, is_saturated
+from analysis.collapse import Collapse
+from analysis.law import LawFit
+from analysis.saturation import DEFAULT
 
 _NAMES = {"lora.rank": "LoRA rank r", "seq_len": "length ℓ (tokens)"}
 _SYMBOLS = {"lora.rank": "r", "seq_len": "ℓ"}
@@ -24,13 +28,13 @@ def law_figure(table: pd.DataFrame, fit: LawFit | None, title: str) -> Figure:
     _delta_loss_lines(left, table, fit, x="lora.rank", line="seq_len")
     _delta_loss_lines(right, table, fit, x="seq_len", line="lora.rank")
     left.set_ylabel("ΔL = L0 − L (nats per token)")
-    saturated = int(is_saturated(table).sum())
-    caption = f"{len(table)} cells; hollow: saturated, ΔL ≥ {SATURATION:g}·L0 ({saturated}), not fitted"
+    saturated = int(DEFAULT.excludes(table).sum())
+    caption = f"{len(table)} cells; hollow: saturated, {DEFAULT} ({saturated}), not fitted"
     if fit:
-        p = fit.parameters()
+        p = fit.parameters
         caption += (
             f"; dashed: {p['C'][0]:.3g}·r^{p['alpha'][0]:.2f}·ℓ^−{p['beta'][0]:.2f} {p['b'][0]:+.2f}, "
-            f"R² = {fit.r_squared:.3f} on {fit.cells} cells"
+            f"R² = {fit.r_squared:.3f} on {len(fit.used)} cells"
         )
     figure.suptitle(title, fontsize=11)
     figure.supxlabel(caption, fontsize=8)
@@ -45,7 +49,7 @@ def _delta_loss_lines(axes: Axes, table: pd.DataFrame, fit: LawFit | None, x: st
         cells = table[table[line] == value].sort_values(x)
         mean = cells.groupby(x)["delta_loss_nats"].mean()
         axes.plot(mean.index, mean, color=colour, linewidth=0.8, alpha=0.5)
-        for saturated, rows in cells.groupby(is_saturated(cells)):
+        for saturated, rows in cells.groupby(DEFAULT.excludes(cells)):
             axes.plot(
                 rows[x],
                 rows["delta_loss_nats"],
@@ -57,7 +61,7 @@ def _delta_loss_lines(axes: Axes, table: pd.DataFrame, fit: LawFit | None, x: st
         if fit:
             fixed = np.full_like(grid, value)
             r, l = (grid, fixed) if x == "lora.rank" else (fixed, grid)
-            predicted = fit.predict(r, l)
+            predicted = fit.predict(r, l, base_loss=float(table["base_loss_nats"].mean()))
             shown = (predicted > 0) & (predicted < table["base_loss_nats"].max())
             axes.plot(grid[shown], predicted[shown], "--", color=colour)
     axes.set_xscale("log")
@@ -74,7 +78,12 @@ def _delta_loss_lines(axes: Axes, table: pd.DataFrame, fit: LawFit | None, x: st
 
 
 def _plain_ticks(axes: Axes, name: str, values: list) -> None:
-    axes.xaxis.set_major_locator(FixedLocator(values))
+    gap = (values[-1] / values[0]) ** (1 / 14)  # closer labels would run into each other
+    shown = values[-1:]
+    for value in reversed(values[:-1]):
+        if shown[0] / value >= gap:
+            shown.insert(0, value)
+    axes.xaxis.set_major_locator(FixedLocator(shown))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(_NAMES[name])
@@ -107,4 +116,91 @@ def loss_heat_map(table: pd.DataFrame, title: str) -> Figure:
         beside = bar.ax.get_yaxis_transform()
         bar.ax.text(-0.15, np.log(2), "ln 2", color="red", va="center", ha="right", fontsize=8, transform=beside)
     axes.set_title(title, fontsize=10)
+    return figure
+
+
+def prediction_figure(fits: Sequence[LawFit], title: str) -> Figure:
+    """Predicted against true ΔL, a panel per fit, all cells; hollow ones were not fitted (paper, figure 3)."""
+    figure = Figure(figsize=(4.6 * len(fits), 4.6), layout="constrained")
+    for axes, fit in zip(np.atleast_1d(figure.subplots(1, len(fits), sharey=True)), fits, strict=True):
+        for cells, filled in ((fit.excluded, False), (fit.used, True)):
+            colour = np.log2(cells["lora.rank"].to_numpy(float))
+            style = {"c": colour, "cmap": "viridis"} if filled else {"edgecolors": "grey", "facecolors": "none"}
+            points = axes.scatter(cells["delta_loss_nats"], fit.predict_cells(cells), s=22, **style)
+        top = max(float(cells["delta_loss_nats"].max()) for cells in (fit.used, fit.excluded) if len(cells))
+        axes.plot([0, top], [0, top], color="black", linewidth=0.8)
+        axes.set_title(f"{fit.form.formula}\nR² = {fit.r_squared:.4f} on {len(fit.used)} cells", fontsize=9)
+        axes.set_xlabel("true ΔL (nats per token)")
+        axes.grid(alpha=0.25)
+    figure.axes[0].set_ylabel("predicted ΔL (nats per token)")
+    figure.colorbar(points, ax=figure.axes).set_label("log2 of the rank")
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def residual_figure(fits: Sequence[LawFit], title: str) -> Figure:
+    """Relative residuals over length, a line per rank and a panel per fit: what a form misses is not noise."""
+    figure = Figure(figsize=(4.6 * len(fits), 4.2), layout="constrained")
+    for axes, fit in zip(np.atleast_1d(figure.subplots(1, len(fits), sharey=True)), fits, strict=True):
+        cells = fit.used.assign(residual=100 * (fit.predict_cells(fit.used) / fit.used["delta_loss_nats"] - 1))
+        ranks = sorted(cells["lora.rank"].unique())
+        colours = colormaps["viridis"](np.linspace(0, 0.85, len(ranks)))
+        for rank, colour in zip(ranks, colours, strict=True):
+            rows = cells[cells["lora.rank"] == rank].groupby("target_tokens")["residual"].mean()
+            axes.plot(rows.index, rows, "o-", color=colour, markersize=4, linewidth=0.8, label=f"r = {rank}")
+        axes.axhline(0, color="black", linewidth=0.8)
+        axes.set_xscale("log")
+        axes.set_title(fit.form.formula, fontsize=9)
+        axes.set_xlabel(_NAMES["seq_len"])
+        axes.grid(alpha=0.25)
+    figure.axes[0].set_ylabel("predicted − true, % of true")
+    figure.axes[0].legend(fontsize=7, ncols=2)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def collapse_figure(table: pd.DataFrame, collapse: Collapse, title: str) -> Figure:
+    """ΔL/L0 of all cells against r^κ/ℓ: one curve, if rank and length act through that product alone."""
+    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    axes = figure.subplots()
+    x = table["lora.rank"] ** collapse.kappa / table["target_tokens"]
+    share = table["delta_loss_nats"] / table["base_loss_nats"]
+    points = axes.scatter(x, share, c=np.log2(table["lora.rank"]), cmap="viridis", s=24)
+    grid = np.geomspace(x.min(), x.max(), 200)
+    axes.plot(grid, collapse.share(np.ones_like(grid), 1 / grid), color="black", linewidth=1)
+    axes.axhline(1, color="grey", linewidth=0.8, linestyle=":")
+    axes.set_xscale("log")
+    axes.set_xlabel(f"r^κ/ℓ, κ = {collapse.kappa:.2f}")
+    axes.set_ylabel("ΔL / L0")
+    axes.grid(alpha=0.25)
+    figure.colorbar(points, ax=axes).set_label("log2 of the rank")
+    axes.set_title(f"{title}: {len(table)} cells", fontsize=10)
+    return figure
+
+
+def transition_figure(table: pd.DataFrame, failures: pd.DataFrame, title: str) -> Figure:
+    """Left: P(argmax right | p) over all tokens. Right: first failure against its lower bound (paper, figure 6).
+
+    Args:
+        table: `analysis.phase.transition`.
+        failures: `analysis.phase.first_failures`.
+        title: of the figure.
+    """
+    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    middle = (table["low"] + table["high"]) / 2
+    left.bar(middle, table["right"], width=table["high"] - table["low"], color="#3b6fb6", edgecolor="white")
+    left.axvline(0.5, color="black", linewidth=0.8, linestyle="--")
+    left.set_xlabel("probability of the target token")
+    left.set_ylabel("share of tokens that are the argmax")
+    left.set_title(f"{int(table['tokens'].sum())} tokens", fontsize=9)
+    right.scatter(failures["first_stubborn"], failures["first_wrong"], s=22, alpha=0.7, color="#3b6fb6")
+    top = max(1, int(failures["length"].max()))
+    right.plot([0, top], [0, top], color="black", linewidth=0.8)
+    right.set_xlabel("first position with p ≤ 0.5 (lower bound)")
+    right.set_ylabel("first wrong argmax, given the true prefix")
+    right.set_title(f"{len(failures)} pairs; the target's length where there is no failure", fontsize=9)
+    for axes in (left, right):
+        axes.grid(alpha=0.25)
+    figure.suptitle(title, fontsize=11)
     return figure

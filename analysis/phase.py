@@ -1,0 +1,62 @@
+"""The p > 0.5 transition, token by token: what greedy decoding brings back, given the true prefix.
+
+A token with p > 0.5 is the argmax for certain; the converse does not hold. Tables here have a row per target token
+of one evaluation: `p`, `nll`, `token_id`, `argmax_id`, `pair`, `position`, and `cell`.
+"""
+
+import numpy as np
+import pandas as pd
+
+BINS = 20
+CRITICAL_P = 0.5
+
+
+def is_right(tokens: pd.DataFrame) -> pd.Series:
+    """Whether the argmax is the target token."""
+    return tokens["argmax_id"] == tokens["token_id"]
+
+
+def transition(tokens: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
+    """P(argmax right | p), a row per bin of p: `low`, `high`, `tokens`, `right` (share; NaN in an empty bin)."""
+    edges = np.linspace(0, 1, bins + 1)
+    index = np.clip(np.digitize(tokens["p"], edges[1:-1], right=True), 0, bins - 1)  # bins are (low, high]
+    groups = is_right(tokens).groupby(index)
+    counts = groups.size().reindex(range(bins), fill_value=0)
+    right = groups.mean().reindex(range(bins)).to_numpy()
+    return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "tokens": counts.to_numpy(), "right": right})
+
+
+def violations(tokens: pd.DataFrame) -> pd.DataFrame:
+    """Tokens with p > 0.5 whose argmax is another: impossible, so each is a bug in what wrote the table."""
+    return tokens[(tokens["p"] > CRITICAL_P) & ~is_right(tokens)]
+
+
+def lucky_share(tokens: pd.DataFrame) -> float:
+    """Share of the right tokens that are right at p ≤ 0.5; NaN when none is right."""
+    right = tokens[is_right(tokens)]
+    return float((right["p"] <= CRITICAL_P).mean()) if len(right) else float("nan")
+
+
+def first_failures(tokens: pd.DataFrame) -> pd.DataFrame:
+    """Per cell and pair: first position with p ≤ 0.5 and first wrong argmax; the target's length where there is none.
+
+    Columns: cell, pair, length, `first_stubborn` and `first_wrong`; the first is never beyond the second.
+    """
+    marked = tokens.assign(wrong=~is_right(tokens), stubborn=tokens["p"] <= CRITICAL_P)
+    groups = marked.groupby(["cell", "pair"])
+    length = groups["position"].max() + 1
+
+    def first(name: str) -> pd.Series:
+        found = marked[marked[name]].groupby(["cell", "pair"])["position"].min()
+        return found.reindex(length.index).fillna(length).astype(int)
+
+    return pd.DataFrame(
+        {"length": length, "first_stubborn": first("stubborn"), "first_wrong": first("wrong")}
+    ).reset_index()
+
+
+def decoupled(tokens: pd.DataFrame, below_nats: float = float(np.log(2))) -> list[str]:
+    """Cells whose mean loss is below `below_nats` and which all the same would not be recalled to the end."""
+    loss = tokens.groupby("cell")["nll"].mean()
+    failing = (~is_right(tokens)).groupby(tokens["cell"]).any()
+    return [str(name) for name in loss.index[(loss < below_nats) & failing]]

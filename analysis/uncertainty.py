@@ -1,0 +1,54 @@
+"""How far the parameters of a fit can be trusted: profile likelihood, and bootstrap over cells and seeds."""
+
+import warnings
+
+import lmfit
+import numpy as np
+import pandas as pd
+
+from analysis.law import LawFit, TooFewCells, fit_law
+
+Interval = tuple[float, float]
+LEVEL = 0.95
+
+
+def profile_intervals(fitted: LawFit, level: float = LEVEL) -> dict[str, Interval]:
+    """Profile-likelihood intervals by lmfit's `conf_interval`; an open side is infinite.
+
+    Returns:
+        Per varied parameter (low, high); empty when the parameters are not identified.
+    """
+    if fitted.not_identified or fitted.result.covar is None:
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # lmfit warns where a side is open; it is then infinite here
+        found = lmfit.conf_interval(fitted.result, fitted.result, sigmas=[level])
+    return {name: (float(rows[0][1]), float(rows[-1][1])) for name, rows in found.items()}
+
+
+def resample(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Cells drawn with replacement; of a grid point with several seeds, seeds drawn with replacement too."""
+    points = [rows for _, rows in table.groupby(["lora.rank", "target_tokens"])]
+    drawn = [points[index] for index in rng.integers(len(points), size=len(points))]
+    return pd.concat([rows.iloc[rng.integers(len(rows), size=len(rows))] for rows in drawn], ignore_index=True)
+
+
+def bootstrap(fitted: LawFit, draws: int = 200, seed: int = 0) -> pd.DataFrame:
+    """Parameters of `fitted`'s form refitted to resampled cells: a row per draw that could be fitted."""
+    rng = np.random.default_rng(seed)
+    table = pd.concat([fitted.used, fitted.excluded])
+    rows = []
+    for _ in range(draws):
+        try:
+            again = fit_law(resample(table, rng), fitted.form, fitted.rule, start=fitted.result.best_values)
+        except TooFewCells:
+            continue
+        varied = {name: again.result.best_values[name] for name in fitted.result.var_names}
+        rows.append({**varied, "alpha/beta": again.exponent_ratio})
+    return pd.DataFrame(rows)
+
+
+def bootstrap_intervals(draws: pd.DataFrame, level: float = LEVEL) -> dict[str, Interval]:
+    """Percentile intervals of each column."""
+    tail = (1 - level) / 2
+    return {str(name): (float(v.quantile(tail)), float(v.quantile(1 - tail))) for name, v in draws.items()}

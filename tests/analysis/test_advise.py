@@ -1,0 +1,84 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from cells import table
+
+from analysis.advise import Link, NoAdvice, advise, solve
+from analysis.forms import saturating
+from memlaw.files import write_json
+
+TRUTH = {"C": 60.0, "alpha": 0.7, "beta": 0.6, "q": 4.0}
+
+
+def study() -> pd.DataFrame:
+    """Cells of a known saturating law whose recalled share is a known function of ΔL/L0."""
+    grid = [(r, l) for r in (1, 2, 4, 8, 16) for l in (64, 128, 256, 512, 1024)]
+    r, l = np.array(grid, dtype=float).T
+    delta_loss = saturating(r, l, np.full(len(r), 13.24), **TRUTH)
+    cells = table([(*point, value) for point, value in zip(grid, delta_loss, strict=True)])
+    return cells.assign(
+        recalled_share=(cells["delta_loss_nats"] / 13.24) ** 3, trainable_parameters=2112 * cells["lora.rank"]
+    )
+
+
+def test_the_rank_needed_is_the_laws_own():
+    cells = study()
+    goal = float(saturating(np.array(5.0), np.array(300.0), np.array(13.24), **TRUTH))
+    advice = advise(cells, goal, tokens=300)
+    assert advice.value == pytest.approx(5, rel=0.01)
+    assert advice.low <= advice.value * 1.001
+    assert advice.high >= advice.value * 0.999
+    assert advice.recalled_share == pytest.approx((goal / 13.24) ** 3, rel=0.05)
+    assert advice.extrapolation == 1
+
+
+def test_the_longest_text_is_the_inverse_of_the_rank():
+    cells = study()
+    assert advise(cells, 8.0, rank=advise(cells, 8.0, tokens=400).value).value == pytest.approx(400, rel=0.01)
+
+
+def test_an_answer_beyond_the_cells_says_how_far():
+    assert advise(study(), 8.0, tokens=10240).extrapolation == pytest.approx(10, rel=0.2)
+
+
+def test_a_goal_above_the_base_loss_is_refused():
+    with pytest.raises(NoAdvice, match="never reached"):
+        advise(study(), 13.3, tokens=300)
+
+
+def test_the_link_is_monotone_and_gives_the_smallest_loss_that_is_enough():
+    cells = study().sample(frac=1, random_state=0)
+    link = Link.of(cells)
+    assert (np.diff(link.recalled_share) >= 0).all()
+    assert link.recalled(link.needed(0.5)) >= 0.5
+    with pytest.raises(NoAdvice, match="no cell of the study recalls"):
+        link.needed(1.01)
+
+
+def test_solving_outside_the_range_has_no_answer():
+    assert solve(lambda x: x - 3, 1, 10) == pytest.approx(3)
+    assert np.isnan(solve(lambda x: x + 3, 1, 10))
+
+
+def test_the_command_line_answers_and_refuses_to_extrapolate(tmp_path: Path):
+    for number, row in enumerate(study().to_dict("records")):
+        names = {"cell": f"c{number}", "model.name": "m", "data.name": "d", "method.name": "sft"}
+        write_json(tmp_path / f"c{number}/result.json", {**row, **names, "dtype": "float32", "model_fingerprint": "f"})
+        write_json(tmp_path / f"c{number}/status.json", {"state": "done"})
+
+    def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "analysis.advise", str(tmp_path), *arguments]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    answer = ask("--tokens", "300", "--recall", "0.6")
+    assert answer.returncode == 0, answer.stderr
+    assert "300 tokens need rank" in answer.stdout
+    assert "python -m memlaw.train -m lora.rank=" in answer.stdout
+    refused = ask("--tokens", "100000", "--recall", "0.6")
+    assert refused.returncode == 1
+    assert "times beyond the measured cells" in refused.stderr
+    assert ask("--rank", "4", "--delta-loss", "8").returncode == 0
