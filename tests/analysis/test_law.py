@@ -23,17 +23,18 @@ def test_a_known_law_is_recovered_without_noise():
     assert fit.not_identified == ()
 
 
-@pytest.mark.parametrize("form", [form for form in FORMS.values() if form.name != "log_linear"], ids=str)
-def test_every_form_is_recovered_from_its_own_cells(form):
+@pytest.mark.parametrize("name", [name for name in FORMS if name != "log_linear"])
+def test_every_form_is_recovered_from_its_own_cells(name: str):
+    form = FORMS[name]
     truth = {"C": 60.0, "alpha": 0.7, "beta": 0.6, "gamma": 0.02, "q": 3.0, "b": 0.4}
-    truth = {name: value for name, value in truth.items() if name in form.bounds}
+    truth = {key: value for key, value in truth.items() if key in form.bounds}
     cells = synthetic()
     r, l, base = (cells[name].to_numpy(float) for name in ("lora.rank", "target_tokens", "base_loss_nats"))
     cells = cells.assign(delta_loss_nats=form.function(r, l, base, **truth))
     fit = fit_law(cells, form, NONE)
     np.testing.assert_allclose(fit.predict_cells(cells), cells["delta_loss_nats"], rtol=1e-3)
-    for name, value in truth.items():
-        assert parameter(fit, name) == pytest.approx(value, rel=0.01)
+    for key, value in truth.items():
+        assert parameter(fit, key) == pytest.approx(value, rel=0.01)
 
 
 @given(st.floats(0.1, 100), st.floats(0.2, 20), st.floats(1, 20))
