@@ -21,7 +21,8 @@ from memlaw.evaluation import Evaluation
 from memlaw.lora import LoraPack
 from memlaw.lora_spec import LoraSpec
 from memlaw.module import PackModule
-from memlaw.prefix import Prefix, PrefixCache, cache_budget_bytes, cache_prefix
+from memlaw.prefix import Prefix
+from memlaw.prefix_cache import PrefixCache, cache_budget_bytes, cache_prefix
 from memlaw.sizes import Weights, sizes_of
 from memlaw.targets import Target, resolve_targets
 from memlaw.tracking import CellTracker

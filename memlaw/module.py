@@ -15,7 +15,7 @@ from transformers import masking_utils
 from memlaw.base_model import BaseModel
 from memlaw.data.tokens import TokenTable
 from memlaw.lora import LoraPack
-from memlaw.prefix import PrefixCache
+from memlaw.prefix_cache import PrefixCache
 from memlaw.token_loss import Head, token_nll
 
 METHODS = ("sft",)

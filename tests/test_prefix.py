@@ -6,7 +6,8 @@ import torch
 from models import ARCHITECTURES, random_base, spec
 
 from memlaw.data.tokens import TokenTable
-from memlaw.prefix import Prefix, cache_prefix, layers_path
+from memlaw.prefix import Prefix, layers_path
+from memlaw.prefix_cache import cache_prefix
 from memlaw.targets import resolve_targets
 
 FIRST = 2

@@ -26,7 +26,8 @@ from memlaw.evaluation import Evaluation
 from memlaw.lora import LoraPack
 from memlaw.module import PackModule
 from memlaw.pack import train_pack
-from memlaw.prefix import Prefix, PrefixCache, cache_prefix
+from memlaw.prefix import Prefix
+from memlaw.prefix_cache import PrefixCache, cache_prefix
 from memlaw.records import read_tokens
 
 

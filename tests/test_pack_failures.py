@@ -1,0 +1,155 @@
+"""What befalls a cell of a pack is its alone: divergence, lack of memory or disk, another process, bad data."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from packs import COMMON, LONG, STEPS, make_cells, train
+
+from memlaw import fit as fit_module
+from memlaw.errors import is_out_of_memory
+from memlaw.module import PackModule
+from memlaw.pack import train_pack
+from memlaw.records import read_tokens
+
+
+def test_a_diverged_cell_fails_and_the_others_finish(tiny, monkeypatch):
+    draw = fit_module.LoraPack.__init__
+
+    def poisoned(self, targets, specs):
+        draw(self, targets, specs)
+        with torch.no_grad():
+            self.stacks[0].B_NOR[1, 0, 0] = float("nan")
+
+    cells, cfg = make_cells(tiny, [("lora.rank=2", *LONG, f"seed={seed}") for seed in range(3)])
+    healthy = train([cells[0], cells[2]], cfg)
+    for cell in cells:
+        cell.plan()
+    monkeypatch.setattr(fit_module.LoraPack, "__init__", poisoned)
+    train_pack(cells, cfg)
+    assert [cell.state for cell in cells] == ["done", "failed", "done"]
+    assert cells[1].status["cause"].startswith("diverged: 40 of 40 losses are not finite after step 0")
+    after = [read_tokens(cells[n].paths.tokens).query(f"step == {STEPS}")["p"] for n in (0, 2)]
+    np.testing.assert_allclose(after, healthy, atol=1e-4)
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+def test_a_pack_that_does_not_fit_is_halved_until_it_does(tiny, monkeypatch, error: Exception):
+    step, sizes = PackModule.training_step, []
+
+    def limited(self, rows_NB, index):
+        sizes.append(len(self.adapters.specs))
+        if len(self.adapters.specs) > 2:
+            raise error
+        return step(self, rows_NB, index)
+
+    points = [("lora.rank=2", *LONG, f"seed={seed}") for seed in range(5)]
+    expected = train(*make_cells(tiny, points, "study=fits"))
+    monkeypatch.setattr(PackModule, "training_step", limited)
+    halved = train(*make_cells(tiny, points, "study=halved"))
+    assert list(dict.fromkeys(sizes)) == [5, 3, 2, 1]
+    np.testing.assert_allclose(halved, expected, atol=1e-4)
+
+
+def test_a_cell_that_does_not_fit_alone_fails(tiny, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(PackModule, "training_step", full)
+    cells, cfg = make_cells(tiny, [("lora.rank=2", *LONG, f"seed={seed}") for seed in range(2)])
+    for cell in cells:
+        cell.plan()
+    train_pack(cells, cfg)
+    assert [cell.state for cell in cells] == ["failed", "failed"]
+    assert all("CUDA out of memory" in cell.status["cause"] for cell in cells)
+
+
+def test_a_pack_halved_late_does_not_repeat_a_finished_cell(tiny, monkeypatch):
+    step = PackModule.training_step
+
+    def limited(self, rows_NB, index):
+        if self.trainer.global_step == 40 and len(self.adapters.specs) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return step(self, rows_NB, index)
+
+    short = (*LONG, "seq_len=8", "stop.every=5", "stop.patience=2", "stop.when_recalled=true")
+    points = [("lora.rank=16", *short), ("lora.rank=1", *short), ("lora.rank=1", *short, "seed=1")]
+    cells, cfg = make_cells(tiny, points)
+    monkeypatch.setattr(PackModule, "training_step", limited)
+    train(cells, cfg)
+    first, *others = (json.loads(cell.paths.result.read_text()) for cell in cells)
+    assert (first["pack_size"], first["stop_reason"]) == (3, "recalled")
+    assert first["steps_trained"] < 40
+    assert [(other["pack_size"], other["steps_trained"]) for other in others] == [(1, STEPS)] * 2
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"), True),
+        (RuntimeError("shapes do not match"), False),
+    ],
+)
+def test_what_counts_as_out_of_memory(error: Exception, expected: bool):
+    assert is_out_of_memory(error) == expected
+
+
+def test_memory_that_the_cpu_cannot_give_counts_as_out_of_memory():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60)
+    assert is_out_of_memory(caught.value)
+
+
+def test_a_full_disk_fails_its_cell_alone(tiny, monkeypatch):
+    write = fit_module.CellRun.finish
+
+    def full(self, *arguments):
+        if self.cell.config.seed == 1:
+            raise OSError(28, "No space left on device")
+        write(self, *arguments)
+
+    monkeypatch.setattr(fit_module.CellRun, "finish", full)
+    cells, cfg = make_cells(tiny, [("lora.rank=2", *LONG, f"seed={seed}") for seed in range(3)])
+    for cell in cells:
+        cell.plan()
+    train_pack(cells, cfg)
+    assert [cell.state for cell in cells] == ["done", "failed", "done"]
+    assert "No space left on device" in cells[1].status["cause"]
+
+
+def test_a_cell_that_was_finished_meanwhile_is_not_trained_again(tiny):
+    (cell,), cfg = make_cells(tiny, [LONG])
+    cell.plan()
+    cell.set_status("done")
+    train_pack([cell], cfg)
+    assert cell.status["attempt"] == 0
+
+
+def test_a_cell_that_another_process_trains_is_left_to_it(tiny):
+    (mine, theirs), cfg = make_cells(tiny, [LONG, (*LONG, "seed=1")])
+    mine.plan(), theirs.plan()
+    with theirs.lock():
+        train_pack([mine, theirs], cfg)
+    assert (mine.state, theirs.state) == ("done", "pending")
+
+
+def test_a_memory_that_cannot_be_built_fails_its_cell_alone(tiny, tmp_path):
+    path = tmp_path / "short.txt"
+    path.write_text("short")
+    short = ("data=text", f"data.path={path}", *COMMON)
+    (bad, good), cfg = make_cells(tiny, [short, LONG])
+    bad.plan(), good.plan()
+    train_pack([bad, good], cfg)
+    assert (bad.state, good.state) == ("failed", "done")
+    assert "longer than the text, which has 5 tokens" in bad.status["cause"]
+
+
+def test_a_target_that_fits_only_without_its_query_fails_with_the_reason(tiny):
+    cells, cfg = make_cells(tiny, [(*LONG, "seq_len=2040")])
+    cells[0].plan()
+    train_pack(cells, cfg)
+    assert cells[0].state == "failed"
+    assert "query and target take 2066 tokens; random_llama_h64 has 2048 positions" in cells[0].status["cause"]
