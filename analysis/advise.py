@@ -199,7 +199,9 @@ def main() -> None:
             if label:
                 console.print(label, highlight=False)
             base_loss = float(cells["base_loss_nats"].mean())
-            goal_nats = given.delta_loss or Link.of(cells).needed(given.recall) * base_loss
+            goal_nats = given.delta_loss
+            if goal_nats is None:
+                goal_nats = Link.of(cells).needed(given.recall) * base_loss
             advice = advise(cells, goal_nats, given.tokens, given.rank)
             if advice.extrapolation > EXTRAPOLATION and not given.extrapolate:
                 raise NoAdvice(

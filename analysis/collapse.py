@@ -67,7 +67,7 @@ def fit_collapse(table: pd.DataFrame) -> Collapse:
         order = np.argsort(kappa * np.log(r) - np.log(l))
         share = np.clip(delta_loss / base_loss, 1e-3, 0.999)[order]
         z = np.maximum.accumulate(np.log(share[np.linspace(0, len(share) - 1, KNOTS).astype(int)]))
-        return np.concatenate([[kappa], np.log(np.maximum(-np.diff([*z, 0.0]) * -1, 1e-3))])
+        return np.concatenate([[kappa], np.log(np.maximum(np.diff([*z, 0.0]), 1e-3))])
 
     fits = [least_squares(residual, start(kappa)) for kappa in _KAPPAS]
     return curve(min(fits, key=lambda found: found.cost).x)

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import groupby
 
 import torch
@@ -73,7 +74,17 @@ def _train(cells: list[Cell], settings: DictConfig) -> None:
     device = resolve_device(settings.trainer.device)
     dtype = resolve_precision(config.precision, device)
     tracker = Tracker(**settings.logger)
-    base = _base_model(config.model, dtype, device)
+    load = partial(_base_model, config.model, dtype, device)  # held by nobody else: a failed loop drops it
+    prepared = _prepared(cells, load())
+    # Cells whose tables differ in pairs may differ in rows per step or steps per epoch; train these in turn.
+    for shape, group in groupby(sorted(prepared, key=lambda item: item[0]), key=lambda item: item[0]):
+        members = [Member(cell, memory, shape[0], shape[1], tracker.start(cell)) for _, cell, memory in group]
+        _fit_or_halve(members, load, settings.trainer)
+    tracker.drain()
+
+
+def _prepared(cells: list[Cell], base: BaseModel) -> list[tuple[tuple[int, int], Cell, Memory]]:
+    """Each cell with its memory and its loop's shape; a cell whose memory cannot be built fails."""
     prepared = []
     for cell in cells:
         try:
@@ -81,11 +92,7 @@ def _train(cells: list[Cell], settings: DictConfig) -> None:
             prepared.append((loop_shape(cell.config, len(memory.pairs)), cell, memory))
         except Exception as error:  # what befalls this cell is its alone
             cell.fail(error)
-    # Cells whose tables differ in pairs may differ in rows per step or steps per epoch; train these in turn.
-    for shape, group in groupby(sorted(prepared, key=lambda item: item[0]), key=lambda item: item[0]):
-        members = [Member(cell, memory, shape[0], shape[1], tracker.start(cell)) for _, cell, memory in group]
-        _fit_or_halve(members, lambda: _base_model(config.model, dtype, device), settings.trainer)
-    tracker.drain()
+    return prepared
 
 
 def _fit_or_halve(members: list[Member], load: Callable[[], BaseModel], trainer: DictConfig) -> None:
@@ -101,14 +108,14 @@ def _fit_or_halve(members: list[Member], load: Callable[[], BaseModel], trainer:
                 member.cell.fail(error)
                 member.tracker.fail()
             return
-        log.warning("out of memory with %d cells in a pack; halving it: %s", len(members), error)
+        log.warning("out of memory with %d cells in a pack; halving it: %s", len(members), str(error))
     gc.collect()  # what the failed loop held, now that its traceback is gone
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+    for member in members:
+        member.cell.set_status(RUNNING, step=0, total_steps=member.total_steps)
     middle = (len(members) + 1) // 2
     for half in (members[:middle], members[middle:]):
-        for member in half:
-            member.cell.set_status(RUNNING, step=0)
         _fit_or_halve(half, load, trainer)
 
 

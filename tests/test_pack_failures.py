@@ -1,6 +1,8 @@
 """What befalls a cell of a pack is its alone: divergence, lack of memory or disk, another process, bad data."""
 
+import gc
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import torch
 from packs import COMMON, LONG, STEPS, make_cells, train
 
 from memlaw import fit as fit_module
+from memlaw import pack as pack_module
 from memlaw.errors import is_out_of_memory
 from memlaw.module import PackModule
 from memlaw.pack import train_pack
@@ -50,6 +53,32 @@ def test_a_pack_that_does_not_fit_is_halved_until_it_does(tiny, monkeypatch, err
     halved = train(*make_cells(tiny, points, "study=halved"))
     assert list(dict.fromkeys(sizes)) == [5, 3, 2, 1]
     np.testing.assert_allclose(halved, expected, atol=1e-4)
+
+
+def test_a_half_that_waits_shows_progress_and_the_broken_loops_model_is_gone(tiny, monkeypatch):
+    step, models, seen = PackModule.training_step, [], []
+
+    def limited(self, rows_NB, index):
+        models.append(weakref.ref(self._frozen[0]))
+        seen.append([cell.status for cell in cells])
+        if len(self.adapters.specs) > 1:
+            raise MemoryError
+        return step(self, rows_NB, index)
+
+    monkeypatch.setattr(PackModule, "training_step", limited)
+    cells, cfg = make_cells(tiny, [("lora.rank=2", *LONG, f"seed={seed}") for seed in range(2)])
+    load = pack_module._base_model
+
+    def loading(*arguments):
+        gc.collect()
+        if models:
+            seen.append(models[0]() is None)
+        return load(*arguments)
+
+    monkeypatch.setattr(pack_module, "_base_model", loading)
+    train(cells, cfg)
+    assert seen[1] is True  # two base models may not fit beside each other
+    assert [(status["step"], status["total_steps"]) for status in seen[2]] == [(0, STEPS), (0, STEPS)]
 
 
 def test_a_cell_that_does_not_fit_alone_fails(tiny, monkeypatch):
