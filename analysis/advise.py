@@ -5,67 +5,29 @@ Built on a fit of the law and on what the study's own cells show: how mean loss 
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from scipy.optimize import brentq, isotonic_regression
+from scipy.optimize import brentq
 
-from analysis.forms import FORMS
+from analysis.command import command
+from analysis.forms import FORMS, Inputs
 from analysis.law import LawFit, TooFewCells, fit_law
-from analysis.load import NoCells, conditions, load_study
-from analysis.uncertainty import resample
+from analysis.link import Link, NoAdvice
+from analysis.load import NoCells, conditions, load_studies
+from analysis.suggest import most_informative, numeric_gradient
+from analysis.uncertainty import resamples
 
 EXTRAPOLATION = 2.0
 """How far beyond the measured ranks and lengths an answer may lie, as a factor, unless it is asked for."""
 
-DRAWS = 200
 _LARGEST = 1e6
 
-
-class NoAdvice(ValueError):
-    """The study cannot answer; the message says why and which cells would help."""
-
-
-@dataclass(frozen=True)
-class Link:
-    """The measured link from ΔL/L0 to the share of recalled tokens, monotone.
-
-    Attributes:
-        delta_loss_share: ΔL/L0 of the cells, ascending.
-        recalled_share: share of tokens with p > 0.5, not descending.
-    """
-
-    delta_loss_share: np.ndarray
-    recalled_share: np.ndarray
-
-    @classmethod
-    def of(cls, cells: pd.DataFrame) -> "Link":
-        """Isotonic regression over the cells."""
-        ordered = cells.assign(share=cells["delta_loss_nats"] / cells["base_loss_nats"]).sort_values("share")
-        recalled = isotonic_regression(ordered["recalled_share"].to_numpy(float)).x
-        return cls(ordered["share"].to_numpy(float), recalled)
-
-    def recalled(self, delta_loss_share: float) -> float:
-        """Share of recalled tokens at a ΔL/L0, between the measured cells in a straight line."""
-        return float(np.interp(delta_loss_share, self.delta_loss_share, self.recalled_share))
-
-    def needed(self, recalled_share: float) -> float:
-        """The smallest measured ΔL/L0 at which that share is reached.
-
-        Raises:
-            NoAdvice: no cell reaches it.
-        """
-        reached = self.delta_loss_share[self.recalled_share >= recalled_share]
-        if not len(reached):
-            raise NoAdvice(
-                f"no cell of the study recalls {recalled_share:.1%} of its tokens; the best recalls "
-                f"{self.recalled_share.max():.1%}. Add larger ranks or shorter lengths."
-            )
-        return float(reached[0])
+Predict = Callable[[Inputs], np.ndarray]
+"""A law with its parameters: inputs → ΔL in nats per token."""
 
 
 def solve(decreasing: Callable[[float], float], low: float, high: float) -> float:
@@ -76,14 +38,14 @@ def solve(decreasing: Callable[[float], float], low: float, high: float) -> floa
     return float(np.exp(brentq(lambda x: decreasing(float(np.exp(x))), np.log(low), np.log(high))))
 
 
-def rank_needed(fit: LawFit, tokens: float, delta_loss: float, base_loss: float) -> float:
-    """Rank at which the fit predicts `delta_loss` nats for `tokens` tokens; NaN where it never does."""
-    return solve(lambda r: float(fit.predict(r, tokens, base_loss)) - delta_loss, 1e-3, _LARGEST)
+def rank_needed(predict: Predict, tokens: float, delta_loss: float, base_loss: float) -> float:
+    """Rank at which a law predicts `delta_loss` nats for `tokens` tokens; NaN where it never does."""
+    return solve(lambda r: float(predict(Inputs.grid(r, tokens, base_loss))) - delta_loss, 1e-3, _LARGEST)
 
 
-def longest(fit: LawFit, rank: float, delta_loss: float, base_loss: float) -> float:
-    """Length in tokens at which the fit predicts `delta_loss` nats for `rank`; NaN where it never does."""
-    return solve(lambda l: float(fit.predict(rank, l, base_loss)) - delta_loss, 1, 1e9)
+def longest(predict: Predict, rank: float, delta_loss: float, base_loss: float) -> float:
+    """Length in tokens at which a law predicts `delta_loss` nats for `rank`; NaN where it never does."""
+    return solve(lambda l: float(predict(Inputs.grid(rank, l, base_loss))) - delta_loss, 1, 1e9)
 
 
 @dataclass(frozen=True)
@@ -95,6 +57,8 @@ class Advice:
         delta_loss: ΔL that it stands for, nats per token.
         recalled_share: share of tokens with p > 0.5 to expect there.
         extrapolation: how far beyond the measured range it lies, as a factor; 1 inside.
+        formula: of the form that it rests on.
+        next_cells: (rank, length) of the cells that would narrow it most.
     """
 
     value: float
@@ -103,38 +67,54 @@ class Advice:
     delta_loss: float
     recalled_share: float
     extrapolation: float
+    formula: str
+    next_cells: list[tuple[int, int]]
 
 
-def advise(
-    cells: pd.DataFrame, delta_loss: float, tokens: float | None = None, rank: float | None = None, seed: int = 0
-) -> Advice:
-    """The rank that `tokens` tokens need, or the longest text that `rank` holds, at `delta_loss` nats per token.
+def best_fit(cells: pd.DataFrame) -> LawFit:
+    """The saturating form on all cells, with its offset where the cells identify it, else without.
 
-    The saturating form is fitted, for the cells that matter lie near L0; the interval is a bootstrap over cells.
+    It saturates because the cells that matter to an answer lie near L0.
 
     Raises:
-        NoAdvice: no fit, or the fit never reaches `delta_loss`.
+        NoAdvice: neither is identified; the message says why.
     """
-    base_loss = float(cells["base_loss_nats"].mean())
+    problems = []
+    for name in ("saturating", "saturating_no_offset"):
+        try:
+            fit = fit_law(cells, FORMS[name])
+        except TooFewCells as error:
+            problems.append(str(error))
+            continue
+        if not fit.not_identified:
+            return fit
+        problems.append(f"{name}: {'; '.join(fit.not_identified)}")
+    raise NoAdvice(f"the cells do not identify the law: {problems[-1]}")
 
-    def solved(fit: LawFit) -> float:
+
+def advise(cells: pd.DataFrame, delta_loss: float, tokens: float | None = None, rank: float | None = None) -> Advice:
+    """The rank that `tokens` tokens need, or the longest text that `rank` holds, at `delta_loss` nats per token.
+
+    The interval is a bootstrap over cells and seeds.
+
+    Raises:
+        NoAdvice: no identified fit, or the fit never reaches `delta_loss`.
+    """
+    base_loss, fit = float(cells["base_loss_nats"].mean()), best_fit(cells)
+
+    def solved(predict: Predict) -> float:
         if tokens is not None:
-            return rank_needed(fit, tokens, delta_loss, base_loss)
+            return rank_needed(predict, tokens, delta_loss, base_loss)
         assert rank is not None
-        return longest(fit, rank, delta_loss, base_loss)
+        return longest(predict, rank, delta_loss, base_loss)
 
-    form = FORMS["saturating_no_offset"]
-    try:
-        fit = fit_law(cells, form)
-    except TooFewCells as error:
-        raise NoAdvice(str(error)) from error
-    value = solved(fit)
+    value = solved(fit.predict)
     if np.isnan(value):
         raise NoAdvice(f"ΔL = {delta_loss:.3g} of L0 = {base_loss:.3g} nats is never reached by the fit")
-    rng, drawn = np.random.default_rng(seed), []
-    for _ in range(DRAWS):
+    drawn = []
+    for again in resamples(cells):
         try:
-            drawn.append(solved(fit_law(resample(cells, rng), form, start=fit.result.best_values)))
+            drawn.append(solved(fit_law(again, fit.form, start=fit.values).predict))
         except TooFewCells:
             continue
     low, high = np.nanquantile(drawn, [0.025, 0.975]) if np.isfinite(drawn).any() else (np.nan, np.nan)
@@ -142,75 +122,96 @@ def advise(
     lengths = value if tokens is None else tokens
     beyond = max(_beyond(ranks, cells["lora.rank"]), _beyond(lengths, cells["target_tokens"]))
     recalled = Link.of(cells).recalled(delta_loss / base_loss) if "recalled_share" in cells else float("nan")
-    return Advice(value, float(low), float(high), delta_loss, recalled, beyond)
+    gradient = numeric_gradient(fit, lambda predict: float(np.log(solved(predict))))
+    next_cells = most_informative(fit, cells, gradient) if np.isfinite(gradient).all() else []
+    return Advice(value, float(low), float(high), delta_loss, recalled, beyond, fit.form.formula, next_cells)
 
 
 def _beyond(value: float, measured: pd.Series) -> float:
     return max(1.0, value / float(measured.max()), float(measured.min()) / value)
 
 
-def say(cells: pd.DataFrame, advice: Advice, tokens: float | None, rank: float | None, console: Console) -> None:
-    """Print an answer, what it costs, and the cells that would sharpen it."""
+def say(cells: pd.DataFrame, study: str, advice: Advice, tokens: float | None, rank: float | None) -> Iterator[str]:
+    """An answer, what it costs, and the cells that would sharpen it, a sentence a line."""
     asked = f"{tokens:g} tokens need rank" if tokens is not None else f"Rank {rank:g} holds up to"
     unit = "" if tokens is not None else " tokens"
-    console.print(
+    yield (
         f"{asked} {advice.value:.3g}{unit} (95 % interval {advice.low:.3g} to {advice.high:.3g}) "
-        f"for ΔL = {advice.delta_loss:.3f} nats per token.",
-        soft_wrap=True,
-        highlight=False,
+        f"for ΔL = {advice.delta_loss:.3f} nats per token."
     )
-    whole = int(np.ceil(advice.high if tokens is not None and np.isfinite(advice.high) else advice.value))
-    if tokens is not None and "trainable_parameters" in cells:
+    whole = int(np.ceil(advice.high if np.isfinite(advice.high) else advice.value)) if rank is None else int(rank)
+    if "trainable_parameters" in cells:
         size = float((cells["trainable_parameters"] / cells["lora.rank"]).mean()) * whole
-        console.print(
-            f"  To be safe take rank {whole}: {size:,.0f} parameters, {4 * size / 1e6:.2f} MB in fp32.", highlight=False
-        )
+        safe = f"To be safe take rank {whole}" if rank is None else f"Rank {whole}"
+        yield f"  {safe}: {size:,.0f} parameters, {4 * size / 1e6:.2f} MB in fp32."
     if np.isfinite(advice.recalled_share):
-        console.print(f"  Expect {advice.recalled_share:.1%} of the tokens at p > 0.5.", highlight=False)
+        yield f"  Expect {advice.recalled_share:.1%} of the tokens at p > 0.5, as in cells with that ΔL/L0."
     if advice.extrapolation > 1:
-        console.print(f"  [yellow]This lies {advice.extrapolation:.2g} times beyond the measured cells.[/]")
-    ranks = sorted({max(1, whole // 2), whole, 2 * whole}) if tokens is not None else [int(rank or 1)]
-    lengths = [int(tokens)] if tokens is not None else sorted({int(advice.low), int(advice.value), int(advice.high)})
-    console.print(
-        f"  These cells would tell most: python -m memlaw.train -m lora.rank={','.join(map(str, ranks))} "
-        f"seq_len={','.join(map(str, lengths))}",
-        soft_wrap=True,
-        highlight=False,
-    )
+        yield f"  This lies {advice.extrapolation:.2g} times beyond the measured cells: an extrapolation."
+    yield f"  By ΔL = {advice.formula} on {len(cells)} cells."
+    if advice.next_cells:
+        yield "  These cells would narrow it most, per token trained:"
+        for r, l in advice.next_cells:
+            yield f"    {command(cells, study, [r], [l])}"
 
 
-def main() -> None:
-    """Command line entry."""
+def answer(cells: pd.DataFrame, study: str, given: argparse.Namespace) -> Iterator[str]:
+    """The lines for one condition.
+
+    Raises:
+        NoAdvice: no answer, or one beyond what was measured that was not asked for.
+    """
+    goal = given.delta_loss
+    if goal is None:
+        goal = Link.of(cells).needed(given.recall) * float(cells["base_loss_nats"].mean())
+    advice = advise(cells, goal, given.tokens, given.rank)
+    if advice.extrapolation > EXTRAPOLATION and not given.extrapolate:
+        raise NoAdvice(
+            f"the answer, {advice.value:.3g}, lies {advice.extrapolation:.2g} times beyond the measured cells, more "
+            f"than {EXTRAPOLATION:g} times; add cells nearer to it, or ask with --extrapolate"
+        )
+    yield from say(cells, study, advice, given.tokens, given.rank)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m analysis.advise", description=__doc__)
     parser.add_argument("study", type=Path, help="a study's directory, e.g. runs/default")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--tokens", type=float, help="length of the text: which rank?")
-    what.add_argument("--rank", type=float, help="rank: how long a text?")
+    what.add_argument("--tokens", type=_positive, help="length of the text: which rank?")
+    what.add_argument("--rank", type=_positive, help="rank: how long a text?")
     goal = parser.add_mutually_exclusive_group()
-    goal.add_argument("--recall", type=float, default=0.99, help="share of tokens with p > 0.5 (default 0.99)")
-    goal.add_argument("--delta-loss", type=float, help="ΔL in nats per token, instead")
+    goal.add_argument("--recall", type=_positive, default=0.99, help="share of tokens with p > 0.5 (default 0.99)")
+    goal.add_argument("--delta-loss", type=_positive, help="ΔL in nats per token, instead")
     parser.add_argument(
         "--extrapolate", action="store_true", help=f"also beyond {EXTRAPOLATION:g} times the measured range"
     )
-    given = parser.parse_args()
-    console = Console()
+    return parser
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def main() -> None:
+    """Command line entry; exit code 1 when no condition has an answer."""
+    given = _parser().parse_args()
     try:
-        for label, cells in conditions(load_study(given.study)):
-            if label:
-                console.print(label, highlight=False)
-            base_loss = float(cells["base_loss_nats"].mean())
-            goal_nats = given.delta_loss
-            if goal_nats is None:
-                goal_nats = Link.of(cells).needed(given.recall) * base_loss
-            advice = advise(cells, goal_nats, given.tokens, given.rank)
-            if advice.extrapolation > EXTRAPOLATION and not given.extrapolate:
-                raise NoAdvice(
-                    f"the answer, {advice.value:.3g}, lies {advice.extrapolation:.2g} times beyond the measured cells; "
-                    "add cells nearer to it, or ask with --extrapolate"
-                )
-            say(cells, advice, given.tokens, given.rank, console)
-    except (NoCells, NoAdvice) as error:
+        table = load_studies([given.study])
+    except NoCells as error:
         sys.exit(str(error))
+    answered = False
+    for label, cells in conditions(table):
+        if label:
+            print(f"{label}:")
+        try:
+            print("\n".join(answer(cells, given.study.resolve().name, given)))
+            answered = True
+        except NoAdvice as error:
+            print(f"No answer: {error}", file=sys.stderr)
+    sys.exit(0 if answered else 1)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import pandas as pd
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import least_squares
 
-from analysis.law import TooFewCells, inputs
+from analysis.forms import Inputs
+from analysis.law import TooFewCells
 
 KNOTS = 5
 _KAPPAS = (0.6, 1.0, 1.4)
@@ -39,8 +40,8 @@ class Collapse:
 
     def predict_cells(self, cells: pd.DataFrame) -> np.ndarray:
         """ΔL of cells, nats per token."""
-        r, l, base_loss = inputs(cells)
-        return base_loss * self.share(r, l)
+        x = Inputs.of(cells)
+        return x.base_loss * self.share(x.r, x.l)
 
 
 def fit_collapse(table: pd.DataFrame) -> Collapse:
@@ -49,7 +50,8 @@ def fit_collapse(table: pd.DataFrame) -> Collapse:
     Raises:
         TooFewCells: fewer than two cells more than parameters, or one rank or one length.
     """
-    r, l, base_loss = inputs(table)
+    x = Inputs.of(table)
+    r, l, base_loss = x.r, x.l, x.base_loss
     if len(table) < KNOTS + 3 or len(set(r)) < 2 or len(set(l)) < 2:
         raise TooFewCells(f"{len(table)} cells; the collapse needs {KNOTS + 3} over 2 ranks and 2 lengths")
     delta_loss = table["delta_loss_nats"].to_numpy(float)

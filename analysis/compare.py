@@ -30,7 +30,13 @@ def _upper_third(values: pd.Series) -> float:
     return float(distinct[-max(1, len(distinct) // 3)])
 
 
-def held_out_error(table: pd.DataFrame, held_out: pd.Series, form: Form, rule: Rule | None = None) -> float:
+def held_out_error(
+    table: pd.DataFrame,
+    held_out: pd.Series,
+    form: Form,
+    rule: Rule | None = None,
+    start: Mapping[str, float] | None = None,
+) -> float:
     """Mean relative error of ΔL on the held-out cells, of the form fitted to the others.
 
     Args:
@@ -38,11 +44,12 @@ def held_out_error(table: pd.DataFrame, held_out: pd.Series, form: Form, rule: R
         held_out: which cells are not fitted.
         form: the form.
         rule: cells that are neither fitted nor predicted; see `analysis.law.fit_law`.
+        start: see `analysis.law.fit_law`.
 
     Raises:
         TooFewCells: the others cannot determine the form, or nothing is left to predict.
     """
-    fitted = fit_law(table[~held_out], form, rule)
+    fitted = fit_law(table[~held_out], form, rule, start=start)
     unseen = table[held_out & ~fitted.rule.excludes(table)]
     if unseen.empty:
         raise TooFewCells("no unsaturated cell is held out")
@@ -71,9 +78,28 @@ def compare(table: pd.DataFrame, rule: Rule | None = None) -> pd.DataFrame:
     `k-fold`, which are mean relative errors of ΔL; NaN where the rest cannot be fitted.
     """
     splits = held_out_splits(table)
-    rows = [_row(table, form, rule, splits) for form in FORMS.values()]
+    rows = [_row(table, form, rule, splits) for form in FORMS.values() if form.can_describe(table)]
     rows.append(_collapse_row(table, splits))
     return pd.DataFrame(rows)
+
+
+_KNOWN = ("form", "formula", "cells", "r_squared", "r_squared_log", "alpha/beta", "aicc", "problem", "error")
+
+
+def splits_of(rivals: pd.DataFrame) -> list[str]:
+    """The columns of `compare` that are errors on unseen cells."""
+    return [name for name in rivals if name not in _KNOWN]
+
+
+def ranked(rivals: pd.DataFrame) -> pd.DataFrame:
+    """`compare`'s rows, best first, with `error`: the mean over the splits that every fitted form could be tested on.
+
+    A split that one form could not be fitted to counts for none, else a form would gain by failing.
+    """
+    splits = splits_of(rivals)
+    fitted = rivals[splits].notna().any(axis=1)
+    shared = [name for name in splits if rivals.loc[fitted, name].notna().all()]
+    return rivals.assign(error=rivals[shared].mean(axis=1)).sort_values("error", ignore_index=True)
 
 
 def _row(table: pd.DataFrame, form: Form, rule: Rule | None, splits: Mapping[str, pd.Series]) -> dict[str, object]:
@@ -90,7 +116,7 @@ def _row(table: pd.DataFrame, form: Form, rule: Rule | None, splits: Mapping[str
         "alpha/beta": fitted.exponent_ratio,
         "aicc": information_criterion(fitted),
         "problem": "; ".join(fitted.not_identified),
-        **_errors(lambda mask: held_out_error(table, mask, form, rule), table, splits),
+        **_errors(lambda mask: held_out_error(table, mask, form, rule, fitted.values), table, splits),
     }
 
 

@@ -1,4 +1,4 @@
-"""The law and its rivals: ΔL as a function of rank, length and base loss. Pure.
+"""The law and its rivals: ΔL as a function of rank, length, base loss and sizes. Pure.
 
 Shapes: all arrays [K], one element per cell.
 """
@@ -7,34 +7,95 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 Array = np.ndarray
 
+MODEL_UNIT = 1e8
+"""Parameters of the base model are counted in hundreds of millions, so that C stays the scale of one such model."""
 
-def power(r: Array, l: Array, base_loss: Array, C: float, alpha: float, beta: float, b: float = 0.0) -> Array:
+
+@dataclass(frozen=True)
+class Inputs:
+    """What ΔL may depend on.
+
+    Attributes:
+        r: LoRA rank.
+        l: target tokens over all pairs, ℓ.
+        base_loss: L0, nats per token.
+        parameters: N, trainable parameters of the adapter.
+        base_parameters: M, parameters of the base model.
+    """
+
+    r: Array
+    l: Array
+    base_loss: Array
+    parameters: Array | None = None
+    base_parameters: Array | None = None
+
+    @classmethod
+    def of(cls, cells: pd.DataFrame) -> "Inputs":
+        """From the columns of a table of cells; sizes that it does not have are None."""
+
+        def column(name: str) -> Array | None:
+            return cells[name].to_numpy(float) if name in cells else None
+
+        r, l, base_loss = (cells[name].to_numpy(float) for name in ("lora.rank", "target_tokens", "base_loss_nats"))
+        return cls(r, l, base_loss, column("trainable_parameters"), column("base_parameters"))
+
+    @classmethod
+    def grid(cls, r: Array | float, l: Array | float, base_loss: Array | float) -> "Inputs":
+        """From numbers or arrays that broadcast, for forms in rank and length."""
+        return cls(*np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (r, l, base_loss))))
+
+
+def power(x: Inputs, C: float, alpha: float, beta: float, b: float = 0.0) -> Array:
     """The Parametric Memory Law: ΔL = C · r^α · ℓ^(−β) + b, nats per token (paper, eq. 3)."""
-    return C * r**alpha * l**-beta + b
+    return C * x.r**alpha * x.l**-beta + b
 
 
-def log_linear(r: Array, l: Array, base_loss: Array, a: float, c: float, d: float) -> Array:
+def power_in_parameters(x: Inputs, C: float, alpha: float, beta: float, b: float = 0.0) -> Array:
+    """The law in N in place of r: ΔL = C · N^α · ℓ^(−β) + b."""
+    assert x.parameters is not None
+    return C * x.parameters**alpha * x.l**-beta + b
+
+
+def power_with_model(x: Inputs, C: float, alpha: float, beta: float, gamma: float, b: float = 0.0) -> Array:
+    """The law with the base model's size: ΔL = C · r^α · ℓ^(−β) · (M/10⁸)^γ + b."""
+    assert x.base_parameters is not None
+    return C * x.r**alpha * x.l**-beta * (x.base_parameters / MODEL_UNIT) ** gamma + b
+
+
+def log_linear(x: Inputs, a: float, c: float, d: float) -> Array:
     """ΔL = a + c · ln r − d · ln ℓ: what the law becomes when C and −b grow without end."""
-    return a + c * np.log(r) - d * np.log(l)
+    return a + c * np.log(x.r) - d * np.log(x.l)
 
 
-def interaction(
-    r: Array, l: Array, base_loss: Array, C: float, alpha: float, beta: float, gamma: float, b: float
-) -> Array:
+def interaction(x: Inputs, C: float, alpha: float, beta: float, gamma: float, b: float) -> Array:
     """ΔL = C · r^(α + γ ln ℓ) · ℓ^(−β) + b: the gain by rank depends on the length."""
-    return C * r ** (alpha + gamma * np.log(l)) * l**-beta + b
+    return C * x.r ** (alpha + gamma * np.log(x.l)) * x.l**-beta + b
 
 
-def saturating(
-    r: Array, l: Array, base_loss: Array, C: float, alpha: float, beta: float, q: float, b: float = 0.0
-) -> Array:
-    """ΔL = L0 · x / (1 + x^q)^(1/q) with x = (C · r^α · ℓ^(−β) + b) / L0: the law far below L0, and never above it."""
-    x = np.maximum(power(r, l, base_loss, C, alpha, beta, b) / base_loss, 0.0)
+def saturate(delta_loss: Array, base_loss: Array, q: float) -> Array:
+    """L0 · x / (1 + x^q)^(1/q) with x = ΔL / L0: ΔL far below L0, and never above it."""
+    x = np.maximum(delta_loss / base_loss, 0.0)
     with np.errstate(divide="ignore", over="ignore"):
         return base_loss * (1 + np.where(x > 0, x, np.inf) ** -q) ** (-1 / q) * (x > 0)
+
+
+def saturating(x: Inputs, C: float, alpha: float, beta: float, q: float, b: float = 0.0) -> Array:
+    """The law, saturated at L0."""
+    return saturate(power(x, C, alpha, beta, b), x.base_loss, q)
+
+
+def saturating_in_parameters(x: Inputs, C: float, alpha: float, beta: float, q: float, b: float = 0.0) -> Array:
+    """The law in N, saturated at L0."""
+    return saturate(power_in_parameters(x, C, alpha, beta, b), x.base_loss, q)
+
+
+def saturating_with_model(x: Inputs, C: float, alpha: float, beta: float, gamma: float, q: float, b: float) -> Array:
+    """The law with the base model's size, saturated at L0."""
+    return saturate(power_with_model(x, C, alpha, beta, gamma, b), x.base_loss, q)
 
 
 @dataclass(frozen=True)
@@ -44,10 +105,11 @@ class Form:
     Attributes:
         name: key in tables and on the command line.
         formula: as people write it.
-        function: (r, l, base_loss, **parameters) → ΔL in nats per token.
+        function: (inputs, **parameters) → ΔL in nats per token.
         starts: values from which fits start, per parameter; the scale C, or a, is found from the data.
         bounds: allowed range per parameter; that of b is in units of the largest L0.
         saturates: whether it describes cells near L0, so that none needs to be left out.
+        size: the column beside rank, length and base loss that it needs, if any.
     """
 
     name: str
@@ -56,6 +118,13 @@ class Form:
     starts: Mapping[str, tuple[float, ...]]
     bounds: Mapping[str, tuple[float, float]]
     saturates: bool = False
+    size: str | None = None
+
+    def can_describe(self, cells: pd.DataFrame) -> bool:
+        """Whether the cells have what it needs; the base model's size tells something only where it varies."""
+        if self.size is None:
+            return True
+        return self.size in cells and cells[self.size].nunique() > (self.size == "base_parameters")
 
     @property
     def scale(self) -> str:
@@ -65,41 +134,82 @@ class Form:
 
 _EXPONENTS = {"alpha": (0.3, 1.0), "beta": (0.3, 1.0)}
 _POWER = {"C": (0.0, np.inf), "alpha": (0.0, 5.0), "beta": (0.0, 5.0)}
+_OFFSET = {"b": (-1.0, 1.0)}
+_GAMMA = {"gamma": (-1.0, 1.0)}
+_BEND = {"q": (0.2, 50.0)}
+_FREE = (-np.inf, np.inf)
+_START = {**_EXPONENTS, "b": (0.0,)}
+_BENT_START = {**_EXPONENTS, "q": (1.0, 4.0)}
+_SATURATED = "L0·x/(1+x^q)^(1/q), x = "
 
 FORMS = {
     form.name: form
     for form in (
-        Form("power", "C·r^α·ℓ^(−β) + b", power, {**_EXPONENTS, "b": (0.0,)}, {**_POWER, "b": (-1.0, 1.0)}),
+        Form("power", "C·r^α·ℓ^(−β) + b", power, _START, {**_POWER, **_OFFSET}),
         Form("power_no_offset", "C·r^α·ℓ^(−β)", power, _EXPONENTS, _POWER),
+        Form(
+            "power_parameters",
+            "C·N^α·ℓ^(−β) + b",
+            power_in_parameters,
+            _START,
+            {**_POWER, **_OFFSET},
+            size="trainable_parameters",
+        ),
+        Form(
+            "power_model",
+            "C·r^α·ℓ^(−β)·(M/10⁸)^γ + b",
+            power_with_model,
+            {**_START, "gamma": (0.0,)},
+            {**_POWER, **_GAMMA, **_OFFSET},
+            size="base_parameters",
+        ),
         Form(
             "log_linear",
             "a + c·ln r − d·ln ℓ",
             log_linear,
             {"c": (1.0,), "d": (1.0,)},
-            {"a": (-np.inf, np.inf), "c": (-np.inf, np.inf), "d": (-np.inf, np.inf)},
+            {"a": _FREE, "c": _FREE, "d": _FREE},
         ),
         Form(
             "interaction",
             "C·r^(α + γ·ln ℓ)·ℓ^(−β) + b",
             interaction,
-            {**_EXPONENTS, "gamma": (0.0,), "b": (0.0,)},
-            {**_POWER, "gamma": (-1.0, 1.0), "b": (-1.0, 1.0)},
+            {**_START, "gamma": (0.0,)},
+            {**_POWER, **_GAMMA, **_OFFSET},
         ),
         Form(
             "saturating_no_offset",
-            "L0·x/(1+x^q)^(1/q), x = C·r^α·ℓ^(−β)/L0",
+            f"{_SATURATED}C·r^α·ℓ^(−β)/L0",
             saturating,
-            {**_EXPONENTS, "q": (1.0, 4.0)},
-            {**_POWER, "q": (0.2, 50.0)},
+            _BENT_START,
+            {**_POWER, **_BEND},
             saturates=True,
         ),
         Form(
             "saturating",
-            "L0·x/(1+x^q)^(1/q), x = (C·r^α·ℓ^(−β) + b)/L0",
+            f"{_SATURATED}(C·r^α·ℓ^(−β) + b)/L0",
             saturating,
-            {**_EXPONENTS, "q": (1.0, 4.0), "b": (0.0,)},
-            {**_POWER, "q": (0.2, 50.0), "b": (-1.0, 1.0)},
+            {**_BENT_START, "b": (0.0,)},
+            {**_POWER, **_BEND, **_OFFSET},
             saturates=True,
+        ),
+        Form(
+            "saturating_parameters",
+            f"{_SATURATED}(C·N^α·ℓ^(−β) + b)/L0",
+            saturating_in_parameters,
+            {**_BENT_START, "b": (0.0,)},
+            {**_POWER, **_BEND, **_OFFSET},
+            saturates=True,
+            size="trainable_parameters",
+        ),
+        Form(
+            "saturating_model",
+            f"{_SATURATED}(C·r^α·ℓ^(−β)·(M/10⁸)^γ + b)/L0",
+            saturating_with_model,
+            {**_BENT_START, "gamma": (0.0,), "b": (0.0,)},
+            {**_POWER, **_GAMMA, **_BEND, **_OFFSET},
+            saturates=True,
+            size="base_parameters",
         ),
     )
 }

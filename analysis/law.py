@@ -3,12 +3,13 @@
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import lmfit
 import numpy as np
 import pandas as pd
 
-from analysis.forms import POWER, Form
+from analysis.forms import POWER, Form, Inputs
 from analysis.saturation import DEFAULT, NONE, Rule
 
 Array = np.ndarray
@@ -18,6 +19,9 @@ MIN_SPARE = 1
 
 MIN_CELLS_OFFSET = 6
 """With fewer cells an offset b is held at 0: it would follow the noise."""
+
+MAX_EVALUATIONS = 1000
+"""Of the form, by one start; a fit that has not arrived by then has nowhere to arrive."""
 
 _CONDITION = 1e6
 """Condition number of the parameters' correlations beyond which they cannot be told apart."""
@@ -33,7 +37,7 @@ class LawFit:
 
     Attributes:
         form: the form.
-        result: lmfit's result.
+        minimizer, result: lmfit's, of the best start.
         used: the cells it rests on.
         excluded: the cells that the rule left out.
         rule: the rule.
@@ -42,21 +46,26 @@ class LawFit:
     """
 
     form: Form
-    result: lmfit.model.ModelResult
+    minimizer: lmfit.Minimizer
+    result: lmfit.minimizer.MinimizerResult
     used: pd.DataFrame
     excluded: pd.DataFrame
     rule: Rule
     not_identified: tuple[str, ...]
     cautions: tuple[str, ...]
 
-    def predict(self, r: Array | float, l: Array | float, base_loss: Array | float) -> Array:
+    @property
+    def values(self) -> dict[str, float]:
+        """Value of each parameter."""
+        return dict(self.result.params.valuesdict())
+
+    def predict(self, x: Inputs) -> Array:
         """ΔL in nats per token."""
-        arrays = np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (r, l, base_loss)))
-        return self.form.function(*arrays, **self.result.best_values)
+        return self.form.function(x, **self.values)
 
     def predict_cells(self, cells: pd.DataFrame) -> np.ndarray:
         """ΔL of cells, nats per token."""
-        return self.predict(*inputs(cells))
+        return self.predict(Inputs.of(cells))
 
     @property
     def parameters(self) -> dict[str, tuple[float, float | None]]:
@@ -85,12 +94,6 @@ class LawFit:
             return r_squared(
                 np.log(self.used["delta_loss_nats"].to_numpy(float)), np.log(self.predict_cells(self.used))
             )
-
-
-def inputs(cells: pd.DataFrame) -> tuple[Array, Array, Array]:
-    """r, ℓ and L0 of cells."""
-    r, l, base_loss = (cells[name].to_numpy(float) for name in ("lora.rank", "target_tokens", "base_loss_nats"))
-    return r, l, base_loss
 
 
 def r_squared(true: Array, predicted: Array) -> float:
@@ -122,39 +125,51 @@ def fit_law(
     rule = rule or (NONE if form.saturates else DEFAULT)
     out = rule.excludes(table)
     used, excluded = table[~out], table[out]
-    r, l, base_loss = inputs(used)
-    delta_loss = used["delta_loss_nats"].to_numpy(float)
-    bound = float(table["base_loss_nats"].max())
+    x, delta_loss = Inputs.of(used), used["delta_loss_nats"].to_numpy(float)
     hold_offset = "b" in form.bounds and len(used) < MIN_CELLS_OFFSET
     _check_enough(used, excluded, len(form.bounds) - hold_offset)
-    model = lmfit.Model(form.function, independent_vars=["r", "l", "base_loss"], param_names=list(form.bounds))
+    params = _parameters(form, float(table["base_loss_nats"].max()), hold_offset)
+
+    def residual(params: lmfit.Parameters) -> Array:
+        return form.function(x, **params.valuesdict()) - delta_loss
+
     fits = []
-    for one in [start] if start else _starts(form, r, l, base_loss, delta_loss):
-        params = lmfit.Parameters()
-        for name, (low, high) in form.bounds.items():
-            unit = bound if name == "b" else 1.0
-            params.add(name, one[name], min=low * unit, max=high * unit, vary=not (name == "b" and hold_offset))
-        keywords = {"loss": "huber", "f_scale": 0.1} if loss == "huber" else {}
-        method = "least_squares" if loss == "huber" else "leastsq"
-        fits.append(
-            model.fit(delta_loss, params, r=r, l=l, base_loss=base_loss, method=method, fit_kws=keywords or None)
-        )
-    best = min(fits, key=lambda result: result.chisqr)
-    return LawFit(form, best, used, excluded, rule, _not_identified(best), _cautions(best, len(used)))
+    for one in [start] if start else _starts(form, x, delta_loss):
+        for name, value in one.items():
+            params[name].set(value=value)
+        minimizer = lmfit.Minimizer(residual, params, max_nfev=MAX_EVALUATIONS)
+        fits.append((minimizer, minimizer.minimize(**_METHODS[loss])))
+    minimizer, best = min(fits, key=lambda found: found[1].chisqr)
+    return LawFit(form, minimizer, best, used, excluded, rule, _not_identified(best), _cautions(best, len(used)))
 
 
-def _starts(form: Form, r: Array, l: Array, base_loss: Array, delta_loss: Array) -> Iterator[dict[str, float]]:
+_METHODS: dict[str, dict[str, Any]] = {
+    "linear": {"method": "leastsq"},
+    "huber": {"method": "least_squares", "loss": "huber", "f_scale": 0.1},
+}
+
+
+def _parameters(form: Form, largest_base_loss: float, hold_offset: bool) -> lmfit.Parameters:
+    params = lmfit.Parameters()
+    for name, (low, high) in form.bounds.items():
+        unit = largest_base_loss if name == "b" else 1.0
+        params.add(name, 0.0, min=low * unit, max=high * unit, vary=not (name == "b" and hold_offset))
+    return params
+
+
+def _starts(form: Form, x: Inputs, delta_loss: Array) -> Iterator[dict[str, float]]:
     for values in itertools.product(*form.starts.values()):
         start = dict(zip(form.starts, values, strict=True))
-        yield {**start, form.scale: _scale(form, start, r, l, base_loss, delta_loss)}
+        yield {**start, form.scale: _scale(form, start, x, delta_loss)}
 
 
-def _scale(form: Form, start: Mapping[str, float], r: Array, l: Array, base_loss: Array, delta_loss: Array) -> float:
-    """The start of the scale: what brings the form to the middle of the data."""
+def _scale(form: Form, start: Mapping[str, float], x: Inputs, delta_loss: Array) -> float:
+    """The start of the scale: what brings the form, unsaturated, to the middle of the data."""
     if form.scale == "a":
-        return float(np.median(delta_loss - form.function(r, l, base_loss, **{**start, "a": 0.0})))
-    plain = r ** start["alpha"] * l ** -start["beta"]
-    return float(np.median(delta_loss / plain))
+        return float(np.median(delta_loss - form.function(x, **{**start, "a": 0.0})))
+    size = x.parameters if form.size == "trainable_parameters" else x.r
+    assert size is not None
+    return float(np.median(delta_loss / (size ** start["alpha"] * x.l ** -start["beta"])))
 
 
 def _check_enough(used: pd.DataFrame, excluded: pd.DataFrame, parameters: int) -> None:
@@ -168,8 +183,8 @@ def _check_enough(used: pd.DataFrame, excluded: pd.DataFrame, parameters: int) -
         )
 
 
-def _not_identified(result: lmfit.model.ModelResult) -> tuple[str, ...]:
-    found = []
+def _not_identified(result: lmfit.minimizer.MinimizerResult) -> tuple[str, ...]:
+    found = [] if result.success else [f"the fit did not converge within {MAX_EVALUATIONS} evaluations"]
     for name, p in result.params.items():
         if p.vary and any(
             np.isfinite(edge) and np.isclose(p.value, edge, rtol=1e-3, atol=1e-9) for edge in (p.min, p.max)
@@ -186,7 +201,7 @@ def _not_identified(result: lmfit.model.ModelResult) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _cautions(result: lmfit.model.ModelResult, cells: int) -> tuple[str, ...]:
+def _cautions(result: lmfit.minimizer.MinimizerResult, cells: int) -> tuple[str, ...]:
     found = []
     for name in ("alpha", "beta"):
         p = result.params.get(name)

@@ -1,10 +1,17 @@
-"""Studies on disk, or published points → one table, a row per cell (`memlaw.records.RESULT_COLUMNS` and its config)."""
+"""Studies on disk, or published points → one table, a row per cell (`memlaw.records.RESULT_COLUMNS` and its config).
 
-from collections.abc import Iterable, Iterator
+`python -m analysis.load runs/A runs/B --out cells.parquet` writes that table as CSV or parquet.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from memlaw.files import atomic_path
 from memlaw.records import RESULT_COLUMNS, read_results, read_tokens
 
 AXES = ("seq_len", "lora.rank", "seed")
@@ -13,30 +20,51 @@ AXES = ("seq_len", "lora.rank", "seed")
 _BASE = ("dtype", "model_fingerprint")
 """Measured, but cells that differ in them were trained on another base model."""
 
+_ABOUT = ("study", "cell")
+
 
 class NoCells(ValueError):
-    """The directory holds no finished cell."""
+    """There is no finished cell; the message says where, and how to get some."""
 
 
-def load_study(study: Path) -> pd.DataFrame:
-    """A row per finished cell of a study.
+def load_studies(studies: Sequence[Path]) -> pd.DataFrame:
+    """A row per finished cell, with its study's directory in the column `study`; a cell in two studies counts once.
 
     Raises:
-        NoCells: there is none.
+        NoCells: a study has none.
     """
-    table = read_results(study)
-    if table.empty:
-        raise NoCells(f"{study} holds no finished cell; train some with `python -m memlaw.train -m …`")
-    return table
-
-
-def last_tokens(study: Path, cells: Iterable[str]) -> pd.DataFrame:
-    """The last evaluation of each cell, token by token: `memlaw.records.TOKEN_COLUMNS` with `p` and `cell`."""
     tables = []
-    for cell in cells:
-        table = read_tokens(study / cell / "tokens.parquet")
-        tables.append(table[table["step"] == table["step"].max()].assign(cell=cell))
-    return pd.concat(tables, ignore_index=True)
+    for study in studies:
+        table = read_results(study)
+        if table.empty:
+            raise NoCells(f"{study} holds no finished cell; train some with `python -m memlaw.train -m …`")
+        tables.append(table.assign(study=str(study)))
+    return pd.concat(tables, ignore_index=True).drop_duplicates("cell", ignore_index=True)
+
+
+def unfinished(study: Path) -> pd.DataFrame:
+    """A row per cell of a study that is not done: `cell`, `state` and `cause` (of a failure, else empty)."""
+    rows = [
+        {"cell": path.parent.name, "state": status["state"], "cause": status.get("cause", "")}
+        for path in sorted(study.glob("*/status.json"))
+        if (status := json.loads(path.read_text(encoding="utf-8")))["state"] != "done"
+    ]
+    return pd.DataFrame(rows, columns=["cell", "state", "cause"])
+
+
+def all_tokens(cells: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Cell by cell, every evaluation token by token: `memlaw.records.TOKEN_COLUMNS` with `p` and `cell`.
+
+    Args:
+        cells: columns `study` and `cell`.
+    """
+    for study, cell in zip(cells["study"], cells["cell"], strict=True):
+        yield read_tokens(Path(study) / cell / "tokens.parquet").assign(cell=cell)
+
+
+def last_tokens(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """The last evaluation of each cell of `all_tokens`."""
+    return pd.concat([table[table["step"] == table["step"].max()] for table in tables], ignore_index=True)
 
 
 def load_points(file: Path, base_loss: float) -> pd.DataFrame:
@@ -62,17 +90,25 @@ def load_points(file: Path, base_loss: float) -> pd.DataFrame:
     )
 
 
-def conditions(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def conditions(table: pd.DataFrame, ignoring: Sequence[str] = ()) -> Iterator[tuple[str, pd.DataFrame]]:
     """Split a table by everything that varies beside the axes: (label, rows).
 
     The label names what varies, e.g. `model.name=qwen3_8b method.name=sft`; it is empty when nothing does.
+
+    Args:
+        table: cells with their config.
+        ignoring: beginnings of names that may vary within a condition, such as `model.`.
     """
     config = [
         name
         for name in table.columns
-        if name not in AXES and name not in RESULT_COLUMNS and not name.startswith("version.")
+        if name not in AXES
+        and name not in RESULT_COLUMNS
+        and name not in _ABOUT
+        and not name.startswith(("version.", *ignoring))
     ]
-    varied = [name for name in (*config, *_BASE) if name in table and table[name].astype(str).nunique() > 1]
+    base = [] if "model." in ignoring else list(_BASE)
+    varied = [name for name in (*config, *base) if name in table and table[name].astype(str).nunique() > 1]
     if "model.name" in varied:  # other models have other weights anyway
         same_model = table.groupby(["model.name", *(name for name in varied if name == "dtype")])
         if same_model["model_fingerprint"].nunique().max() == 1:
@@ -82,3 +118,32 @@ def conditions(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         return
     for values, cells in table.groupby([table[name].astype(str) for name in varied], sort=True):
         yield " ".join(f"{name}={value}" for name, value in zip(varied, values, strict=True)), cells
+
+
+def write_table(table: pd.DataFrame, target: Path) -> None:
+    """Write a table as CSV or parquet, by the ending of `target`. Raises ValueError for another one."""
+    if target.suffix not in (".csv", ".parquet"):
+        raise ValueError(f"{target} ends neither in .csv nor in .parquet")
+    with atomic_path(target) as temporary:
+        if target.suffix == ".csv":
+            table.to_csv(temporary, index=False)
+        else:
+            table.to_parquet(temporary, index=False)
+
+
+def main() -> None:
+    """Command line entry."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.load", description=__doc__)
+    parser.add_argument("studies", type=Path, nargs="+", help="directories of studies, e.g. runs/default")
+    parser.add_argument("--out", type=Path, required=True, help="the table: FILE.csv or FILE.parquet")
+    given = parser.parse_args()
+    try:
+        table = load_studies(given.studies)
+        write_table(table, given.out)
+    except (NoCells, ValueError) as error:
+        sys.exit(str(error))
+    print(f"{len(table)} cells: {given.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -60,3 +60,9 @@ def decoupled(tokens: pd.DataFrame, below_nats: float = float(np.log(2))) -> lis
     loss = tokens.groupby("cell")["nll"].mean()
     failing = (~is_right(tokens)).groupby(tokens["cell"]).any()
     return [str(name) for name in loss.index[(loss < below_nats) & failing]]
+
+
+def wrong_positions(tokens: pd.DataFrame) -> pd.Series:
+    """Relative position in its target, 0 to 1, of each token whose argmax is wrong."""
+    length = tokens.groupby(["cell", "pair"])["position"].transform("max") + 1
+    return (tokens["position"] / length)[~is_right(tokens)]

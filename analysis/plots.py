@@ -1,21 +1,33 @@
-"""Figures: table and fit → matplotlib Figure. No I/O."""
+"""Figures of cells and fits: table and fit → matplotlib Figure. No I/O. Those of tokens are in `token_plots`."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+from matplotlib.image import AxesImage
 
+from analysis.capacity import LITERATURE, Capacity, leveling
 from analysis.collapse import Collapse
+from analysis.forms import Inputs
 from analysis.law import LawFit
 from analysis.saturation import DEFAULT
-
-_NAMES = {"lora.rank": "LoRA rank r", "seq_len": "length ℓ (tokens)"}
-_SYMBOLS = {"lora.rank": "r", "seq_len": "ℓ"}
+from analysis.style import (
+    BLUE,
+    DELTA_LOSS,
+    GREY,
+    MARKERS,
+    NAMES,
+    ORANGE,
+    RED,
+    SYMBOLS,
+    nats_ticks,
+    new_figure,
+    ordered_colours,
+    plain_ticks,
+)
 
 
 def law_figure(table: pd.DataFrame, fit: LawFit | None, title: str) -> Figure:
@@ -23,184 +35,192 @@ def law_figure(table: pd.DataFrame, fit: LawFit | None, title: str) -> Figure:
 
     Filled markers were fitted, hollow ones are saturated. Seeds of a cell are drawn as separate markers.
     """
-    figure = Figure(figsize=(10, 4.6), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    _delta_loss_lines(left, table, fit, x="lora.rank", line="seq_len")
-    _delta_loss_lines(right, table, fit, x="seq_len", line="lora.rank")
-    left.set_ylabel("ΔL = L0 − L (nats per token)")
-    saturated = int(DEFAULT.excludes(table).sum())
-    caption = f"{len(table)} cells; hollow: saturated, {DEFAULT} ({saturated}), not fitted"
+    caption = f"n = {len(table)} cells; hollow: saturated, {DEFAULT} ({int(DEFAULT.excludes(table).sum())}), not fitted"
     if fit:
-        p = fit.parameters
+        p = fit.values
         caption += (
-            f"; dashed: {p['C'][0]:.3g}·r^{p['alpha'][0]:.2f}·ℓ^−{p['beta'][0]:.2f} {p['b'][0]:+.2f}, "
+            f"; dashed: {p['C']:.3g}·r^{p['alpha']:.2f}·ℓ^−{p['beta']:.2f} {p['b']:+.2f}, "
             f"R² = {fit.r_squared:.3f} on {len(fit.used)} cells"
         )
-    figure.suptitle(title, fontsize=11)
-    figure.supxlabel(caption, fontsize=8)
+    figure = new_figure(title, caption, 10, 4.8)
+    left, right = figure.subplots(1, 2, sharey=True)
+    _delta_loss_lines(left, table, fit, x="lora.rank", line="target_tokens")
+    _delta_loss_lines(right, table, fit, x="target_tokens", line="lora.rank")
+    left.set_ylabel(DELTA_LOSS)
     return figure
 
 
 def _delta_loss_lines(axes: Axes, table: pd.DataFrame, fit: LawFit | None, x: str, line: str) -> None:
     values = sorted(table[line].unique())
-    colours = colormaps["viridis"](np.linspace(0, 0.85, len(values)))
     grid = np.geomspace(table[x].min(), table[x].max(), 100)
-    for value, colour in zip(values, colours, strict=True):
-        cells = table[table[line] == value].sort_values(x)
+    for index, (value, colour) in enumerate(zip(values, ordered_colours(len(values)), strict=True)):
+        cells, marker = table[table[line] == value], MARKERS[index % len(MARKERS)]
         mean = cells.groupby(x)["delta_loss_nats"].mean()
         axes.plot(mean.index, mean, color=colour, linewidth=0.8, alpha=0.5)
         for saturated, rows in cells.groupby(DEFAULT.excludes(cells)):
-            axes.plot(
-                rows[x],
-                rows["delta_loss_nats"],
-                "o",
-                color=colour,
-                markerfacecolor="none" if saturated else colour,
-            )
-        axes.plot([], [], "o-", color=colour, label=f"{_SYMBOLS[line]} = {value}")
+            face = "none" if saturated else colour
+            axes.plot(rows[x], rows["delta_loss_nats"], marker, color=colour, markerfacecolor=face, markersize=5)
+        axes.plot([], [], f"{marker}-", color=colour, label=f"{SYMBOLS[line]} = {value:g}")
         if fit:
-            fixed = np.full_like(grid, value)
-            r, l = (grid, fixed) if x == "lora.rank" else (fixed, grid)
-            predicted = fit.predict(r, l, base_loss=float(table["base_loss_nats"].mean()))
+            r, l = (grid, value) if x == "lora.rank" else (value, grid)
+            predicted = fit.predict(Inputs.grid(r, l, float(table["base_loss_nats"].mean())))
             shown = (predicted > 0) & (predicted < table["base_loss_nats"].max())
             axes.plot(grid[shown], predicted[shown], "--", color=colour)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    _plain_ticks(axes, x, sorted(table[x].unique()))
-    low, high = table["delta_loss_nats"].min(), table["delta_loss_nats"].max()
-    ticks = [tick for tick in (0.1, 0.2, 0.5, 1, 2, 3, 5, 7, 10, 15) if low / 1.5 <= tick <= high * 1.5]
-    axes.yaxis.set_major_locator(FixedLocator(ticks))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel(_NAMES[x])
+    plain_ticks(axes, [float(value) for value in table[x].unique()])
+    nats_ticks(axes, float(table["delta_loss_nats"].min()), float(table["delta_loss_nats"].max()))
+    axes.set_xlabel(NAMES[x])
     axes.grid(alpha=0.25)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=7, ncols=1 + (len(values) > 8))
 
 
-def _plain_ticks(axes: Axes, name: str, values: list) -> None:
-    gap = (values[-1] / values[0]) ** (1 / 14)  # closer labels would run into each other
-    shown = values[-1:]
-    for value in reversed(values[:-1]):
-        if shown[0] / value >= gap:
-            shown.insert(0, value)
-    axes.xaxis.set_major_locator(FixedLocator(shown))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel(_NAMES[name])
+def surface_figure(table: pd.DataFrame, fit: LawFit, title: str) -> Figure:
+    """ΔL over (log r, log ℓ): the fitted surface as levels, the cells as points (paper, figure 2)."""
+    base_loss = float(table["base_loss_nats"].mean())
+    caption = f"levels: {fit.form.formula}, R² = {fit.r_squared:.3f} on {len(fit.used)} cells; n = {len(table)} points"
+    figure = new_figure(title, caption, 6.6, 5)
+    axes = figure.subplots()
+    ranks, lengths = (
+        np.geomspace(table[name].min() / 1.2, table[name].max() * 1.2, 80) for name in ("lora.rank", "target_tokens")
+    )
+    r, l = np.meshgrid(ranks, lengths)
+    predicted = np.clip(fit.predict(Inputs.grid(r, l, base_loss)), 0, base_loss)
+    norm = Normalize(0, base_loss)
+    axes.contourf(ranks, lengths, predicted, levels=np.linspace(0, base_loss, 14), norm=norm, cmap="viridis", alpha=0.8)
+    points = table.groupby(["lora.rank", "target_tokens"], as_index=False)["delta_loss_nats"].mean()
+    drawn = axes.scatter(
+        points["lora.rank"], points["target_tokens"], c=points["delta_loss_nats"], norm=norm, s=60, edgecolors="white"
+    )
+    plain_ticks(axes, list(points["lora.rank"].unique()))
+    plain_ticks(axes, list(points["target_tokens"].unique()), "y")
+    axes.set_xlabel(NAMES["lora.rank"])
+    axes.set_ylabel(NAMES["target_tokens"])
+    figure.colorbar(drawn, ax=axes).set_label(DELTA_LOSS)
+    return figure
 
 
 def loss_heat_map(table: pd.DataFrame, title: str) -> Figure:
     """Final loss over (ℓ, r), mean over seeds; log colour scale, ln 2 marked on it (paper, figure 4)."""
-    grid = table.pivot_table(index="lora.rank", columns="seq_len", values="loss_nats", aggfunc="mean")
-    figure = Figure(figsize=(1.6 + 1.1 * grid.shape[1] + 1.4, 1.4 + 0.6 * grid.shape[0]), layout="constrained")
+    grid = table.pivot_table(index="lora.rank", columns="target_tokens", values="loss_nats", aggfunc="mean")
+    caption = f"n = {len(table)} cells; ln 2 is the loss of a token with p = 0.5"
+    figure = new_figure(title, caption, max(5, 3 + 0.8 * grid.shape[1]), 2 + 0.5 * grid.shape[0])
     axes = figure.subplots()
-    values = grid.to_numpy(float)
-    finite = values[np.isfinite(values)]
+    finite = grid.to_numpy(float)[np.isfinite(grid.to_numpy(float))]
     low = max(float(finite.min()), 1e-4)
     norm = LogNorm(low, max(float(finite.max()), low * 10))
-    image = axes.imshow(np.maximum(values, low), norm=norm, cmap="viridis", origin="lower", aspect="auto")
-    for (row, column), value in np.ndenumerate(values):
-        if np.isfinite(value):
-            dark = norm(max(value, low)) < 0.6
-            axes.text(
-                column, row, f"{value:.3g}", ha="center", va="center", color="white" if dark else "black", fontsize=9
-            )
-    axes.set_xticks(range(grid.shape[1]), [str(column) for column in grid.columns])
-    axes.set_yticks(range(grid.shape[0]), [str(rank) for rank in grid.index])
-    axes.set_xlabel(_NAMES["seq_len"])
-    axes.set_ylabel(_NAMES["lora.rank"])
+    image = draw_grid(axes, grid, np.maximum(grid.to_numpy(float), low), norm, "viridis", "{:.2g}")
     bar = figure.colorbar(image, ax=axes)
     bar.set_label("final loss (nats per token)")
     if low < np.log(2) < norm.vmax:
-        bar.ax.axhline(np.log(2), color="red")
+        bar.ax.axhline(np.log(2), color=RED)
         beside = bar.ax.get_yaxis_transform()
-        bar.ax.text(-0.15, np.log(2), "ln 2", color="red", va="center", ha="right", fontsize=8, transform=beside)
-    axes.set_title(title, fontsize=10)
+        bar.ax.text(-0.15, np.log(2), "ln 2", color=RED, va="center", ha="right", fontsize=8, transform=beside)
     return figure
+
+
+def draw_grid(axes: Axes, grid: pd.DataFrame, values: np.ndarray, norm: Normalize, cmap: str, form: str) -> AxesImage:
+    """Rank × length as coloured fields with their numbers; empty fields stay white. Returns the image."""
+    image = axes.imshow(values, norm=norm, cmap=cmap, origin="lower", aspect="auto")
+    for (row, column), value in np.ndenumerate(grid.to_numpy(float)):
+        if np.isfinite(value):
+            red, green, blue, _ = image.cmap(norm(values[row, column]))
+            ink = "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
+            axes.text(column, row, form.format(value), ha="center", va="center", color=ink, fontsize=8)
+    axes.set_xticks(range(grid.shape[1]), [f"{column:g}" for column in grid.columns])
+    axes.set_yticks(range(grid.shape[0]), [f"{rank:g}" for rank in grid.index])
+    axes.set_xlabel(NAMES["target_tokens"])
+    axes.set_ylabel(NAMES["lora.rank"])
+    return image
 
 
 def prediction_figure(fits: Sequence[LawFit], title: str) -> Figure:
     """Predicted against true ΔL, a panel per fit, all cells; hollow ones were not fitted (paper, figure 3)."""
-    figure = Figure(figsize=(4.6 * len(fits), 4.6), layout="constrained")
+    caption = f"n = {len(fits[0].used) + len(fits[0].excluded)} cells; hollow: left out of the fit ({fits[0].rule})"
+    figure = new_figure(title, caption, 4.8 * len(fits), 4.8)
     for axes, fit in zip(np.atleast_1d(figure.subplots(1, len(fits), sharey=True)), fits, strict=True):
         for cells, filled in ((fit.excluded, False), (fit.used, True)):
             colour = np.log2(cells["lora.rank"].to_numpy(float))
-            style = {"c": colour, "cmap": "viridis"} if filled else {"edgecolors": "grey", "facecolors": "none"}
+            style = {"c": colour, "cmap": "viridis"} if filled else {"edgecolors": GREY, "facecolors": "none"}
             points = axes.scatter(cells["delta_loss_nats"], fit.predict_cells(cells), s=22, **style)
         top = max(float(cells["delta_loss_nats"].max()) for cells in (fit.used, fit.excluded) if len(cells))
         axes.plot([0, top], [0, top], color="black", linewidth=0.8)
-        axes.set_title(f"{fit.form.formula}\nR² = {fit.r_squared:.4f} on {len(fit.used)} cells", fontsize=9)
+        axes.set_title(f"{fit.form.formula}\nR² = {fit.r_squared:.4f} on {len(fit.used)} cells", fontsize=8)
         axes.set_xlabel("true ΔL (nats per token)")
         axes.grid(alpha=0.25)
     figure.axes[0].set_ylabel("predicted ΔL (nats per token)")
     figure.colorbar(points, ax=figure.axes).set_label("log2 of the rank")
-    figure.suptitle(title, fontsize=11)
     return figure
 
 
 def residual_figure(fits: Sequence[LawFit], title: str) -> Figure:
     """Relative residuals over length, a line per rank and a panel per fit: what a form misses is not noise."""
-    figure = Figure(figsize=(4.6 * len(fits), 4.2), layout="constrained")
+    caption = "; ".join(f"{fit.form.name}: n = {len(fit.used)} cells, {fit.rule}" for fit in fits)
+    figure = new_figure(title, caption, 4.8 * len(fits), 4.4)
     for axes, fit in zip(np.atleast_1d(figure.subplots(1, len(fits), sharey=True)), fits, strict=True):
         cells = fit.used.assign(residual=100 * (fit.predict_cells(fit.used) / fit.used["delta_loss_nats"] - 1))
         ranks = sorted(cells["lora.rank"].unique())
-        colours = colormaps["viridis"](np.linspace(0, 0.85, len(ranks)))
-        for rank, colour in zip(ranks, colours, strict=True):
+        for index, (rank, colour) in enumerate(zip(ranks, ordered_colours(len(ranks)), strict=True)):
             rows = cells[cells["lora.rank"] == rank].groupby("target_tokens")["residual"].mean()
-            axes.plot(rows.index, rows, "o-", color=colour, markersize=4, linewidth=0.8, label=f"r = {rank}")
+            style = {"marker": MARKERS[index % len(MARKERS)], "markersize": 4, "linewidth": 0.8}
+            axes.plot(rows.index, rows, color=colour, label=f"r = {rank:g}", **style)
         axes.axhline(0, color="black", linewidth=0.8)
-        axes.set_xscale("log")
-        axes.set_title(fit.form.formula, fontsize=9)
-        axes.set_xlabel(_NAMES["seq_len"])
+        plain_ticks(axes, [float(value) for value in cells["target_tokens"].unique()])
+        axes.set_title(fit.form.formula, fontsize=8)
+        axes.set_xlabel(NAMES["target_tokens"])
         axes.grid(alpha=0.25)
+        axes.legend(fontsize=6, ncols=2)
     figure.axes[0].set_ylabel("predicted − true, % of true")
-    figure.axes[0].legend(fontsize=7, ncols=2)
-    figure.suptitle(title, fontsize=11)
     return figure
 
 
 def collapse_figure(table: pd.DataFrame, collapse: Collapse, title: str) -> Figure:
     """ΔL/L0 of all cells against r^κ/ℓ: one curve, if rank and length act through that product alone."""
-    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    figure = new_figure(title, f"n = {len(table)} cells, none left out; line: monotone curve", 6.6, 4.8)
     axes = figure.subplots()
     x = table["lora.rank"] ** collapse.kappa / table["target_tokens"]
     share = table["delta_loss_nats"] / table["base_loss_nats"]
-    points = axes.scatter(x, share, c=np.log2(table["lora.rank"]), cmap="viridis", s=24)
+    ranks = sorted(table["lora.rank"].unique())
+    for index, (rank, colour) in enumerate(zip(ranks, ordered_colours(len(ranks)), strict=True)):
+        own = table["lora.rank"] == rank
+        axes.scatter(
+            x[own], share[own], color=colour, marker=MARKERS[index % len(MARKERS)], s=24, label=f"r = {rank:g}"
+        )
     grid = np.geomspace(x.min(), x.max(), 200)
     axes.plot(grid, collapse.share(np.ones_like(grid), 1 / grid), color="black", linewidth=1)
-    axes.axhline(1, color="grey", linewidth=0.8, linestyle=":")
+    axes.axhline(1, color=GREY, linewidth=0.8, linestyle=":")
     axes.set_xscale("log")
-    axes.set_xlabel(f"r^κ/ℓ, κ = {collapse.kappa:.2f}")
+    axes.set_xlabel(f"r^κ/ℓ, κ = {collapse.kappa:.2f} (per token)")
     axes.set_ylabel("ΔL / L0")
     axes.grid(alpha=0.25)
-    figure.colorbar(points, ax=axes).set_label("log2 of the rank")
-    axes.set_title(f"{title}: {len(table)} cells", fontsize=10)
+    axes.legend(fontsize=7, ncols=2)
     return figure
 
 
-def transition_figure(table: pd.DataFrame, failures: pd.DataFrame, title: str) -> Figure:
-    """Left: P(argmax right | p) over all tokens. Right: first failure against its lower bound (paper, figure 6).
-
-    Args:
-        table: `analysis.phase.transition`.
-        failures: `analysis.phase.first_failures`.
-        title: of the figure.
-    """
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    middle = (table["low"] + table["high"]) / 2
-    left.bar(middle, table["right"], width=table["high"] - table["low"], color="#3b6fb6", edgecolor="white")
-    left.axvline(0.5, color="black", linewidth=0.8, linestyle="--")
-    left.set_xlabel("probability of the target token")
-    left.set_ylabel("share of tokens that are the argmax")
-    left.set_title(f"{int(table['tokens'].sum())} tokens", fontsize=9)
-    right.scatter(failures["first_stubborn"], failures["first_wrong"], s=22, alpha=0.7, color="#3b6fb6")
-    top = max(1, int(failures["length"].max()))
-    right.plot([0, top], [0, top], color="black", linewidth=0.8)
-    right.set_xlabel("first position with p ≤ 0.5 (lower bound)")
-    right.set_ylabel("first wrong argmax, given the true prefix")
-    right.set_title(f"{len(failures)} pairs; the target's length where there is no failure", fontsize=9)
-    for axes in (left, right):
-        axes.grid(alpha=0.25)
-    figure.suptitle(title, fontsize=11)
+def bits_figure(capacity: Capacity, title: str) -> Figure:
+    """Memorized bits per parameter over the bits offered per parameter, with the plateau if there is one."""
+    cells = capacity.loads
+    low, high = capacity.plateau_interval
+    ends = f"plateau {capacity.plateau:.2f} ({low:.2f} to {high:.2f})" if capacity.reached else "no plateau reached"
+    caption = f"n = {len(cells)} cells, none left out; {ends}; dashed: all that is offered"
+    figure = new_figure(title, caption, 6.6, 4.8)
+    axes = figure.subplots()
+    ranks = sorted(cells["lora.rank"].unique())
+    for index, (rank, colour) in enumerate(zip(ranks, ordered_colours(len(ranks)), strict=True)):
+        own, marker = cells[cells["lora.rank"] == rank], MARKERS[index % len(MARKERS)]
+        axes.scatter(own["load"], own["bits_per_parameter"], color=colour, marker=marker, s=26, label=f"r = {rank:g}")
+    grid = np.geomspace(cells["load"].min(), cells["load"].max(), 100)
+    axes.plot(grid, grid, "--", color=GREY, linewidth=0.8)
+    if capacity.reached:
+        axes.plot(grid, leveling(grid, capacity.plateau, capacity.bend), color="black")
+        axes.axhspan(low, high, color=BLUE, alpha=0.12)
+    for level in LITERATURE.values():
+        axes.axhline(level, color=ORANGE, linewidth=0.9, linestyle=":")
+        axes.text(grid[0], level, f" {level:g} (literature)", color="#8a5f00", va="bottom", fontsize=7)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    top = 2 * max(capacity.best, *LITERATURE.values())
+    axes.set_ylim(0.5 * float(cells["bits_per_parameter"].clip(lower=1e-4).min()), top)
+    axes.set_xlabel("offered: ℓ·L0 / ln 2 / N (bits per trainable parameter)")
+    axes.set_ylabel("memorized: ℓ·ΔL / ln 2 / N (bits per parameter)")
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=7, ncols=2)
     return figure

@@ -1,159 +1,154 @@
-"""`python -m analysis.report runs/STUDY`: cells, law, rivals and figures of a study, or of published points."""
+"""`python -m analysis.report runs/STUDY`: what a study, several, W&B runs or published points say, as one page.
+
+Writes `report.html`, `cells.csv`, and per condition `law.json`, `fit_card.md`, tables and figures.
+"""
 
 import argparse
-import contextlib
+import json
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
 from rich.console import Console
 
-from analysis.collapse import fit_collapse
-from analysis.compare import compare
-from analysis.forms import FORMS
-from analysis.law import LawFit, TooFewCells, fit_law
-from analysis.load import NoCells, conditions, last_tokens, load_points, load_study
-from analysis.phase import first_failures, transition
-from analysis.plots import (
-    collapse_figure,
-    law_figure,
-    loss_heat_map,
-    prediction_figure,
-    residual_figure,
-    transition_figure,
-)
-from analysis.sensitivity import sensitivity
-from analysis.terminal import print_cells, print_fit, print_rivals, print_sensitivity, print_transition
-from analysis.uncertainty import bootstrap, bootstrap_intervals, profile_intervals
-from memlaw.files import atomic_path, write_json
+from analysis.card import card, markdown, record
+from analysis.check import differences
+from analysis.figures import figures
+from analysis.findings import Findings, find
+from analysis.load import NoCells, all_tokens, conditions, load_points, load_studies, unfinished, write_table
+from analysis.page import Condition, page, svg
+from analysis.sections import sections
+from analysis.terminal import print_sections
+from memlaw.files import atomic_path, write_json, write_text
+
+TOGETHER = "models together"
 
 
-def report(study: Path, console: Console) -> Path:
-    """Write `report/` in the study and print a summary.
+def findings_of(table: pd.DataFrame, with_tokens: bool) -> Iterator[Findings]:
+    """The findings of each condition of a table, and of models together where only the model differs.
 
-    Returns:
-        The report's directory: `cells.csv`, and per condition what `report_condition` writes.
-
-    Raises:
-        NoCells: the study holds no finished cell.
+    Args:
+        table: of studies or W&B runs.
+        with_tokens: whether the cells' token tables are on disk.
     """
-    table = load_study(study)
-    target = study / "report"
-    with atomic_path(target / "cells.csv") as temporary:
-        table.to_csv(temporary, index=False)
     for label, cells in conditions(table):
-        title = " ".join([str(cells["model.name"].iloc[0]), str(cells["data.name"].iloc[0]), label])
-        directory = target / re.sub(r"[^\w.=]+", "_", label) if label else target
-        report_condition(cells, title.strip(), directory, console)
-        report_tokens(last_tokens(study, cells["cell"]), title.strip(), directory, console)
-    console.print(f"Report: {target}", soft_wrap=True, highlight=False)
-    return target
+        title = " ".join([str(cells["model.name"].iloc[0]), str(cells["data.name"].iloc[0]), label]).strip()
+        yield find(cells, title, label, all_tokens(cells) if with_tokens else None)
+    for label, cells in conditions(table, ignoring=("model.",)):
+        if cells["model.name"].nunique() > 1:
+            together = f"{TOGETHER} {label}".strip()
+            yield find(cells, f"{cells['data.name'].iloc[0]} {together}", together, None)
 
 
-def report_condition(cells: pd.DataFrame, title: str, directory: Path, console: Console) -> None:
-    """Fit one condition; write `law.json`, `sensitivity.csv`, `rivals.csv` and figures, and print a summary."""
-    print_cells(cells, title, console)
-    fit: LawFit | None = None
-    try:
-        fit = fit_law(cells)
-    except TooFewCells as error:
-        console.print(f"No law fitted: {error}", soft_wrap=True)
-        write_json(directory / "law.json", {"fitted": False, "reason": str(error)})
-    else:
-        profile, resampled = profile_intervals(fit), bootstrap_intervals(bootstrap(fit))
-        print_fit(fit, profile, resampled, console)
-        write_json(directory / "law.json", law_record(fit, profile, resampled))
-        ways, rivals = sensitivity(cells), compare(cells)
-        print_sensitivity(ways, console)
-        print_rivals(rivals, console)
-        for name, rows in (("sensitivity", ways), ("rivals", rivals)):
-            with atomic_path(directory / f"{name}.csv") as temporary:
-                rows.to_csv(temporary, index=False)
-    for name, figure in _figures(cells, fit, title).items():
+def write_condition(found: Findings, study: str, directory: Path, console: Console) -> Condition:
+    """Write the files of a condition, print it, and return what the page shows of it."""
+    parts, lines = sections(found, study), card(found)
+    print_sections(parts, found.title, console)
+    write_json(directory / "law.json", record(found))
+    write_text(directory / "fit_card.md", markdown(lines))
+    for name, rows in (("sensitivity", found.ways), ("rivals", found.rivals)):
+        if rows is not None:
+            write_table(rows, directory / f"{name}.csv")
+    if found.tokens:
+        write_table(found.tokens.transition, directory / "transition.csv")
+        write_table(found.tokens.history, directory / "history.csv")
+    anchor, drawn = _slug(found.label) or "all", {}
+    for name, figure in figures(found).items():
+        drawn[name] = svg(figure, f"{anchor}-{name}")
+        write_text(directory / f"{name}.svg", drawn[name])
+        figure.set_layout_engine("none")  # laid out once already
         with atomic_path(directory / f"{name}.png") as temporary:
-            figure.savefig(temporary, format="png", dpi=150)
-        console.print(f"Figure: {directory / name}.png", soft_wrap=True, highlight=False)
+            figure.savefig(temporary, format="png", dpi=120)
+    return Condition(anchor, found.title, parts, drawn, lines)
 
 
-def report_tokens(tokens: pd.DataFrame, title: str, directory: Path, console: Console) -> None:
-    """What the tokens of one condition's cells show of the p > 0.5 transition; writes `transition.*` and prints it."""
-    table, failures = transition(tokens), first_failures(tokens)
-    print_transition(tokens, failures, console)
-    with atomic_path(directory / "transition.csv") as temporary:
-        table.to_csv(temporary, index=False)
-    with atomic_path(directory / "transition.png") as temporary:
-        transition_figure(table, failures, title).savefig(temporary, format="png", dpi=150)
-    console.print(f"Figure: {directory / 'transition'}.png", soft_wrap=True, highlight=False)
+def _slug(label: str) -> str:
+    return re.sub(r"[^\w.=]+", "_", label)
 
 
-def _figures(cells: pd.DataFrame, fit: LawFit | None, title: str) -> dict[str, Figure]:
-    figures = {"law": law_figure(cells, fit, title), "loss": loss_heat_map(cells, title)}
-    if fit:
-        try:
-            fits = [fit, fit_law(cells, FORMS["saturating"])]
-        except TooFewCells:
-            fits = [fit]
-        figures |= {"prediction": prediction_figure(fits, title), "residuals": residual_figure(fits, title)}
-    with contextlib.suppress(TooFewCells):
-        figures["collapse"] = collapse_figure(cells, fit_collapse(cells), title)
-    return figures
+def write_report(
+    found: list[Findings], table: pd.DataFrame, target: Path, study: str, left: pd.DataFrame | None, console: Console
+) -> None:
+    """Write a report's directory.
+
+    Args:
+        found: findings, a condition each.
+        table: all cells.
+        target: the directory.
+        study: name of the study that commands add cells to; empty for none.
+        left: `analysis.load.unfinished`, if known.
+        console: where the summary goes.
+    """
+    write_table(table, target / "cells.csv")
+    shown = [write_condition(one, study, target / _slug(one.label), console) for one in found]
+    again = [" ".join(["python -m analysis.report", *sys.argv[1:]]), "python -m analysis.report … --check"]
+    subtitle = f"{len(table)} cells in {len(shown)} condition{'s' if len(shown) > 1 else ''}"
+    write_text(target / "report.html", page(f"memlaw report: {target.parent.name}", subtitle, shown, left, again))
+    console.print(f"Report: {target / 'report.html'}", soft_wrap=True, highlight=False)
 
 
-def law_record(
-    fit: LawFit, profile: dict[str, tuple[float, float]], resampled: dict[str, tuple[float, float]]
-) -> dict[str, object]:
-    """The fit in full precision and every choice made, for `law.json`."""
+def check_report(found: list[Findings], target: Path, console: Console) -> bool:
+    """Whether every number of a written report comes out again; prints what moved."""
+    moved = []
+    for one in found:
+        file = target / _slug(one.label) / "law.json"
+        if not file.exists():
+            moved.append(f"{file} is missing")
+            continue
+        before, now = json.loads(file.read_text(encoding="utf-8")), json.loads(json.dumps(record(one)))
+        moved += [f"{file.relative_to(target)}: {line}" for line in differences(before, now)]
+    for line in moved:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    console.print("The report's numbers moved." if moved else f"Every number of {target} comes out again.",
+                  soft_wrap=True, highlight=False)  # fmt: skip
+    return not moved
 
-    def sides(intervals: dict[str, tuple[float, float]], name: str) -> list[float] | None:
-        found = intervals.get(name)
-        return list(found) if found and all(abs(side) < float("inf") for side in found) else None
 
-    return {
-        "fitted": True,
-        "form": f"delta_loss_nats = {fit.form.formula}",
-        "parameters": {
-            name: {
-                "value": value,
-                "stderr": stderr,
-                "profile_95": sides(profile, name),
-                "bootstrap_95": sides(resampled, name),
-            }
-            for name, (value, stderr) in fit.parameters.items()
-        },
-        "alpha_over_beta": {"value": fit.exponent_ratio, "bootstrap_95": sides(resampled, "alpha/beta")},
-        "identified": not fit.not_identified,
-        "not_identified": list(fit.not_identified),
-        "cautions": list(fit.cautions),
-        "r_squared": fit.r_squared,
-        "cells": len(fit.used),
-        "excluded_saturated_cells": len(fit.excluded),
-        "saturation_rule": str(fit.rule),
-    }
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m analysis.report", description=__doc__)
+    parser.add_argument("studies", type=Path, nargs="*", help="directories of studies, e.g. runs/default")
+    parser.add_argument("--points", type=Path, help="a CSV of rank, seq_len, delta_loss_nats, instead of a study")
+    parser.add_argument("--base-loss", type=float, help="L0 of the points, nats per token")
+    parser.add_argument("--wandb", metavar="ENTITY/PROJECT", help="the finished cells among a W&B project's runs")
+    parser.add_argument("--out", type=Path, help="where the report goes (default: STUDY/report, or NAME-report)")
+    parser.add_argument("--check", action="store_true", help="refit, write nothing, and fail if any number moved")
+    return parser
 
 
 def main() -> None:
     """Command line entry."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.report", description=__doc__)
-    parser.add_argument("study", type=Path, nargs="?", help="a study's directory, e.g. runs/default")
-    parser.add_argument("--points", type=Path, help="a CSV of rank, seq_len, delta_loss_nats, instead of a study")
-    parser.add_argument("--base-loss", type=float, help="L0 of the points, nats per token")
-    parser.add_argument("--out", type=Path, help="where the report on points goes; default: <points>-report")
-    arguments = parser.parse_args()
-    if (arguments.study is None) == (arguments.points is None):
-        parser.error("give either a study or --points")
-    if arguments.points and arguments.base_loss is None:
+    parser = _parser()
+    given = parser.parse_args()
+    if sum(bool(source) for source in (given.studies, given.points, given.wandb)) != 1:
+        parser.error("give studies, --points or --wandb, one of the three")
+    if given.points and given.base_loss is None:
         parser.error("--points needs --base-loss")
+    left, study = None, ""
     try:
-        if arguments.study:
-            report(arguments.study, Console())
-            return
-        points = load_points(arguments.points, arguments.base_loss)
-        out = arguments.out or arguments.points.with_name(f"{arguments.points.stem}-report")
-        report_condition(points, arguments.points.stem, out, Console())
+        if given.points:
+            table = load_points(given.points, given.base_loss)
+            target = given.out or given.points.with_name(f"{given.points.stem}-report")
+            found = [find(table, given.points.stem, "", None)]
+        elif given.wandb:
+            from analysis.wandb_runs import load_wandb
+
+            table = load_wandb(given.wandb)
+            target = given.out or Path(f"{_slug(given.wandb)}-report")
+            found = list(findings_of(table, with_tokens=False))
+        else:
+            table = load_studies(given.studies)
+            target = given.out or given.studies[0] / "report"
+            left = pd.concat([unfinished(path) for path in given.studies], ignore_index=True)
+            study = given.studies[0].resolve().name
+            found = list(findings_of(table, with_tokens=True))
     except NoCells as error:
         sys.exit(str(error))
+    console = Console()
+    if given.check:
+        sys.exit(0 if check_report(found, target, console) else 1)
+    write_report(found, table, target, study, left, console)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def sensitivity(table: pd.DataFrame) -> pd.DataFrame:
     rules = [rule for rule in RULES if rule.kind != "recalled" or "recalled_share" in table]
     ways = [(POWER, rule, "linear") for rule in rules]
     ways.append((POWER, DEFAULT, "huber"))
-    ways += [(form, NONE, "linear") for form in FORMS.values() if form.saturates]
+    ways += [(form, NONE, "linear") for form in FORMS.values() if form.saturates and form.size is None]
     rows = []
     for form, rule, loss in ways:
         row: dict[str, object] = {"form": form.name, "rule": str(rule), "loss": loss}

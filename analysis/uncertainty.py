@@ -1,6 +1,7 @@
 """How far the parameters of a fit can be trusted: profile likelihood, and bootstrap over cells and seeds."""
 
 import warnings
+from collections.abc import Iterator
 
 import lmfit
 import numpy as np
@@ -10,6 +11,7 @@ from analysis.law import LawFit, TooFewCells, fit_law
 
 Interval = tuple[float, float]
 LEVEL = 0.95
+DRAWS = 200
 
 
 def profile_intervals(fitted: LawFit, level: float = LEVEL) -> dict[str, Interval]:
@@ -22,28 +24,28 @@ def profile_intervals(fitted: LawFit, level: float = LEVEL) -> dict[str, Interva
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # lmfit warns where a side is open; it is then infinite here
-        found = lmfit.conf_interval(fitted.result, fitted.result, sigmas=[level])
+        found = lmfit.conf_interval(fitted.minimizer, fitted.result, sigmas=[level])
     return {name: (float(rows[0][1]), float(rows[-1][1])) for name, rows in found.items()}
 
 
-def resample(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Cells drawn with replacement; of a grid point with several seeds, seeds drawn with replacement too."""
-    points = [rows for _, rows in table.groupby(["lora.rank", "target_tokens"])]
-    drawn = [points[index] for index in rng.integers(len(points), size=len(points))]
-    return pd.concat([rows.iloc[rng.integers(len(rows), size=len(rows))] for rows in drawn], ignore_index=True)
-
-
-def bootstrap(fitted: LawFit, draws: int = 200, seed: int = 0) -> pd.DataFrame:
-    """Parameters of `fitted`'s form refitted to resampled cells: a row per draw that could be fitted."""
+def resamples(table: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> Iterator[pd.DataFrame]:
+    """Tables of cells drawn with replacement; of a grid point with several seeds, seeds are drawn too."""
     rng = np.random.default_rng(seed)
-    table = pd.concat([fitted.used, fitted.excluded])
-    rows = []
+    points = list(table.groupby(["lora.rank", "target_tokens"]).indices.values())
     for _ in range(draws):
+        drawn = [points[index] for index in rng.integers(len(points), size=len(points))]
+        yield table.iloc[np.concatenate([rows[rng.integers(len(rows), size=len(rows))] for rows in drawn])]
+
+
+def bootstrap(fitted: LawFit, draws: int = DRAWS, seed: int = 0) -> pd.DataFrame:
+    """Parameters of `fitted`'s form refitted to resampled cells: a row per draw that could be fitted."""
+    rows = []
+    for table in resamples(pd.concat([fitted.used, fitted.excluded]), draws, seed):
         try:
-            again = fit_law(resample(table, rng), fitted.form, fitted.rule, start=fitted.result.best_values)
+            again = fit_law(table, fitted.form, fitted.rule, start=fitted.values)
         except TooFewCells:
             continue
-        varied = {name: again.result.best_values[name] for name in fitted.result.var_names}
+        varied = {name: again.values[name] for name in fitted.result.var_names}
         rows.append({**varied, "alpha/beta": again.exponent_ratio})
     return pd.DataFrame(rows)
 

@@ -147,7 +147,7 @@ class Cell:
     def flat(self) -> dict[str, Any]:
         """The scientific config as one flat row with dotted keys (`lora.rank`), without `_target_`."""
         container = OmegaConf.to_container(self.config, resolve=True)
-        return dict(_flatten(container))
+        return dict(flatten(container))
 
     def plan(self) -> None:
         """Create the directory with the frozen config, and say pending unless a process trains it right now.
@@ -241,10 +241,11 @@ def _canonical(value: Any) -> Any:
     return value
 
 
-def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values of a nested config, without `_target_`; a list becomes its JSON."""
     if isinstance(value, dict):
         for key, item in value.items():
             if key != "_target_":
-                yield from _flatten(item, f"{prefix}.{key}" if prefix else str(key))
+                yield from flatten(item, f"{prefix}.{key}" if prefix else str(key))
     else:
         yield prefix, json.dumps(value) if isinstance(value, list) else value

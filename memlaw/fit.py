@@ -60,6 +60,7 @@ def fit(members: Sequence[Member], base: BaseModel, trainer: DictConfig) -> None
     cached = prefix.extent if prefix else "none"
     shared = {
         "adapted_layers": json.dumps(sorted({target.layer for target in targets})),
+        "base_parameters": base.model.num_parameters(),
         "pack_size": len(members),
         "prefix_cached": cached,
         "device": str(base.device),

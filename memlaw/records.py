@@ -41,6 +41,7 @@ RESULT_COLUMNS = {
     "memorized_bits": "target_tokens · ΔL / ln 2",
     "bits_per_parameter": "memorized_bits / trainable_parameters",
     "trainable_parameters": "parameters of the adapter",
+    "base_parameters": "parameters of the base model, embeddings included",
     "scale": "factor on the adapter's output",
     "adapted_layers": "indices of the adapted decoder layers",
     "pairs": "pairs of the memory",
@@ -168,9 +169,13 @@ def read_results(study: Path) -> pd.DataFrame:
         for status in sorted(study.glob("*/status.json"))
         if json.loads(status.read_text(encoding="utf-8"))["state"] == "done"
     ]
-    table = pd.DataFrame(rows)
+    return sort_results(pd.DataFrame(rows)) if rows else pd.DataFrame()
+
+
+def sort_results(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of cells by model, data, method, length, rank and seed."""
     order = ["model.name", "data.name", "method.name", "seq_len", "lora.rank", "seed"]
-    return table.sort_values(order, ignore_index=True) if rows else table
+    return table.sort_values(order, ignore_index=True)
 
 
 def stubborn_tokens(table: pd.DataFrame, count: int) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from analysis.forms import power
+from analysis.forms import Inputs, power
 
 TRUTH = {"C": 60.0, "alpha": 0.7, "beta": 0.6, "b": 0.4}
 RANKS, LENGTHS = (1, 2, 4, 8), (128, 256, 512, 1024, 2048)
@@ -21,7 +21,7 @@ def synthetic(noise: float = 0.0, seed: int = 0) -> pd.DataFrame:
     """Cells of a known law, cut off below L0."""
     rng = np.random.default_rng(seed)
     r, l = (axis.ravel().astype(float) for axis in np.meshgrid(RANKS, LENGTHS))
-    delta_loss = power(r, l, np.array(13.24), **TRUTH) + noise * rng.standard_normal(len(r))
+    delta_loss = power(Inputs.grid(r, l, 13.24), **TRUTH) + noise * rng.standard_normal(len(r))
     return table(list(zip(r.astype(int), l.astype(int), np.minimum(delta_loss, 13.2), strict=True)))
 
 

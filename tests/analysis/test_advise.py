@@ -8,7 +8,7 @@ import pytest
 from cells import table
 
 from analysis.advise import Link, NoAdvice, advise, solve
-from analysis.forms import saturating
+from analysis.forms import Inputs, saturating
 from memlaw.files import write_json
 
 TRUTH = {"C": 60.0, "alpha": 0.7, "beta": 0.6, "q": 4.0}
@@ -18,7 +18,7 @@ def study() -> pd.DataFrame:
     """Cells of a known saturating law whose recalled share is a known function of ΔL/L0."""
     grid = [(r, l) for r in (1, 2, 4, 8, 16) for l in (64, 128, 256, 512, 1024)]
     r, l = np.array(grid, dtype=float).T
-    delta_loss = saturating(r, l, np.full(len(r), 13.24), **TRUTH)
+    delta_loss = saturating(Inputs.grid(r, l, 13.24), **TRUTH)
     cells = table([(*point, value) for point, value in zip(grid, delta_loss, strict=True)])
     return cells.assign(
         recalled_share=(cells["delta_loss_nats"] / 13.24) ** 3, trainable_parameters=2112 * cells["lora.rank"]
@@ -27,7 +27,7 @@ def study() -> pd.DataFrame:
 
 def test_the_rank_needed_is_the_laws_own():
     cells = study()
-    goal = float(saturating(np.array(5.0), np.array(300.0), np.array(13.24), **TRUTH))
+    goal = float(saturating(Inputs.grid(5, 300, 13.24), **TRUTH))
     advice = advise(cells, goal, tokens=300)
     assert advice.value == pytest.approx(5, rel=0.01)
     assert advice.low <= advice.value * 1.001

@@ -5,7 +5,7 @@ from cells import MEASURED, TRUTH, synthetic, table
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.forms import FORMS, POWER, power, saturating
+from analysis.forms import FORMS, POWER, Inputs, power, saturating
 from analysis.law import MIN_CELLS_OFFSET, TooFewCells, fit_law
 from analysis.saturation import DEFAULT, NONE, Rule
 
@@ -28,9 +28,12 @@ def test_every_form_is_recovered_from_its_own_cells(name: str):
     form = FORMS[name]
     truth = {"C": 60.0, "alpha": 0.7, "beta": 0.6, "gamma": 0.02, "q": 3.0, "b": 0.4}
     truth = {key: value for key, value in truth.items() if key in form.bounds}
-    cells = synthetic()
-    r, l, base = (cells[name].to_numpy(float) for name in ("lora.rank", "target_tokens", "base_loss_nats"))
-    cells = cells.assign(delta_loss_nats=form.function(r, l, base, **truth))
+    cells = synthetic().assign(trainable_parameters=lambda rows: 2112 * rows["lora.rank"])
+    if form.size == "base_parameters":
+        cells = pd.concat([cells.assign(base_parameters=size) for size in (1e8, 4e8)], ignore_index=True)
+    if form.size == "trainable_parameters":
+        truth["C"] = 0.3
+    cells = cells.assign(delta_loss_nats=form.function(Inputs.of(cells), **truth))
     fit = fit_law(cells, form, NONE)
     np.testing.assert_allclose(fit.predict_cells(cells), cells["delta_loss_nats"], rtol=1e-3)
     for key, value in truth.items():
@@ -41,7 +44,7 @@ def test_every_form_is_recovered_from_its_own_cells(name: str):
 def test_the_saturating_form_lies_below_the_law_and_below_the_base_loss(C, q, base_loss):
     r, l = np.array([1.0, 4.0, 64.0]), np.array([2000.0, 300.0, 50.0])
     law, bent = (
-        f(r, l, np.array(base_loss), C=C, alpha=0.7, beta=0.6, **more)
+        f(Inputs.grid(r, l, base_loss), C=C, alpha=0.7, beta=0.6, **more)
         for f, more in ((power, {}), (saturating, {"q": q}))
     )
     assert (bent <= base_loss * (1 + 1e-12)).all()
@@ -120,7 +123,7 @@ def test_robust_fitting_forgives_an_outlier():
 
 def test_few_cells_hold_the_offset_at_zero_and_say_so():
     r, l = np.array([(1, 64), (1, 256), (1, 1024), (4, 1024)], dtype=float).T
-    fit = fit_law(table(list(zip(r, l, power(r, l, 13.24, 50, 0.5, 0.4), strict=True))))
+    fit = fit_law(table(list(zip(r, l, power(Inputs.grid(r, l, 13.24), 50, 0.5, 0.4), strict=True))))
     assert fit.parameters["b"] == (0.0, None)
     assert parameter(fit, "alpha") == pytest.approx(0.5, rel=1e-3)
     assert any("b is held at 0" in caution for caution in fit.cautions)

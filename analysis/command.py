@@ -1,0 +1,84 @@
+"""The command that adds cells to a condition of a study, ready to be pasted.
+
+It says whatever of the condition's config differs from the defaults, so that its cells join the condition.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from memlaw.cell import SCIENTIFIC_KEYS, flatten
+from memlaw.paths import config_dir
+
+_GROUPS = ("model", "data", "method")
+_SWEPT = ("lora.rank", "seq_len", "seed")
+
+
+def command(cells: pd.DataFrame, study: str, ranks: Sequence[float], lengths: Sequence[float]) -> str:
+    """The command that trains cells of these ranks and lengths in the condition of `cells`.
+
+    Args:
+        cells: of one condition, with their config.
+        study: name of the study.
+        ranks, lengths: what to train; rounded to whole numbers.
+    """
+    row = {
+        name: value for name, value in cells.iloc[0].items() if not (pd.api.types.is_scalar(value) and pd.isna(value))
+    }
+    words = ["python -m memlaw.train -m", f"study={study}", *_overrides(row)]
+    for name, values in (("lora.rank", ranks), ("seq_len", lengths)):
+        words.append(f"{name}={','.join(str(round(value)) for value in sorted(set(values)))}")
+    return " ".join(words)
+
+
+def _overrides(row: Mapping[Any, Any]) -> list[str]:
+    """What of a cell's config must be said because the defaults say otherwise."""
+    options = {group: _option(group, str(row.get(f"{group}.name"))) for group in _GROUPS}
+    chosen = [f"{group}={option}" for group, option in options.items() if option]
+    defaults = _flat(chosen)
+    plain = _flat([])
+    said = [word for word in chosen if plain.get(f"{word.split('=')[0]}.name") != word.split("=")[1]]
+    for name, value in defaults.items():
+        spoken = isinstance(value, str) and value.startswith("${")
+        if name in row and name not in _SWEPT and not spoken and _differs(row[name], value):
+            said.append(f"{name}={_spell(row[name])}")
+    return said
+
+
+def _option(group: str, name: str) -> str | None:
+    """The option of a config group with this name; a model that is not named comes from the Hub."""
+    directory = Path(config_dir()) / group
+    for option in (name, "hub"):
+        if (directory / f"{option}.yaml").exists():
+            return option
+    return None
+
+
+def _flat(overrides: Sequence[str]) -> dict[str, Any]:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        cfg = compose("config", overrides=list(overrides))
+    return dict(flatten(OmegaConf.to_container(OmegaConf.masked_copy(cfg, list(SCIENTIFIC_KEYS)), resolve=False)))
+
+
+def _differs(value: Any, default: Any) -> bool:
+    if isinstance(value, int | float | np.number) and isinstance(default, int | float):
+        return float(value) != float(default)
+    return bool(value != default)
+
+
+def _spell(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value)).lower()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    if isinstance(value, str) and value.startswith("["):
+        return f"'{json.dumps(json.loads(value), separators=(',', ':'))}'"
+    return str(value)

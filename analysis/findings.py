@@ -1,0 +1,137 @@
+"""What a condition's cells say: everything that a report shows, computed once. No I/O, no formatting."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import pandas as pd
+
+from analysis.capacity import Capacity, capacity
+from analysis.collapse import Collapse, fit_collapse
+from analysis.compare import compare, ranked
+from analysis.dynamics import evaluations, final
+from analysis.forms import FORMS, POWER
+from analysis.law import LawFit, TooFewCells, fit_law
+from analysis.load import last_tokens
+from analysis.phase import first_failures, transition
+from analysis.residuals import Residuals, diagnose
+from analysis.sensitivity import sensitivity
+from analysis.uncertainty import Interval, bootstrap, bootstrap_intervals, profile_intervals
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fit with its uncertainty and its residuals.
+
+    Attributes:
+        fit: the fit.
+        profile: profile-likelihood intervals, by parameter.
+        resampled: bootstrap intervals, by parameter, and of `alpha/beta`.
+        residuals: diagnostics.
+    """
+
+    fit: LawFit
+    profile: dict[str, Interval]
+    resampled: dict[str, Interval]
+    residuals: Residuals
+
+    @classmethod
+    def of(cls, fit: LawFit) -> "Fitted":
+        """Compute the uncertainty of a fit."""
+        return cls(fit, profile_intervals(fit), bootstrap_intervals(bootstrap(fit)), diagnose(fit))
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What the per-token tables say.
+
+    Attributes:
+        last: the last evaluation of each cell, token by token.
+        history: `analysis.dynamics.evaluations` of all cells.
+        transition: `analysis.phase.transition`.
+        failures: `analysis.phase.first_failures`.
+    """
+
+    last: pd.DataFrame
+    history: pd.DataFrame
+    transition: pd.DataFrame
+    failures: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All of one condition. What could not be computed is None, and `missing` says why.
+
+    Attributes:
+        title: model, data, and what else sets the condition apart.
+        label: `analysis.load.conditions`'s.
+        cells: its rows.
+        law: the paper's law on unsaturated cells.
+        saturating: the saturating form on all cells.
+        ways: `analysis.sensitivity.sensitivity`.
+        rivals: `analysis.compare.ranked`.
+        collapse: the collapse.
+        capacity: bits per parameter.
+        tokens: of the cells' tables; None for published points and for W&B runs.
+        missing: what is None → why.
+    """
+
+    title: str
+    label: str
+    cells: pd.DataFrame
+    law: Fitted | None
+    saturating: LawFit | None
+    ways: pd.DataFrame | None
+    rivals: pd.DataFrame | None
+    collapse: Collapse | None
+    capacity: Capacity | None
+    tokens: Tokens | None
+    missing: dict[str, str]
+
+
+def find(cells: pd.DataFrame, title: str, label: str, tables: Iterator[pd.DataFrame] | None) -> Findings:
+    """Compute everything about the cells of one condition.
+
+    Args:
+        cells: of one condition.
+        title, label: see `Findings`.
+        tables: `analysis.load.all_tokens` of the cells, or None where there are none.
+    """
+    missing: dict[str, str] = {}
+
+    def known(name: str, compute: Callable[[], T]) -> T | None:
+        try:
+            return compute()
+        except TooFewCells as error:
+            missing[name] = str(error)
+            return None
+
+    law = known("law", lambda: Fitted.of(fit_law(cells, POWER)))
+    tokens = _tokens(tables) if tables is not None else None
+    if tokens:
+        shares = final(tokens.history)[["cell", "first_wrong_share", "exact_share"]]
+        cells = cells.merge(shares, on="cell", how="left", validate="one_to_one")
+    return Findings(
+        title=title,
+        label=label,
+        cells=cells,
+        law=law,
+        saturating=known("saturating", lambda: fit_law(cells, FORMS["saturating"])),
+        ways=sensitivity(cells) if law else None,
+        rivals=ranked(compare(cells)) if law else None,
+        collapse=known("collapse", lambda: fit_collapse(cells)),
+        capacity=known("capacity", lambda: capacity(cells)),
+        tokens=tokens,
+        missing=missing,
+    )
+
+
+def _tokens(tables: Iterator[pd.DataFrame]) -> Tokens:
+    last, history = [], []
+    for table in tables:
+        last.append(last_tokens([table]))
+        history.append(evaluations(table))
+    latest = pd.concat(last, ignore_index=True)
+    return Tokens(latest, pd.concat(history, ignore_index=True), transition(latest), first_failures(latest))

@@ -1,0 +1,49 @@
+"""The measured link from mean loss to the share of tokens that are recalled."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import isotonic_regression
+
+
+class NoAdvice(ValueError):
+    """The study cannot answer; the message says why and which cells would help."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """The measured link from ΔL/L0 to the share of recalled tokens, monotone.
+
+    Attributes:
+        delta_loss_share: ΔL/L0 of the cells, ascending.
+        recalled_share: share of tokens with p > 0.5, not descending.
+    """
+
+    delta_loss_share: np.ndarray
+    recalled_share: np.ndarray
+
+    @classmethod
+    def of(cls, cells: pd.DataFrame) -> "Link":
+        """Isotonic regression over the cells."""
+        ordered = cells.assign(share=cells["delta_loss_nats"] / cells["base_loss_nats"]).sort_values("share")
+        recalled = isotonic_regression(ordered["recalled_share"].to_numpy(float)).x
+        return cls(ordered["share"].to_numpy(float), recalled)
+
+    def recalled(self, delta_loss_share: float) -> float:
+        """Share of recalled tokens at a ΔL/L0, between the measured cells in a straight line."""
+        return float(np.interp(delta_loss_share, self.delta_loss_share, self.recalled_share))
+
+    def needed(self, recalled_share: float) -> float:
+        """The smallest measured ΔL/L0 at which that share is reached.
+
+        Raises:
+            NoAdvice: no cell reaches it.
+        """
+        reached = self.delta_loss_share[self.recalled_share >= recalled_share]
+        if not len(reached):
+            raise NoAdvice(
+                f"no cell of the study recalls {recalled_share:.1%} of its tokens; the best recalls "
+                f"{self.recalled_share.max():.1%}. Add larger ranks or shorter lengths."
+            )
+        return float(reached[0])

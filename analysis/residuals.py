@@ -1,0 +1,89 @@
+"""What a fit leaves: is it noise, as seeds show it, or something that the form misses?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from analysis.law import LawFit
+
+SUSPICIOUS = 0.01
+"""p-value below which residuals are called systematic."""
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Diagnostics of a fit.
+
+    Attributes:
+        rms_nats: root mean square of predicted − true ΔL, nats per token.
+        worst_cell: (rank, length, residual in % of ΔL) of the largest relative residual.
+        curvature_p: p-value of an F test: do (ln r)², (ln ℓ)² and ln r·ln ℓ explain residuals? NaN with too few cells.
+        normality_p: Shapiro–Wilk p-value; NaN with fewer than three cells.
+        noise_nats: standard deviation between seeds of a grid point; NaN without repeated seeds.
+        lack_of_fit_p: p-value of the lack-of-fit F test against that noise; NaN without repeated seeds.
+    """
+
+    rms_nats: float
+    worst_cell: tuple[float, float, float]
+    curvature_p: float
+    normality_p: float
+    noise_nats: float
+    lack_of_fit_p: float
+
+    @property
+    def systematic(self) -> bool:
+        """Whether a test says that the form misses something."""
+        return any(p < SUSPICIOUS for p in (self.curvature_p, self.lack_of_fit_p))
+
+
+def diagnose(fit: LawFit) -> Residuals:
+    """Diagnostics of the cells that a fit used."""
+    cells = fit.used
+    residual = fit.predict_cells(cells) - cells["delta_loss_nats"].to_numpy(float)
+    share = 100 * residual / cells["delta_loss_nats"].to_numpy(float)
+    worst = int(np.argmax(np.abs(share)))
+    row = cells.iloc[worst]
+    noise, lack = _against_noise(cells, residual, fit.result.nvarys)
+    return Residuals(
+        rms_nats=float(np.sqrt(np.mean(residual**2))),
+        worst_cell=(float(row["lora.rank"]), float(row["target_tokens"]), float(share[worst])),
+        curvature_p=_curvature(cells, residual, fit.result.nvarys),
+        normality_p=float(stats.shapiro(residual).pvalue) if len(residual) > 2 and np.ptp(residual) else float("nan"),
+        noise_nats=noise,
+        lack_of_fit_p=lack,
+    )
+
+
+def _curvature(cells: pd.DataFrame, residual: np.ndarray, parameters: int) -> float:
+    """F test of quadratic terms, with a constant and linear ones beside them, on the residuals."""
+    x, y = np.log(cells["lora.rank"].to_numpy(float)), np.log(cells["target_tokens"].to_numpy(float))
+    x, y = x - x.mean(), y - y.mean()
+    plain = np.stack([np.ones_like(x), x, y], axis=1)
+    curved = np.column_stack([plain, x * x, y * y, x * y])
+    spare = len(residual) - max(curved.shape[1], parameters + 3)
+    if spare < 1 or np.linalg.matrix_rank(curved) < curved.shape[1]:
+        return float("nan")
+
+    def left(design: np.ndarray) -> float:
+        return float(np.sum((residual - design @ np.linalg.lstsq(design, residual, rcond=None)[0]) ** 2))
+
+    return _f_test(left(plain) - left(curved), 3, left(curved), spare)
+
+
+def _against_noise(cells: pd.DataFrame, residual: np.ndarray, parameters: int) -> tuple[float, float]:
+    """Noise between seeds, and the lack-of-fit F test: residuals of means against it (Draper and Smith, 1.5)."""
+    groups = cells.assign(residual=residual).groupby(["lora.rank", "target_tokens"])["residual"]
+    pure, spare = float(((residual - groups.transform("mean").to_numpy()) ** 2).sum()), len(cells) - groups.ngroups
+    if spare < 1 or pure == 0:
+        return float("nan"), float("nan")
+    lack, freedom = float((groups.size() * groups.mean() ** 2).sum()), groups.ngroups - parameters
+    p = _f_test(lack, freedom, pure, spare) if freedom > 0 else float("nan")
+    return float(np.sqrt(pure / spare)), p
+
+
+def _f_test(explained: float, terms: int, left: float, spare: int) -> float:
+    if left <= 0:
+        return float("nan")
+    return float(stats.f.sf((explained / terms) / (left / spare), terms, spare))

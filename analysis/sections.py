@@ -1,0 +1,267 @@
+"""What a report says of a condition, section by section: headings, tables, sentences and names of figures.
+
+The terminal and the page show the same sections; here is the only place that words them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from analysis.capacity import LITERATURE, RISING
+from analysis.command import command
+from analysis.compare import splits_of
+from analysis.findings import Findings, Fitted, Tokens
+from analysis.phase import decoupled, lucky_share, violations
+from analysis.saturation import DEFAULT
+from analysis.sensitivity import spread_of
+from analysis.suggest import longer, most_informative
+from analysis.uncertainty import Interval
+
+INFO, CAUTION, PROBLEM, MISSING = "", "caution", "not identified", "missing"
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of a report.
+
+    Attributes:
+        slug, title: its name in links, and as people read it.
+        table: its table, raw values under their headings; None has none.
+        formats: heading → format of its numbers, e.g. `{:.2f}`; others are shown as they are.
+        notes: (kind, sentence); kind is one of INFO, CAUTION, PROBLEM, MISSING or another word to stress.
+        figures: names of its figures.
+        brief: whether the terminal shows its table.
+    """
+
+    slug: str
+    title: str
+    table: pd.DataFrame | None = None
+    formats: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[tuple[str, str], ...] = ()
+    figures: tuple[str, ...] = ()
+    brief: bool = False
+
+
+def show(value: object, form: str | None) -> str:
+    """A table's value as text; a dash for nothing."""
+    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+        return "–"
+    return form.format(value) if form and not isinstance(value, str) else str(value)
+
+
+def sections(found: Findings, study: str) -> list[Section]:
+    """All sections of a condition.
+
+    Args:
+        found: its findings.
+        study: name of the study, for commands; empty when there is none to add cells to.
+    """
+    parts = [_cells(found), _law(found, study), _sensitivity(found), _rivals(found), _capacity(found, study)]
+    if found.tokens:
+        parts += [_transition(found.tokens), _recall(found, found.tokens)]
+    return [*parts, _next(found, study)] if study else parts
+
+
+def _cells(found: Findings) -> Section:
+    shown = {
+        "target_tokens": ("ℓ", "{:.0f}"), "lora.rank": ("rank", "{:.0f}"), "seed": ("seed", "{:.0f}"),
+        "base_loss_nats": ("L0", "{:.3f}"), "loss_nats": ("L", "{:.3f}"), "delta_loss_nats": ("ΔL", "{:.3f}"),
+        "recalled_share": ("p > 0.5", "{:.1%}"), "first_stubborn": ("stubborn from", "{:.0f}"),
+        "first_wrong_share": ("comes back", "{:.1%}"), "bits_per_parameter": ("bits/par", "{:.3f}"),
+        "steps_trained": ("steps", "{:.0f}"),
+    }  # fmt: skip
+    names = [name for name in shown if name in found.cells]
+    table = found.cells[names].rename(columns={name: shown[name][0] for name in names})
+    out = int(DEFAULT.excludes(found.cells).sum())
+    note = f"{len(table)} cells; {out} are saturated ({DEFAULT}) and say nothing about the law."
+    figures = ("loss", "exact") if "exact_share" in found.cells else ("loss",)
+    return Section("cells", "Cells", table, {shown[n][0]: shown[n][1] for n in names}, ((INFO, note),), figures, True)
+
+
+def _law(found: Findings, study: str) -> Section:
+    title = "The law ΔL = C·r^α·ℓ^(−β) + b"
+    if not found.law:
+        notes = [(MISSING, found.missing["law"])]
+        if study:
+            notes.append((MISSING, command(found.cells, study, *longer(found.cells, DEFAULT.excludes(found.cells)))))
+        return Section("law", title, notes=tuple(notes), figures=("law",), brief=True)
+    fit, left = found.law.fit, found.law.residuals
+    notes = [
+        (INFO, f"Least squares on {len(fit.used)} cells; {len(fit.excluded)} saturated ones ({fit.rule}) left out. "
+               f"R² = {fit.r_squared:.4f} on ΔL, {fit.r_squared_log:.4f} on ln ΔL."),
+        *((PROBLEM, problem) for problem in fit.not_identified),
+    ]  # fmt: skip
+    if fit.not_identified:
+        notes.append((PROBLEM, "C, alpha, beta and b mean nothing by themselves here. Add unsaturated cells: longer "
+                               "lengths, smaller ranks."))  # fmt: skip
+        if study:
+            notes.append((PROBLEM, command(found.cells, study, *longer(found.cells, DEFAULT.excludes(found.cells)))))
+    notes += [(CAUTION, caution) for caution in fit.cautions]
+    rank, length, share = left.worst_cell
+    noise, curvature, lack, normality = (
+        show(value, "{:.2g}") for value in (left.noise_nats, left.curvature_p, left.lack_of_fit_p, left.normality_p)
+    )
+    residuals = (
+        f"Residuals: {left.rms_nats:.2g} nats rms; the largest is {share:+.1f} % at r = {rank:g}, ℓ = {length:g}; "
+        f"seeds of a cell differ by {noise} nats. p-values: curvature {curvature}, lack of fit {lack}, "
+        f"normality {normality}."
+    )
+    notes.append((INFO, residuals))
+    if left.systematic:
+        notes.append((CAUTION, "the residuals are systematic: the form misses something that is not noise"))
+    formats = {"value": "{:.4g}", "standard error": "{:.2g}"}
+    figures = ("law", "surface", "prediction", "residuals")
+    return Section("law", title, _parameters(found.law), formats, tuple(notes), figures, True)
+
+
+def _parameters(fitted: Fitted) -> pd.DataFrame:
+    rows = []
+    for name, (value, stderr) in fitted.fit.parameters.items():
+        held = not fitted.fit.result.params[name].vary
+        rows.append(
+            {
+                "": name,
+                "value": value,
+                "standard error": "held" if held else stderr,
+                "profile 95 %": _interval(fitted.profile, name),
+                "bootstrap 95 %": _interval(fitted.resampled, name),
+            }
+        )
+    if fitted.fit.exponent_ratio is not None:
+        ratio = {"": "α/β", "value": fitted.fit.exponent_ratio}
+        rows.append({**ratio, "bootstrap 95 %": _interval(fitted.resampled, "alpha/beta")})
+    return pd.DataFrame(rows)
+
+
+def _interval(intervals: Mapping[str, Interval], name: str) -> str | None:
+    return f"{intervals[name][0]:.3g} to {intervals[name][1]:.3g}" if name in intervals else None
+
+
+def _sensitivity(found: Findings) -> Section:
+    title = "How much the exponents depend on the way of fitting"
+    if found.ways is None:
+        return Section("sensitivity", title, notes=((MISSING, found.missing["law"]),))
+    ways = found.ways
+    table = pd.DataFrame(
+        {
+            "form": ways["form"], "left out": ways["rule"], "loss": ways["loss"], "cells": ways["cells"],
+            **{name: [_with_error(row, name) for row in ways.to_dict("records")] for name in ("alpha", "beta", "b")},
+            "α/β": ways["alpha/beta"], "R²": ways["r_squared"], "problem": ways["problem"],
+        }
+    )  # fmt: skip
+    notes = []
+    if (ways["problem"] == "").any():
+        ranges = [f"{name} {low:.2f} to {high:.2f}" for name in ("alpha", "beta", "alpha/beta")
+                  for low, high in [spread_of(ways, name)]]  # fmt: skip
+        notes.append((INFO, f"Over the ways that identify them: {', '.join(ranges)}. R² does not tell them apart."))
+    else:
+        notes.append((PROBLEM, "no way of fitting identifies the exponents"))
+    formats = {"cells": "{:.0f}", "α/β": "{:.3f}", "R²": "{:.4f}"}
+    return Section("sensitivity", title, table, formats, tuple(notes), (), True)
+
+
+def _with_error(row: Mapping[str, object], name: str) -> str:
+    return show(row.get(name), "{:.3f}") + (
+        "" if pd.isna(row.get(f"{name}_stderr")) else f" ± {row[f'{name}_stderr']:.2f}"
+    )
+
+
+def _rivals(found: Findings) -> Section:
+    title = "Rival laws, by their error on cells that they have not seen"
+    if found.rivals is None:
+        return Section("rivals", title, notes=((MISSING, found.missing["law"]),))
+    rivals, splits = found.rivals, splits_of(found.rivals)
+    percent = {name: f"{name}, %" for name in splits}
+    table = rivals[["form", "cells", "r_squared", "alpha/beta", "aicc", *splits, "problem", "formula"]].copy()
+    table[splits] *= 100
+    table = table.rename(columns={**percent, "r_squared": "R²", "alpha/beta": "α/β", "aicc": "AICc"})
+    notes = [(INFO, "Errors are means of |predicted/true − 1| over held-out cells; AICc compares forms on the same "
+                    "cells only.")]  # fmt: skip
+    if rivals["error"].notna().any():
+        best, law = rivals.iloc[0], rivals[rivals["form"] == "power"]["error"].iloc[0]
+        beside = f", the paper's law by {100 * law:.1f} %" if best["form"] != "power" and pd.notna(law) else ""
+        notes.append((INFO, f"Unseen cells are predicted best by {best['form']} ({best['formula']}): off by "
+                            f"{100 * best['error']:.1f} % on average{beside}."))  # fmt: skip
+    formats = {"cells": "{:.0f}", "R²": "{:.4f}", "α/β": "{:.3f}", "AICc": "{:.1f}"}
+    formats |= dict.fromkeys(percent.values(), "{:.1f}")
+    figures = ("collapse",) if found.collapse else ()
+    return Section("rivals", title, table, formats, tuple(notes), figures, True)
+
+
+def _capacity(found: Findings, study: str) -> Section:
+    title, held = "Capacity in bits", found.capacity
+    if not held:
+        return Section("capacity", title, notes=((MISSING, found.missing["capacity"]),))
+    best = held.loads.loc[held.loads["bits_per_parameter"].idxmax()]
+    low, high = held.slope_interval
+    notes = [(INFO, f"The most is {held.best:.2f} bits per trainable parameter, at r = {best['lora.rank']:g}, "
+                    f"ℓ = {best['target_tokens']:g}. Literature: "
+                    + "; ".join(f"{level:g} for {what}" for what, level in LITERATURE.items()) + ".")]  # fmt: skip
+    if held.reached:
+        sides = held.plateau_interval
+        notes.append((INFO, f"They level off at {held.plateau:.2f} bits per parameter (95 % interval {sides[0]:.2f} to "
+                            f"{sides[1]:.2f})."))  # fmt: skip
+    else:
+        notes.append((CAUTION, "no plateau within the measured loads: bits per parameter still go like load^"
+                               f"{held.slope:.2f} (95 % interval {low:.2f} to {high:.2f}; a plateau would need less "
+                               f"than {RISING}), so the most is a lower bound"))  # fmt: skip
+        if study:
+            ranks, lengths = longer(found.cells, pd.Series(False, index=found.cells.index))
+            notes.append((MISSING, command(found.cells, study, ranks[:1], lengths)))
+    rows = held.loads.groupby("lora.rank").agg(
+        cells=("load", "size"), load=("load", "max"), bits=("bits_per_parameter", "max")
+    )
+    table = rows.reset_index().set_axis(["rank", "cells", "largest load", "most bits per parameter"], axis=1)
+    formats = {"rank": "{:g}", "largest load": "{:.2f}", "most bits per parameter": "{:.3f}"}
+    return Section("capacity", title, table, formats, tuple(notes), ("bits",))
+
+
+def _transition(tokens: Tokens) -> Section:
+    last, failures = tokens.last, tokens.failures
+    notes = [(INFO, f"{len(last)} tokens of {last['cell'].nunique()} cells.")]
+    broken = violations(last)
+    if len(broken):
+        listed = ", ".join(sorted(broken["cell"].unique()))
+        notes.append(("BUG", f"{len(broken)} tokens have p > 0.5 and another argmax: {listed}"))
+    else:
+        notes.append((INFO, "Every token with p > 0.5 is the argmax."))
+    lucky = lucky_share(last)
+    if not np.isnan(lucky):
+        notes.append((INFO, f"Of the tokens that are the argmax, {lucky:.1%} are so at p ≤ 0.5."))
+    gap = failures["first_wrong"] - failures["first_stubborn"]
+    order = f"in {int((gap > 0).sum())} of {len(failures)} pairs, and before it in {int((gap < 0).sum())}"
+    notes.append((INFO, f"The first wrong argmax comes after the first p ≤ 0.5 {order}."))
+    table = tokens.transition.set_axis(["p from", "p to", "tokens", "share that is the argmax"], axis=1)
+    formats = {"p from": "{:.2f}", "p to": "{:.2f}", "share that is the argmax": "{:.1%}"}
+    return Section("transition", "The p > 0.5 transition", table, formats, tuple(notes), ("transition", "failures"))
+
+
+def _recall(found: Findings, tokens: Tokens) -> Section:
+    names = decoupled(tokens.last)
+    notes = [(INFO, f"{int((found.cells['exact_share'] == 1).sum())} of {len(found.cells)} cells come back to the end, "
+                    "as teacher forcing predicts greedy decoding.")]  # fmt: skip
+    table = None
+    if names:
+        notes.append((INFO, f"{len(names)} cells have a mean loss below ln 2 and do not come back to the end all the "
+                            "same: a low mean loss hides the few tokens that break a text."))  # fmt: skip
+        chosen = found.cells[found.cells["cell"].isin(names)]
+        table = chosen[["target_tokens", "lora.rank", "seed", "loss_nats", "recalled_share", "first_wrong_share"]]
+        table = table.set_axis(["ℓ", "rank", "seed", "L", "p > 0.5", "comes back"], axis=1)
+    formats = {"L": "{:.3f}", "p > 0.5": "{:.1%}", "comes back": "{:.1%}"}
+    figures = ("recall", "positions", "probability", "curves")
+    return Section("recall", "Recall, and how it comes", table, formats, tuple(notes), figures)
+
+
+def _next(found: Findings, study: str) -> Section:
+    title = "Which cells to run next"
+    fit = found.saturating
+    if not fit or fit.not_identified:
+        where = longer(found.cells, DEFAULT.excludes(found.cells))
+        return Section("next", title, notes=((INFO, command(found.cells, study, *where)),))
+    gradient = np.array([float(name == "alpha") for name in fit.result.var_names])
+    chosen = most_informative(fit, found.cells, gradient)
+    commands = {command(found.cells, study, [rank], [length]) for rank, length in chosen}
+    said = "These cells would narrow α most, per token trained (in the saturating form):"
+    return Section("next", title, notes=((INFO, said), *((INFO, text) for text in sorted(commands))))

@@ -1,0 +1,44 @@
+"""Studies on disk that the analysis tests share: cells that follow a known law exactly."""
+
+from pathlib import Path
+
+import numpy as np
+
+from analysis.forms import Inputs, power
+from memlaw.files import write_json
+from memlaw.records import TokenLog, write_tokens
+
+TRUTH = {"C": 60.0, "alpha": 0.7, "beta": 0.6, "b": 0.4}
+BASE_LOSS = 13.24
+
+
+def write_cell(root: Path, rank: int, length: int, seed: int = 0, model: str = "m", **more: object) -> None:
+    """A finished cell; four of its tokens are recorded, after 0, 1 and 10 steps."""
+    delta_loss = float(np.minimum(power(Inputs.grid(rank, length, BASE_LOSS), **TRUTH), 13.2))
+    row = {
+        "cell": f"{model}-{rank}-{length}-{seed}", "model.name": model, "data.name": "long_context",
+        "method.name": "sft", "lora.rank": rank, "seq_len": length, "seed": seed, "steps": 200,
+        "target_tokens": length, "dtype": "float32", "model_fingerprint": model,
+        "base_loss_nats": BASE_LOSS, "loss_nats": BASE_LOSS - delta_loss, "delta_loss_nats": delta_loss,
+        "recalled_share": 0.5, "first_stubborn": None, "bits_per_parameter": 1.0,
+        "trainable_parameters": 2112 * rank, "version.torch": "1", **more,
+    }  # fmt: skip
+    cell = root / str(row["cell"])
+    write_json(cell / "result.json", row)
+    write_json(cell / "status.json", {"state": "done"})
+    log = TokenLog(np.zeros(4, int), np.arange(4), np.arange(4))
+    log.add(0, np.full(4, BASE_LOSS), np.full(4, 9))
+    log.add(1, np.full(4, 5.0), np.full(4, 9))
+    log.add(10, np.array([0.1, 0.2, 0.8, 3.0]), np.array([0, 1, 2, 9]))
+    write_tokens(cell / "tokens.parquet", log.table())
+
+
+def write_study(
+    root: Path, models: tuple[str, ...] = ("m",), lengths: tuple[int, ...] = (128, 512, 2048), **more: object
+) -> Path:
+    """Ranks 1, 2, 4 at each length, for each model."""
+    for model in models:
+        for rank in (1, 2, 4):
+            for length in lengths:
+                write_cell(root, rank, length, model=model, **more)
+    return root

@@ -1,0 +1,67 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from studies import write_study
+
+from analysis.load import NoCells, all_tokens, conditions, last_tokens, load_studies, unfinished, write_table
+from memlaw.files import write_json
+
+
+def test_each_model_is_a_condition_and_the_label_names_it(tmp_path: Path):
+    table = load_studies([write_study(tmp_path, models=("alpha", "beta"))])
+    assert [label for label, _ in conditions(table)] == ["model.name=alpha", "model.name=beta"]
+    assert [label for label, _ in conditions(table, ignoring=("model.",))] == [""]
+
+
+def test_cells_of_another_precision_or_weights_are_a_condition_of_their_own(tmp_path: Path):
+    table = load_studies([write_study(tmp_path, models=("alpha", "beta"))])
+    assert len(list(conditions(table.assign(dtype=["float32", "bfloat16"] * 9)))) == 4
+    assert len(list(conditions(table.assign(model_fingerprint=["x", "y"] * 9)))) == 4
+
+
+def test_a_cell_in_two_studies_counts_once_and_where_it_lies_makes_no_condition(tmp_path: Path):
+    studies = [write_study(tmp_path / name, lengths=lengths) for name, lengths in (("a", (64, 128)), ("b", (128, 256)))]
+    table = load_studies(studies)
+    assert len(table) == 9
+    assert len(list(conditions(table))) == 1
+
+
+def test_token_tables_are_read_one_by_one(tmp_path: Path):
+    table = load_studies([write_study(tmp_path, lengths=(64,))])
+    (tmp_path / table["cell"].iloc[-1] / "tokens.parquet").unlink()
+    tables = all_tokens(table)
+    first = next(tables)
+    assert list(first["step"].unique()) == [0, 1, 10]
+    assert set(last_tokens([first])["step"]) == {10}
+    next(tables)
+    with pytest.raises(FileNotFoundError):
+        next(tables)
+
+
+def test_what_is_not_done_is_told(tmp_path: Path):
+    write_study(tmp_path, lengths=(64,))
+    for name, status in (("a", {"state": "running"}), ("b", {"state": "failed", "cause": "no memory"})):
+        write_json(tmp_path / name / "status.json", status)
+    assert unfinished(tmp_path).to_dict("records") == [
+        {"cell": "a", "state": "running", "cause": ""},
+        {"cell": "b", "state": "failed", "cause": "no memory"},
+    ]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_the_command_writes_the_table(tmp_path: Path, ending: str):
+    study, out = write_study(tmp_path / "s"), tmp_path / f"cells.{ending}"
+    command = [sys.executable, "-m", "analysis.load", str(study), "--out", str(out)]
+    assert "9 cells" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    read = pd.read_csv(out) if ending == "csv" else pd.read_parquet(out)
+    pd.testing.assert_frame_equal(read[["cell", "delta_loss_nats"]], load_studies([study])[["cell", "delta_loss_nats"]])
+
+
+def test_another_ending_and_an_empty_study_are_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match=r"neither in \.csv nor in \.parquet"):
+        write_table(pd.DataFrame(), tmp_path / "cells.xlsx")
+    with pytest.raises(NoCells, match="holds no finished cell"):
+        load_studies([tmp_path])
