@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STUDY ?= runs/default
 
-.PHONY: help env sweep report test test-all bench lint
+.PHONY: help env sweep study report test test-all bench lint
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -21,6 +21,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 sweep: env  ## the main job: nine cells on SmolLM2-135M, then the report
 	$(BIN)/python -m memlaw.train -m lora.rank=1,4,16 seq_len=64,256,1024
 	$(BIN)/python -m analysis.report runs/default
+
+study: env  ## the study of docs/study/: 108 cells on SmolLM2-135M, hours on two cores; run again, it goes on
+	for part in study_smollm2 study_smollm2_seeds study_smollm2_text study_smollm2_steps study_smollm2_long; do \
+		$(BIN)/python -m memlaw.train -m experiment=$$part || exit 1; done
+	$(BIN)/python -m analysis.report runs/smollm2
 
 report: env  ## report on STUDY (default runs/default)
 	$(BIN)/python -m analysis.report $(STUDY)

@@ -30,7 +30,8 @@ def command(cells: pd.DataFrame, study: str, ranks: Sequence[float], lengths: Se
         ranks, lengths: what to train; rounded to whole numbers.
     """
     row = {
-        name: value for name, value in cells.iloc[0].items() if not (pd.api.types.is_scalar(value) and pd.isna(value))
+        name: None if pd.api.types.is_scalar(value) and pd.isna(value) else value
+        for name, value in cells.iloc[0].items()
     }
     words = ["python -m memlaw.train -m", f"study={study}", *_overrides(row)]
     for name, values in (("lora.rank", ranks), ("seq_len", lengths)):
@@ -75,6 +76,8 @@ def _differs(value: Any, default: Any) -> bool:
 
 
 def _spell(value: Any) -> str:
+    if value is None:
+        return "null"
     if isinstance(value, bool | np.bool_):
         return str(bool(value)).lower()
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:

@@ -77,7 +77,7 @@ def test_the_command_line_answers_and_refuses_to_extrapolate(tmp_path: Path):
     answer = ask("--tokens", "300", "--recall", "0.6")
     assert answer.returncode == 0, answer.stderr
     assert "300 tokens need rank" in answer.stdout
-    assert "python -m memlaw.train -m lora.rank=" in answer.stdout
+    assert "python -m memlaw.train -m study=" in answer.stdout
     refused = ask("--tokens", "100000", "--recall", "0.6")
     assert refused.returncode == 1
     assert "times beyond the measured cells" in refused.stderr

@@ -6,7 +6,7 @@ from cells import MEASURED, TRUTH, synthetic
 from analysis.forms import POWER
 from analysis.law import fit_law
 from analysis.saturation import Rule
-from analysis.uncertainty import bootstrap, bootstrap_intervals, profile_intervals, resample
+from analysis.uncertainty import bootstrap, bootstrap_intervals, profile_intervals, resamples
 
 
 def test_profile_intervals_hold_the_value_and_widen_with_the_noise():
@@ -22,7 +22,7 @@ def test_a_fit_that_is_not_identified_has_no_profile():
 
 def test_resampling_draws_grid_points_and_then_seeds():
     seeds = pd.concat([synthetic().assign(seed=seed) for seed in range(3)], ignore_index=True)
-    drawn = resample(seeds, np.random.default_rng(0))
+    drawn = next(resamples(seeds, 1))
     per_point = drawn.groupby(["lora.rank", "target_tokens"]).size()
     assert len(drawn) == len(seeds)
     assert (per_point % 3 == 0).all()

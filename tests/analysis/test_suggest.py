@@ -1,0 +1,76 @@
+import numpy as np
+import pandas as pd
+import pytest
+from cells import TRUTH, synthetic
+from conftest import composed
+
+from analysis.command import command
+from analysis.forms import POWER, Inputs
+from analysis.law import fit_law
+from analysis.saturation import DEFAULT
+from analysis.suggest import longer, most_informative, numeric_gradient
+from memlaw.cell import Cell
+
+
+def config_of(*overrides: str) -> Cell:
+    return Cell.from_config(composed(*overrides))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        ("precision=fp32", "steps=77", "data.random_ratio=0.25", "optimizer.lr=0.003"),
+        ("model=pythia_70m", "lora.placement=block", "lora.layers=[1,-1]", "stop.when_recalled=false"),
+        ("data=phonebook", "steps=null", "epochs=50", "batch_size=8"),
+        ("model=hub", "model.id=some/model"),
+        ("experiment=paper_long_context_qwen3_8b",),
+    ],
+)
+def test_a_command_brings_cells_of_the_same_condition(overrides):
+    given = config_of(*overrides, "lora.rank=3", "seq_len=50")
+    words = command(pd.DataFrame([given.flat]), "mine", [3], [50]).split()
+    assert words[:4] == ["python", "-m", "memlaw.train", "-m"]
+    again = config_of(*(word.replace("'", "") for word in words[4:]))
+    assert again.hash == given.hash
+    assert again.study.name == "mine"
+
+
+def test_a_command_says_no_more_than_it_must():
+    words = command(pd.DataFrame([config_of("lora.rank=3").flat]), "mine", [2.0, 1.0], [64])
+    assert words == "python -m memlaw.train -m study=mine lora.rank=1,2 seq_len=64"
+
+
+def test_longer_texts_are_longer_than_what_the_ranks_hold():
+    cells = synthetic()
+    ranks, lengths = longer(cells, DEFAULT.excludes(cells))
+    assert ranks == [1, 2, 4, 8]
+    assert min(lengths) > cells[DEFAULT.excludes(cells)]["target_tokens"].max()
+
+
+def test_gradients_are_those_of_the_formula():
+    fit = fit_law(synthetic(), POWER)
+    x = Inputs.grid(4, 512, 13.24)
+    found = dict(zip(fit.result.var_names, numeric_gradient(fit, lambda predict: float(predict(x))), strict=True))
+    power = 4 ** TRUTH["alpha"] * 512 ** -TRUTH["beta"]
+    assert found["C"] == pytest.approx(power, rel=1e-3)
+    assert found["alpha"] == pytest.approx(TRUTH["C"] * power * np.log(4), rel=1e-3)
+    assert found["b"] == pytest.approx(1, rel=1e-3)
+
+
+def test_the_cells_suggested_narrow_the_quantity_more_than_others_do():
+    cells = synthetic(0.1)
+    fit = fit_law(cells, POWER)
+    gradient = np.array([float(name == "alpha") for name in fit.result.var_names])
+    (best,) = most_informative(fit, cells, gradient, count=1)
+
+    def variance_after(rank: int, length: int) -> float:
+        j = numeric_gradient(fit, lambda predict: float(predict(Inputs.grid(rank, length, 13.24))))
+        precision = np.linalg.inv(fit.result.covar) + np.outer(j, j) / fit.result.redchi
+        return float(gradient @ np.linalg.inv(precision) @ gradient)
+
+    def gain(rank: int, length: int) -> float:
+        return (float(gradient @ fit.result.covar @ gradient) - variance_after(rank, length)) / length
+
+    others = [(rank, length) for rank in (1, 2, 4, 8, 16) for length in (128, 256, 512, 1024, 2048, 4096)]
+    assert gain(*best) == pytest.approx(max(gain(*other) for other in others), rel=1e-4)
