@@ -39,7 +39,7 @@ def new_figure(title: str, caption: str, width: float, height: float) -> Figure:
 def plain_ticks(axes: Axes, values: Sequence[float], which: str = "x") -> None:
     """A log axis whose ticks are the values themselves, as many as fit."""
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
-    _set_ticks(axes.xaxis if which == "x" else axes.yaxis, _thin(sorted(values), 11))
+    _set_ticks(axes.xaxis if which == "x" else axes.yaxis, _thin(sorted(values), 9))
 
 
 def nats_ticks(axes: Axes, low: float, high: float) -> None:

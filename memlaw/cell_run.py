@@ -15,6 +15,7 @@ from memlaw.cell import DONE, RUNNING, Cell
 from memlaw.data.memory import Memory
 from memlaw.errors import CellError
 from memlaw.files import atomic_path
+from memlaw.memft import Method
 from memlaw.tracking import CellTracker, Decode
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class CellRun:
     """Takes a cell's evaluations and writes its records.
 
     Attributes:
+        method: its training method.
         facts: result columns known before training (`trainable_parameters`, `device`, …).
         export: writes the adapter to the directory given to it.
         decode: a token id's text.
@@ -43,6 +45,7 @@ class CellRun:
     memory: Memory
     tracker: CellTracker
     total_steps: int
+    method: Method
     facts: dict[str, Any]
     decode: Decode
     recalled_checks: int = 0
@@ -65,9 +68,11 @@ class CellRun:
             advice = f"lower optimizer.lr={self.cell.config.optimizer.lr}" if step else "check precision and the model"
             raise CellError(f"diverged: {broken} of {len(nll_S)} losses are not finite after step {step}; {advice}")
 
-    def record(self, step: int, nll_S: np.ndarray, argmax_S: np.ndarray, learning_rate: float) -> None:
+    def record(
+        self, step: int, nll_S: np.ndarray, argmax_S: np.ndarray, weight_S: np.ndarray, learning_rate: float
+    ) -> None:
         """Take the evaluation after `step` steps: add it to the table, the status and the tracker."""
-        self.tokens.add(step, nll_S, argmax_S)
+        self.tokens.add(step, nll_S, argmax_S, weight_S)
         scalars = self.tokens.scalars()
         self.tracker.log(step, {**scalars, "learning_rate": learning_rate})
         self.cell.set_status(
@@ -80,9 +85,14 @@ class CellRun:
         log.info("%s  step %d/%d  loss %.4f nats", self.cell.name, step, self.total_steps, scalars["loss_nats"])
 
     def recalled(self, nll_S: np.ndarray) -> bool:
-        """Count checks in a row at which every target token has p > `stop.p_above`; True at `stop.patience`."""
-        stop = self.cell.config.stop
-        above = bool((np.exp(-nll_S) > stop.p_above).all())
+        """Count checks in a row at which every target token has p > `stop.p_above`; True at `stop.patience`.
+
+        At once where the method has nothing left to train and ends then (`method.all_recalled=stop`).
+        """
+        stop, p_S = self.cell.config.stop, np.exp(-nll_S)
+        if self.method.all_recalled == "stop" and self.method.threshold and (p_S >= self.method.threshold).all():
+            return True
+        above = bool((p_S > stop.p_above).all())
         self.recalled_checks = self.recalled_checks + 1 if above else 0
         return bool(stop.when_recalled) and self.recalled_checks >= stop.patience
 

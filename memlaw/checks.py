@@ -11,7 +11,6 @@ from memlaw.base_model import PRECISIONS, ModelSource, positions, resolve_device
 from memlaw.cell import Cell
 from memlaw.errors import ConfigError
 from memlaw.lora_spec import LoraSpec
-from memlaw.module import METHODS
 from memlaw.targets import Target, resolve_targets
 from memlaw.tracking import resolve_mode
 
@@ -47,8 +46,7 @@ def check_cell(cell: Cell) -> None:
         _number("optimizer.clip_norm", c.optimizer.clip_norm, above=0)
     if c.precision not in ("auto", *PRECISIONS):
         raise ConfigError(f"precision={c.precision} is not one of auto, {', '.join(PRECISIONS)}")
-    if c.method.name not in METHODS:
-        raise ConfigError(f"method.name={c.method.name} is not one of {', '.join(METHODS)}")
+    instantiate_checked(c.method)
     LoraSpec.from_config(c.lora, c.seed)
     instantiate_checked(c.data)
 

@@ -33,7 +33,8 @@ class Evaluation(Callback):
         self.total_steps = runs[0].total_steps
         self.recorded = set(log_spaced_steps(self.total_steps, per_decade))
         every = max(stop.every, epoch_steps)
-        self.checked = set(range(0, self.total_steps, every)) if stop.when_recalled else set()
+        may_end = stop.when_recalled or any(run.method.all_recalled == "stop" for run in runs)
+        self.checked = set(range(0, self.total_steps, every)) if may_end else set()
         self.evaluated = self.recorded | self.checked
         self._batch_holds_all = epoch_steps == 1
         self._kept: list[int] = []
@@ -59,20 +60,23 @@ class Evaluation(Callback):
         trainer.should_stop = not self.runs
 
     def _take(self, module: PackModule, step: int, losses: tuple[torch.Tensor, torch.Tensor]) -> None:
+        weight_NPL = module.weights(*losses).cpu()
         nll_NPL, argmax_NPL = (tensor.cpu() for tensor in losses)
         valid_NPL = module.table.valid_NPL.cpu()
         learning_rate = float(module.trainer.optimizers[0].param_groups[0]["lr"])
         self._share_time()
         kept = []
         for n, run in enumerate(self.runs):
-            nll_S, argmax_S = nll_NPL[n][valid_NPL[n]].numpy(), argmax_NPL[n][valid_NPL[n]].numpy()
+            nll_S, argmax_S, weight_S = (
+                values[n][valid_NPL[n]].numpy() for values in (nll_NPL, argmax_NPL, weight_NPL)
+            )
             try:
                 run.check_finite(step, nll_S)
                 stop_reason = "completed" if step == self.total_steps else None
                 if step in self.checked and run.recalled(nll_S):
                     stop_reason = "recalled"
                 if stop_reason or step in self.recorded:
-                    run.record(step, nll_S, argmax_S, learning_rate)
+                    run.record(step, nll_S, argmax_S, weight_S, learning_rate)
                 if stop_reason:
                     run.finish(stop_reason, partial(module.adapters.export, n))
                 else:

@@ -20,20 +20,23 @@ from memlaw.data.tokens import RowOrder, TokenTable, steps_per_epoch
 from memlaw.evaluation import Evaluation
 from memlaw.lora import LoraPack
 from memlaw.lora_spec import LoraSpec
+from memlaw.memft import Method
 from memlaw.module import PackModule
 from memlaw.prefix import Prefix
 from memlaw.prefix_cache import PrefixCache, cache_budget_bytes, cache_prefix
 from memlaw.sizes import Weights, sizes_of
 from memlaw.targets import Target, resolve_targets
 from memlaw.tracking import CellTracker
+from memlaw.weighting import Weighting
 
 
 @dataclass(frozen=True)
 class Member:
-    """A cell with its memory, its loop's shape and its mirror."""
+    """A cell with its memory, its method, its loop's shape and its mirror."""
 
     cell: Cell
     memory: Memory
+    method: Method
     batch_rows: int
     total_steps: int
     tracker: CellTracker
@@ -75,14 +78,16 @@ def fit(members: Sequence[Member], base: BaseModel, trainer: DictConfig) -> None
         _run(member, base, adapters, n, {**shared, "step_flops": step_flops(sizes[n])})
         for n, member in enumerate(members)
     ]
-    order = RowOrder(table.pairs, tuple(member.cell.config.seed for member in members), first.batch_rows)
+    seeds = tuple(member.cell.config.seed for member in members)
+    order = RowOrder(table.pairs, seeds, tuple(member.method.curriculum for member in members), first.batch_rows)
+    weighting = Weighting([member.method for member in members], max(table.pairs))
     epoch_steps = steps_per_epoch(max(table.pairs), first.batch_rows)
     evaluation = Evaluation(runs, c.stop, c.eval.per_decade, first.batch_rows, epoch_steps)
     with ExitStack() as stack:
         if prefix:
             stack.enter_context(prefix.prefix.replaced())
         stack.enter_context(adapters.attach(base.model))
-        module = PackModule(base, adapters, table, prefix, c.optimizer, first.total_steps)
+        module = PackModule(base, adapters, table, prefix, weighting, c.optimizer, first.total_steps)
         _loop(module, order, evaluation, base.device)
 
 
@@ -107,6 +112,7 @@ def _run(member: Member, base: BaseModel, adapters: LoraPack, n: int, shared: di
         member.memory,
         member.tracker,
         member.total_steps,
+        member.method,
         facts={**own, **shared},
         decode=lambda token_id: str(base.tokenizer.decode([token_id])),
     )

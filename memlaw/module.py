@@ -15,11 +15,10 @@ from transformers import masking_utils
 from memlaw.base_model import BaseModel
 from memlaw.data.tokens import TokenTable
 from memlaw.lora import LoraPack
+from memlaw.memft import BatchLosses, weighted_mean
 from memlaw.prefix_cache import PrefixCache
 from memlaw.token_loss import Head, token_nll
-
-METHODS = ("sft",)
-"""Training objectives, `method.name`."""
+from memlaw.weighting import Weighting
 
 
 @contextmanager
@@ -41,6 +40,7 @@ class PackModule(LightningModule):
         adapters: the cells' adapters.
         table: the cells' rows.
         prefix: the cached prefix, or None to run the whole model in every step.
+        weighting: the cells' methods.
         optimizer: `conf/optimizer`.
         total_steps: optimizer steps of every cell.
     """
@@ -51,6 +51,7 @@ class PackModule(LightningModule):
         adapters: LoraPack,
         table: TokenTable,
         prefix: PrefixCache | None,
+        weighting: Weighting,
         optimizer: Any,
         total_steps: int,
     ):
@@ -58,6 +59,7 @@ class PackModule(LightningModule):
         self.adapters = adapters
         self.table = table
         self.prefix = prefix
+        self.weighting = weighting
         self.optimizer_config = optimizer
         self.total_steps = total_steps
         self.kept_N = torch.arange(len(adapters.specs))
@@ -86,12 +88,26 @@ class PackModule(LightningModule):
         return nll_BL.view(N, B, -1), argmax_BL.view(N, B, -1), valid_NBL
 
     def training_step(self, rows_NB: torch.Tensor, _batch_index: int) -> torch.Tensor:
-        """Sum over cells of each cell's mean loss; no cell's gradient contains another's loss."""
+        """Sum over cells of each cell's weighted loss; no cell's gradient contains another's loss."""
         rows_NB = rows_NB[self.kept_N]
         nll_NBL, argmax_NBL, valid_NBL = self(rows_NB)
         self._latest = rows_NB, nll_NBL.detach(), argmax_NBL
-        tokens_N = valid_NBL.sum((1, 2)).clamp(min=1)
-        return (nll_NBL.sum((1, 2)) / tokens_N).sum()
+        weights_NBL = self.weighting(self._losses(nll_NBL.detach(), argmax_NBL, valid_NBL, rows_NB), rows_NB)
+        return weighted_mean(nll_NBL, weights_NBL).sum()
+
+    def _losses(
+        self, nll_NBL: torch.Tensor, argmax_NBL: torch.Tensor, valid_NBL: torch.Tensor, rows_NB: torch.Tensor
+    ) -> BatchLosses:
+        target_NBL = self.table.targets(rows_NB)
+        return BatchLosses(nll_NBL, (argmax_NBL != target_NBL) & valid_NBL, valid_NBL)
+
+    @torch.no_grad()
+    def weights(self, nll_NPL: torch.Tensor, argmax_NPL: torch.Tensor) -> torch.Tensor:
+        """What the methods would make of an evaluation, [N, P, L]: 0 where a token is no longer trained."""
+        N, P, _ = nll_NPL.shape
+        rows_NP = torch.arange(P, device=nll_NPL.device).expand(N, P)
+        losses = self._losses(nll_NPL, argmax_NPL, self.table.valid_NPL, rows_NP)
+        return self.weighting(losses, rows_NP, advance=False)
 
     @torch.no_grad()
     def evaluate(self, batch_rows: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -138,10 +154,12 @@ class PackModule(LightningModule):
         optimizer = self.trainer.optimizers[0]
         self.adapters.keep(kept.to(self.device), optimizer)
         self.table = self.table.select(kept)
+        self.weighting.keep(kept)
         if self.prefix:
             self.prefix.keep(kept)
         self.kept_N = self.kept_N[kept.to(self.kept_N.device)]
 
     def on_fit_start(self) -> None:
-        """Put the index of the kept cells beside the batches that it picks from."""
+        """Put the index of the kept cells beside the batches that it picks from, and the methods' beside theirs."""
         self.kept_N = self.kept_N.to(self.device)
+        self.weighting.place()

@@ -19,6 +19,7 @@ from memlaw.data.memory import DataSource, Memory
 from memlaw.data.tokens import loop_shape
 from memlaw.errors import ConfigError, is_out_of_memory
 from memlaw.fit import Member, fit
+from memlaw.memft import Method, method_of
 from memlaw.tracking import Tracker
 
 log = logging.getLogger(__name__)
@@ -78,18 +79,21 @@ def _train(cells: list[Cell], settings: DictConfig) -> None:
     prepared = _prepared(cells, load())
     # Cells whose tables differ in pairs may differ in rows per step or steps per epoch; train these in turn.
     for shape, group in groupby(sorted(prepared, key=lambda item: item[0]), key=lambda item: item[0]):
-        members = [Member(cell, memory, shape[0], shape[1], tracker.start(cell)) for _, cell, memory in group]
+        rows, steps = shape
+        members = [Member(cell, memory, method, rows, steps, tracker.start(cell)) for _, cell, memory, method in group]
         _fit_or_halve(members, load, settings.trainer)
     tracker.drain()
 
 
-def _prepared(cells: list[Cell], base: BaseModel) -> list[tuple[tuple[int, int], Cell, Memory]]:
-    """Each cell with its memory and its loop's shape; a cell whose memory cannot be built fails."""
+def _prepared(cells: list[Cell], base: BaseModel) -> list[tuple[tuple[int, int], Cell, Memory, Method]]:
+    """Each cell with its memory, its method and its loop's shape; a cell whose memory cannot be built fails."""
     prepared = []
     for cell in cells:
         try:
             memory = _memory(cell, base)
-            prepared.append((loop_shape(cell.config, len(memory.pairs)), cell, memory))
+            method = method_of(cell.config, len(memory.pairs))
+            shape = loop_shape(cell.config, len(memory.pairs), method.curriculum)
+            prepared.append((shape, cell, memory, method))
         except Exception as error:  # what befalls this cell is its alone
             cell.fail(error)
     return prepared

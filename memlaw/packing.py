@@ -14,6 +14,7 @@ from memlaw.sizes import Sizes
 
 _FREE_WITHIN_A_PACK = (
     ("seed",),
+    ("method",),
     ("lora", "rank"),
     ("lora", "scaling"),
     ("lora", "lora_alpha"),

@@ -18,6 +18,7 @@ from memlaw.cell import Cell
 from memlaw.checks import check_cell, check_settings, instantiate_checked, resolve_cell
 from memlaw.cost import CostModel, step_flops
 from memlaw.data.tokens import loop_shape
+from memlaw.memft import method_of
 from memlaw.packing import make_packs, pack_bytes
 from memlaw.records import read_results
 from memlaw.sizes import Sizes, Weights, sizes_of
@@ -49,9 +50,13 @@ class Pack:
     def cell_seconds(self, cost: CostModel) -> list[float]:
         """Estimated share of each cell in its worker's time, no early stop assumed."""
         return [
-            cost.cell_seconds(step_flops(size), len(self.cells), loop_shape(cell.config, size.all_rows)[1])
+            cost.cell_seconds(step_flops(size), len(self.cells), _total_steps(cell, size.all_rows))
             for cell, size in zip(self.cells, self.sizes, strict=True)
         ]
+
+
+def _total_steps(cell: Cell, pairs: int) -> int:
+    return loop_shape(cell.config, pairs, method_of(cell.config, pairs).curriculum)[1]
 
 
 @dataclass(frozen=True)

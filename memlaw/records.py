@@ -26,6 +26,7 @@ TOKEN_COLUMNS = {
     "base_nll": ("float32", "its loss under the base model, nats"),
     "nll": ("float32", "its loss under base and adapter, nats; p = exp(-nll)"),
     "argmax_id": ("int32", "the most probable token there, given the true prefix"),
+    "weight": ("float32", "its weight in the method's loss there; 0: not trained any more"),
 }
 """Columns of `tokens.parquet`, a row per evaluation and target token: name → (dtype, meaning)."""
 
@@ -38,6 +39,7 @@ RESULT_COLUMNS = {
     "min_p": "smallest probability of a target token",
     "first_stubborn": "index of the first target token with p <= 0.5, all pairs in order; null: none",
     "teacher_forced_accuracy": "share of target tokens that are the argmax, given the true prefix",
+    "active_share": "mean weight of the target tokens in the method's loss: what is still trained",
     "memorized_bits": "target_tokens · ΔL / ln 2",
     "bits_per_parameter": "memorized_bits / trainable_parameters",
     "trainable_parameters": "parameters of the adapter",
@@ -76,12 +78,12 @@ class TokenLog:
     pair_S: np.ndarray
     position_S: np.ndarray
     token_id_S: np.ndarray
-    evaluations: list[tuple[int, np.ndarray, np.ndarray]] = field(default_factory=list)
+    evaluations: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=list)
 
-    def add(self, step: int, nll_S: np.ndarray, argmax_S: np.ndarray) -> None:
+    def add(self, step: int, nll_S: np.ndarray, argmax_S: np.ndarray, weight_S: np.ndarray) -> None:
         """Add the evaluation after `step` steps; the first one must be the base model's (step 0)."""
         assert self.evaluations or step == 0
-        self.evaluations.append((step, nll_S, argmax_S))
+        self.evaluations.append((step, nll_S, argmax_S, weight_S))
 
     @property
     def base_nll_S(self) -> np.ndarray:
@@ -100,17 +102,19 @@ class TokenLog:
                     "base_nll": self.base_nll_S,
                     "nll": nll_S,
                     "argmax_id": argmax_S,
+                    "weight": weight_S,
                 }
             )
-            for step, nll_S, argmax_S in self.evaluations
+            for step, nll_S, argmax_S, weight_S in self.evaluations
         ]
         dtypes = {name: dtype for name, (dtype, _) in TOKEN_COLUMNS.items()}
         return pd.concat(frames, ignore_index=True).astype(dtypes)
 
     def scalars(self) -> dict[str, float | int | None]:
-        """`token_scalars` of the latest evaluation."""
-        _, nll_S, argmax_S = self.evaluations[-1]
-        return token_scalars(self.base_nll_S, nll_S, argmax_S == self.token_id_S)
+        """`token_scalars` and `active_share` of the latest evaluation."""
+        _, nll_S, argmax_S, weight_S = self.evaluations[-1]
+        scalars = token_scalars(self.base_nll_S, nll_S, argmax_S == self.token_id_S)
+        return {**scalars, "active_share": float(weight_S.mean())}
 
 
 def token_scalars(

@@ -12,6 +12,7 @@ from peft import get_peft_model
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from memlaw.cell import Cell
+from memlaw.data.curriculum import WHOLE
 from memlaw.data.tokens import RowOrder
 from memlaw.lora import initial_A
 from memlaw.lora_spec import LoraSpec
@@ -69,7 +70,7 @@ def _reference(cell: Cell, steps: list[int]) -> list[np.ndarray]:
         adapted.lora_A["default"].weight.copy_(initial_A(target, spec))
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=c.optimizer.lr, weight_decay=0.0)
-    order = iter(RowOrder((len(memory.pairs),), (c.seed,), c.batch_size))
+    order = iter(RowOrder((len(memory.pairs),), (c.seed,), (WHOLE,), c.batch_size))
     recorded = []
     for step in range(STEPS + 1):
         if step in steps:

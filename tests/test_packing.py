@@ -19,6 +19,7 @@ def test_cells_that_differ_in_rank_seed_scale_or_ratio_train_together(tiny):
         pack_key(tiny(*overrides)[0])
         for overrides in (
             [], ["lora.rank=2"], ["seed=3"], ["lora.scaling=rslora"], ["lora.lora_alpha=1"], ["data.random_ratio=0.5"],
+            ["method=memft_sw"],
         )
     }  # fmt: skip
     assert len(keys) == 1

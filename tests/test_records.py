@@ -14,7 +14,7 @@ from memlaw.records import TokenLog, capacity, log_spaced_steps, token_scalars
 def log_of(*evaluations: tuple[int, list[float], list[int]]) -> TokenLog:
     log = TokenLog(np.array([0, 0, 1]), np.array([0, 1, 0]), np.array([7, 8, 9]))
     for step, nll, argmax in evaluations:
-        log.add(step, np.array(nll, dtype=np.float32), np.array(argmax))
+        log.add(step, np.array(nll, dtype=np.float32), np.array(argmax), np.ones(len(nll)))
     return log
 
 

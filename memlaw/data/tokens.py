@@ -5,12 +5,14 @@ Shapes: N cells, P pairs of a cell, T token positions of a row, L target tokens 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import IterableDataset
 
+from memlaw.data.curriculum import Curriculum
 from memlaw.data.memory import Memory
 from memlaw.seeding import stream
 
@@ -57,6 +59,11 @@ class TokenTable:
         tensors = (self.input_ids_NPT, self.position_NPL, self.valid_NPL)
         return TokenTable(self.pairs, *(tensor.to(device) for tensor in tensors))
 
+    def targets(self, rows_NB: torch.Tensor) -> torch.Tensor:
+        """Target tokens [N, B, L] of the given rows; anything for padding and for a row of -1."""
+        cell_N1, row_NB = torch.arange(len(rows_NB), device=rows_NB.device)[:, None], rows_NB.clamp(min=0)
+        return self.input_ids_NPT[cell_N1, row_NB].gather(2, self.position_NPL[cell_N1, row_NB])
+
     def select(self, cells: torch.Tensor) -> "TokenTable":
         """The table of some of the cells, given by index."""
         tensors = (self.input_ids_NPT, self.position_NPL, self.valid_NPL)
@@ -69,33 +76,40 @@ def steps_per_epoch(pairs: int, batch_size: int) -> int:
     return -(-pairs // batch_size)
 
 
-def loop_shape(config: Any, pairs: int) -> tuple[int, int]:
+def loop_shape(config: Any, pairs: int, curriculum: Curriculum) -> tuple[int, int]:
     """Rows per step and total steps of a cell with `pairs` pairs; `config` is the cell's."""
     batch_rows = min(config.batch_size, pairs)
-    return batch_rows, config.steps or config.epochs * steps_per_epoch(pairs, batch_rows)
+    if config.steps:
+        return batch_rows, config.steps
+    taking_part = (curriculum.pairs_in(epoch, pairs, batch_rows) for epoch in range(config.epochs))
+    return batch_rows, sum(steps_per_epoch(count, batch_rows) for count in taking_part)
 
 
 class RowOrder(IterableDataset):
-    """Endless batches of row numbers: every pair once an epoch, shuffled anew each epoch, per cell.
+    """Endless batches of row numbers: every pair that takes part once an epoch, shuffled anew each epoch, per cell.
 
     Yields `rows_NB`, int64. A partial batch is filled with -1, which scores nothing, so that the shape is
-    fixed. A cell's order depends on its own seed and pairs alone, never on the pack.
+    fixed. A cell's order depends on its own seed, pairs and curriculum alone, never on the pack.
     """
 
-    def __init__(self, pairs: tuple[int, ...], seeds: tuple[int, ...], batch_size: int):
+    def __init__(
+        self, pairs: tuple[int, ...], seeds: tuple[int, ...], curricula: tuple[Curriculum, ...], batch_size: int
+    ):
         self.pairs = pairs
         self.seeds = seeds
+        self.curricula = curricula
         self.batch_size = min(batch_size, max(pairs))
 
     def __iter__(self) -> Iterator[torch.Tensor]:
-        cells = [self._cell(pairs, seed) for pairs, seed in zip(self.pairs, self.seeds, strict=True)]
+        cells = [self._cell(*cell) for cell in zip(self.pairs, self.seeds, self.curricula, strict=True)]
         for rows in zip(*cells, strict=True):
             yield torch.from_numpy(np.stack(rows))
 
-    def _cell(self, pairs: int, seed: int) -> Iterator[np.ndarray]:
+    def _cell(self, pairs: int, seed: int, curriculum: Curriculum) -> Iterator[np.ndarray]:
         rng = stream(seed, "row order")
-        while True:
-            order = rng.permutation(pairs)
-            filled = np.full(steps_per_epoch(pairs, self.batch_size) * self.batch_size, -1, dtype=np.int64)
-            filled[:pairs] = order
+        first = stream(seed, "curriculum").permutation(pairs) if curriculum.shares else np.arange(pairs)
+        for epoch in count():
+            taking_part = curriculum.pairs_in(epoch, pairs, self.batch_size)
+            filled = np.full(steps_per_epoch(taking_part, self.batch_size) * self.batch_size, -1, dtype=np.int64)
+            filled[:taking_part] = first[rng.permutation(taking_part)]
             yield from filled.reshape(-1, self.batch_size)

@@ -24,11 +24,13 @@ from memlaw.data.memory import Memory
 from memlaw.data.tokens import TokenTable
 from memlaw.evaluation import Evaluation
 from memlaw.lora import LoraPack
+from memlaw.memft import Plain
 from memlaw.module import PackModule
 from memlaw.pack import train_pack
 from memlaw.prefix import Prefix
 from memlaw.prefix_cache import PrefixCache, cache_prefix
 from memlaw.records import read_tokens
+from memlaw.weighting import Weighting
 
 
 def losses(p: Problem, prefix: PrefixCache | None) -> torch.Tensor:
@@ -56,8 +58,10 @@ def loop(p: Problem, arm: str) -> Record:
             stack.enter_context(frozen.replaced())
         prefix_seconds = now(device) - started
         stack.enter_context(adapters.attach(p.base.model))
-        module = PackModule(p.base, adapters, table, prefix, p.config.optimizer, steps).to(device)
+        weighting = Weighting([Plain("sft")], 1)
+        module = PackModule(p.base, adapters, table, prefix, weighting, p.config.optimizer, steps).to(device)
         module.kept_N = module.kept_N.to(device)
+        module.weighting.place()
         made = module.configure_optimizers()
         optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
         row = torch.zeros(1, 1, dtype=torch.int64, device=device)

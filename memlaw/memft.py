@@ -1,0 +1,262 @@
+"""Per-token losses → token weights: plain fine-tuning and MemFT (paper, section "MemFT").
+
+The loss of a cell is Σ_t w_t ℒ_t / Σ_t w_t over its batch, the weights without gradient. With τ = `threshold`:
+
+- `Plain`: w_t = 1.
+- `OnlyThreshold`: w_t = 1 where ℒ_t > −ln τ, that is p_t < τ, else 0.
+- `SlidingWindow`: w_t = σ(s·(ℒ_t + ln τ)), times a factor that falls off after the anchor, the first token of the
+  sample whose argmax is wrong. The window behind which the factor is a floor widens while the anchor stays.
+
+All is shapes and arithmetic on the device: nothing here waits for it.
+
+Shapes: N cells, B rows of a batch per cell, P pairs of a cell, L target tokens of a row.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from hydra.utils import instantiate
+
+from memlaw.data.curriculum import WHOLE, Curriculum
+from memlaw.errors import ConfigError
+
+ALL_RECALLED = ("zero", "mean", "stop")
+"""What a step does whose weights are all zero: nothing | the plain mean | nothing, and the cell ends."""
+
+
+@dataclass(frozen=True)
+class BatchLosses:
+    """What a step knows of its target tokens.
+
+    Attributes:
+        nll_NBL: ℒ_t in nats, without gradient; 0 for padding.
+        wrong_NBL: whether the argmax is another token; False for padding.
+        valid_NBL: False for padding and for rows that fill a batch.
+    """
+
+    nll_NBL: torch.Tensor
+    wrong_NBL: torch.Tensor
+    valid_NBL: torch.Tensor
+
+    @property
+    def plain_NBL(self) -> torch.Tensor:
+        """The weights of plain fine-tuning: 1, and 0 for padding."""
+        return self.valid_NBL.to(self.nll_NBL.dtype)
+
+
+@dataclass(frozen=True)
+class Window:
+    """State of the sliding window, one entry per sample: [N, P] for cells, [N, B] for a batch.
+
+    Attributes:
+        anchor: first wrong position; the row's length when none is wrong, −1 before the first step.
+        stayed: steps in a row for which the anchor has stayed.
+        expansion: e, by which the window is wider than at first.
+    """
+
+    anchor: torch.Tensor
+    stayed: torch.Tensor
+    expansion: torch.Tensor
+
+    @classmethod
+    def fresh(cls, cells: int, pairs: int) -> "Window":
+        """Before the first step."""
+        return cls(
+            torch.full((cells, pairs), -1), torch.zeros(cells, pairs, dtype=torch.long), torch.ones(cells, pairs)
+        )
+
+
+class Method(Protocol):
+    """What `_target_` in `conf/method/*.yaml` constructs."""
+
+    @property
+    def name(self) -> str:
+        """Short name for tables and directories."""
+        ...
+
+    @property
+    def threshold(self) -> float | None:
+        """τ, if it has one."""
+        ...
+
+    @property
+    def all_recalled(self) -> str:
+        """What a step does whose weights are all zero."""
+        ...
+
+    @property
+    def curriculum(self) -> Curriculum:
+        """Which pairs take part when."""
+        ...
+
+    def on(self, pairs: int) -> "Method":
+        """The method as it is on a memory of so many pairs."""
+        ...
+
+    def weigh(self, losses: BatchLosses, window: Window) -> tuple[torch.Tensor, Window]:
+        """Weights [N, B, L], zero for padding, and the window's next state for the batch's samples."""
+        ...
+
+
+@dataclass(frozen=True)
+class Plain:
+    """`method=sft`: every target token weighs the same.
+
+    Attributes:
+        name: short name for tables and directories.
+    """
+
+    name: str
+    threshold: float | None = None
+    all_recalled: str = "mean"
+    curriculum: Curriculum = WHOLE
+
+    def on(self, pairs: int) -> Method:
+        """See `Method`."""
+        return self
+
+    def weigh(self, losses: BatchLosses, window: Window) -> tuple[torch.Tensor, Window]:
+        """See `Method`."""
+        return losses.plain_NBL, window
+
+
+@dataclass(frozen=True)
+class OnlyThreshold:
+    """`method=memft_ot`: only tokens below the threshold.
+
+    Attributes:
+        name: short name for tables and directories.
+        threshold: τ; a token with p ≥ τ weighs nothing.
+        all_recalled: a key of `ALL_RECALLED`.
+        curriculum: which pairs take part when.
+    """
+
+    name: str
+    threshold: float
+    all_recalled: str
+    curriculum: Curriculum = WHOLE
+
+    def __post_init__(self) -> None:
+        _check(self.threshold, self.all_recalled)
+
+    def on(self, pairs: int) -> Method:
+        """See `Method`."""
+        return self
+
+    def weigh(self, losses: BatchLosses, window: Window) -> tuple[torch.Tensor, Window]:
+        """See `Method`."""
+        weights = threshold_weights(losses, self.threshold)
+        return _or_mean(weights, losses, 0.0) if self.all_recalled == "mean" else weights, window
+
+
+@dataclass(frozen=True)
+class SlidingWindow:
+    """`method=memft_sw`: on one long target a soft threshold, and a window from the first wrong token on.
+
+    On a table it is `OnlyThreshold` with a curriculum.
+
+    Attributes:
+        name: short name for tables and directories.
+        threshold: τ.
+        all_recalled: a key of `ALL_RECALLED`; `zero` cannot come about, for the soft threshold is never zero.
+        sharpness: s, of the soft threshold, per nat.
+        window: tokens that the window holds at first, W at e = 1.
+        decay: tokens over which the factor falls by e within the window.
+        floor: the factor beyond the window.
+        patience: steps that the anchor must stay before the window widens.
+        growth: by which e then grows in every step.
+        max_expansion: the largest e.
+        min_weight: Σ w at or below which the step takes the plain mean.
+        curriculum: on a table, which pairs take part when.
+    """
+
+    name: str
+    threshold: float
+    all_recalled: str
+    sharpness: float
+    window: float
+    decay: float
+    floor: float
+    patience: int
+    growth: float
+    max_expansion: float
+    min_weight: float
+    curriculum: Curriculum
+
+    def __post_init__(self) -> None:
+        _check(self.threshold, self.all_recalled)
+        for name in ("sharpness", "window", "decay"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"method.{name}={getattr(self, name)} is not above 0")
+
+    def on(self, pairs: int) -> Method:
+        """See `Method`."""
+        if pairs > 1:
+            return OnlyThreshold(self.name, self.threshold, self.all_recalled, self.curriculum)
+        return replace(self, curriculum=WHOLE)
+
+    def weigh(self, losses: BatchLosses, window: Window) -> tuple[torch.Tensor, Window]:
+        """See `Method`."""
+        following = next_window(first_wrong(losses), window, self.patience, self.growth, self.max_expansion)
+        soft_NBL = torch.sigmoid(self.sharpness * (losses.nll_NBL + math.log(self.threshold)))
+        factor_NBL = window_factor(following, losses.valid_NBL.shape[-1], self.window, self.decay, self.floor)
+        settled_NB1 = (following.anchor == losses.valid_NBL.sum(-1))[..., None]  # nothing is wrong
+        weights = soft_NBL * factor_NBL.where(~settled_NB1, 1.0) * losses.valid_NBL
+        return _or_mean(weights, losses, self.min_weight), following
+
+
+def method_of(config: Any, pairs: int) -> Method:
+    """The method of a cell, given its config and how many pairs its memory has.
+
+    Raises:
+        hydra.errors.InstantiationException: caused by a ConfigError that names the key.
+    """
+    return instantiate(config.method, _convert_="all").on(pairs)
+
+
+def threshold_weights(losses: BatchLosses, threshold: float) -> torch.Tensor:
+    """1 where ℒ_t > −ln τ, else 0."""
+    return losses.plain_NBL.where(losses.nll_NBL > -math.log(threshold), 0.0)
+
+
+def first_wrong(losses: BatchLosses) -> torch.Tensor:
+    """Anchor [N, B]: the first target position whose argmax is wrong; the row's length when none is."""
+    length_NB = losses.valid_NBL.sum(-1)
+    first_NB = losses.wrong_NBL.to(torch.uint8).argmax(-1)
+    return first_NB.where(losses.wrong_NBL.any(-1), length_NB)
+
+
+def next_window(anchor: torch.Tensor, before: Window, patience: int, growth: float, most: float) -> Window:
+    """e grows by `growth` in every step from the one on in which the anchor has stayed `patience` times; else e = 1."""
+    same = anchor == before.anchor
+    stayed = torch.where(same, before.stayed + 1, 0)
+    grown = torch.where(stayed >= patience, (before.expansion + growth).clamp(max=most), before.expansion)
+    return Window(anchor, stayed, grown.where(same, 1.0))
+
+
+def window_factor(window: Window, length: int, width: float, decay: float, floor: float) -> torch.Tensor:
+    """exp(−max(t − a, 0)/decay) for t − a < width·e, beyond that `floor`: [N, B, `length`]."""
+    distance_NBL = torch.arange(length, device=window.anchor.device) - window.anchor[..., None]
+    within = distance_NBL < width * window.expansion[..., None]
+    return torch.exp(-distance_NBL.clamp(min=0) / decay).where(within, floor)
+
+
+def _or_mean(weights_NBL: torch.Tensor, losses: BatchLosses, least: float) -> torch.Tensor:
+    """The weights, or the plain mean's for a cell whose batch has no more than `least` of them."""
+    enough_N11 = weights_NBL.sum((1, 2), keepdim=True) > least
+    return weights_NBL.where(enough_N11, losses.plain_NBL)
+
+
+def weighted_mean(nll_NBL: torch.Tensor, weights_NBL: torch.Tensor) -> torch.Tensor:
+    """Σ_t w_t ℒ_t / Σ_t w_t of each cell, [N]; zero with zero gradient where all weights are zero."""
+    total_N = weights_NBL.sum((1, 2))
+    return (weights_NBL * nll_NBL).sum((1, 2)) / total_N.where(total_N > 0, 1.0)
+
+
+def _check(threshold: float, all_recalled: str) -> None:
+    if not 0 < threshold < 1:
+        raise ConfigError(f"method.threshold={threshold} is not between 0 and 1")
+    if all_recalled not in ALL_RECALLED:
+        raise ConfigError(f"method.all_recalled={all_recalled} is not one of {', '.join(ALL_RECALLED)}")

@@ -1,0 +1,51 @@
+from itertools import islice, pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memlaw.data.curriculum import WHOLE, Curriculum
+from memlaw.data.tokens import RowOrder, loop_shape
+from memlaw.errors import ConfigError
+
+PAPER = Curriculum((0.2, 0.4, 0.6, 0.8), (20, 40, 60, 80))
+
+
+def test_shares_are_rounded_down_to_whole_batches_but_never_to_none():
+    assert [PAPER.pairs_in(epoch, 100, 10) for epoch in (0, 19, 20, 45, 79, 80, 500)] == [20, 20, 40, 60, 80, 100, 100]
+    assert PAPER.pairs_in(0, 100, 15) == 15
+    assert PAPER.pairs_in(0, 10, 4) == 4
+    assert PAPER.pairs_in(0, 3, 4) == 3
+    assert PAPER.pairs_in(80, 103, 10) == 103
+    assert WHOLE.pairs_in(0, 7, 2) == 7
+
+
+@given(st.integers(1, 60), st.integers(1, 12), st.integers(0, 3))
+def test_pairs_join_and_never_leave(pairs, batch, seed):
+    order = RowOrder((pairs,), (seed,), (Curriculum((0.3, 0.7), (2, 4)),), batch)
+    batch, seen, batches = order.batch_size, [], iter(order)
+    for epoch in range(6):
+        taking_part = order.curricula[0].pairs_in(epoch, pairs, batch)
+        rows = [row for rows in islice(batches, -(-taking_part // batch)) for row in rows[0].tolist() if row >= 0]
+        assert sorted(rows) == sorted(set(rows))
+        assert len(rows) == taking_part
+        seen.append(set(rows))
+    assert all(before <= after for before, after in pairwise(seen))
+    assert seen[-1] == set(range(pairs))
+
+
+def test_epochs_are_counted_in_the_batches_that_take_part():
+    class Config:
+        batch_size, steps, epochs = 10, None, 100
+
+    assert loop_shape(Config, 100, PAPER) == (10, 20 * (2 + 4 + 6 + 8) + 20 * 10)
+    assert loop_shape(Config, 100, WHOLE) == (10, 1000)
+
+
+@pytest.mark.parametrize(
+    ("shares", "until"),
+    [((0.2,), ()), ((0.4, 0.2), (1, 2)), ((0.2, 1.4), (1, 2)), ((0.2, 0.4), (5, 5)), ((0.0,), (3,))],
+)
+def test_what_is_no_curriculum_is_refused(shares, until):
+    with pytest.raises(ConfigError, match="ascending and above 0"):
+        Curriculum(shares, until)
