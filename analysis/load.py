@@ -113,11 +113,20 @@ def conditions(table: pd.DataFrame, ignoring: Sequence[str] = ()) -> Iterator[tu
         same_model = table.groupby(["model.name", *(name for name in varied if name == "dtype")])
         if same_model["model_fingerprint"].nunique().max() == 1:
             varied = [name for name in varied if name != "model_fingerprint"]
+    varied = [name for name in varied if not _follows(table, name)]
     if not varied:
         yield "", table
         return
     for values, cells in table.groupby([table[name].astype(str) for name in varied], sort=True):
         yield " ".join(f"{name}={value}" for name, value in zip(varied, values, strict=True)), cells
+
+
+def _follows(table: pd.DataFrame, name: str) -> bool:
+    """Whether a constant of the method or model, `method.threshold`, is given by `method.name` already."""
+    owner = f"{name.split('.')[0]}.name"
+    if owner not in ("method.name", "model.name") or name == owner or owner not in table:
+        return False
+    return bool(table[name].astype(str).groupby(table[owner]).nunique().max() == 1)
 
 
 def write_table(table: pd.DataFrame, target: Path) -> None:

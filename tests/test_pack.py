@@ -1,6 +1,8 @@
 """Training: a pack of N equals N packs of one, and both equal plain PEFT with a loop written by hand."""
 
 import json
+import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -57,7 +59,82 @@ def test_training_equals_plain_peft_with_a_loop_written_by_hand(tiny, data):
         np.testing.assert_allclose(ours, _reference(cell, steps), atol=1e-4)
 
 
-def _reference(cell: Cell, steps: list[int]) -> list[np.ndarray]:
+class _OnlyThreshold:
+    """MemFT's only-threshold, token by token in plain Python."""
+
+    def __call__(self, losses: list[float], wrong: list[bool]) -> list[float]:
+        return [1.0 if loss > math.log(2) else 0.0 for loss in losses]
+
+
+class _SlidingWindow:
+    """MemFT's sliding window on one long target, token by token in plain Python."""
+
+    def __init__(self) -> None:
+        self.anchor, self.stayed, self.expansion = None, 0, 1.0
+
+    def __call__(self, losses: list[float], wrong: list[bool]) -> list[float]:
+        anchor = wrong.index(True) if any(wrong) else len(wrong)
+        if anchor != self.anchor:
+            self.anchor, self.stayed, self.expansion = anchor, 0, 1.0
+        else:
+            self.stayed += 1
+            if self.stayed >= 3:
+                self.expansion = min(self.expansion + 0.5, 4.0)
+        weights = [1 / (1 + math.exp(-10 * (loss - math.log(2)))) for loss in losses]
+        if any(wrong):
+            for t in range(len(weights)):
+                weights[t] *= 0.01 if t - anchor >= 5 * self.expansion else math.exp(-max(t - anchor, 0) / 20)
+        return weights if sum(weights) > 1e-5 else [1.0] * len(weights)
+
+
+@pytest.mark.parametrize(
+    ("data", "method", "weigh"),
+    [
+        (LONG, ("method=memft_ot",), _OnlyThreshold),
+        (BOOK, ("method=memft_ot",), _OnlyThreshold),
+        (LONG, ("method=memft_sw", "method.window=5"), _SlidingWindow),
+    ],
+    ids=["only-threshold", "only-threshold in mini-batches", "sliding window"],
+)
+def test_memft_equals_plain_peft_with_weights_worked_out_in_plain_python(tiny, data, method, weigh):
+    cells, cfg = make_cells(tiny, [("lora.rank=4", *data), ("lora.rank=4", *data, *method)], "study=memft")
+    train(cells, cfg)
+    table = read_tokens(cells[1].paths.tokens)
+    steps = table["step"].unique().tolist()
+    ours = [table[table["step"] == step]["p"].to_numpy() for step in steps]
+    expected = _reference(cells[1], steps, weigh())
+    np.testing.assert_allclose(ours, expected, atol=2e-4)
+    plain = read_tokens(cells[0].paths.tokens)
+    assert np.abs(plain[plain["step"] == STEPS]["p"].to_numpy() - expected[-1]).max() > 0.01
+    assert table["weight"].between(0, 1).all()
+    assert table["weight"].iloc[-1] < 1
+
+
+def test_methods_share_a_pack_and_each_is_what_it_is_alone(tiny):
+    grid = [("lora.rank=4", *LONG, f"method={method}") for method in ("sft", "memft_ot", "memft_sw")]
+    packed = train(*make_cells(tiny, grid, "study=packed"))
+    alone = [train(*make_cells(tiny, [point], "study=alone"))[0] for point in grid]
+    for together, single in zip(packed, alone, strict=True):
+        np.testing.assert_allclose(together, single, atol=1e-4)
+
+
+def test_a_cell_whose_method_has_nothing_left_ends_when_it_is_told_to(tiny):
+    point = (*LONG, "seq_len=8", "lora.rank=16", "stop.every=5", "method=memft_ot", "method.all_recalled=stop")
+    cells, cfg = make_cells(tiny, [point])
+    train_pack([cell for cell in cells if cell.plan() is None], cfg)
+    result = json.loads(cells[0].paths.result.read_text())
+    assert result["stop_reason"] == "recalled"
+    assert result["steps_trained"] < STEPS
+    assert (result["active_share"], result["recalled_share"]) == (0, 1)
+
+
+def _mean(losses: list[float], wrong: list[bool]) -> list[float]:
+    return [1.0] * len(losses)
+
+
+def _reference(
+    cell: Cell, steps: list[int], weigh: Callable[[list[float], list[bool]], list[float]] = _mean
+) -> list[np.ndarray]:
     """p of every target token after each of `steps`: PEFT, full-sequence logits, torch's own clipping and AdamW."""
     c = cell.config
     base = instantiate(c.model, _convert_="all").load(torch.float32, torch.device("cpu"))
@@ -75,21 +152,25 @@ def _reference(cell: Cell, steps: list[int]) -> list[np.ndarray]:
     for step in range(STEPS + 1):
         if step in steps:
             with torch.no_grad():
-                recorded.append(torch.cat([torch.exp(-_nll(model, pair)) for pair in memory.pairs]).numpy())
+                recorded.append(torch.cat([torch.exp(-_nll(model, pair)[0]) for pair in memory.pairs]).numpy())
         for group in optimizer.param_groups:
             group["lr"] = c.optimizer.lr * (1 - step / STEPS)
-        losses = torch.cat([_nll(model, memory.pairs[row]) for row in next(order)[0].tolist() if row >= 0])
+        rows = [_nll(model, memory.pairs[row]) for row in next(order)[0].tolist() if row >= 0]
+        losses, wrong = (torch.cat(values) for values in zip(*rows, strict=True))
+        weights = torch.tensor(weigh(losses.tolist(), wrong.tolist()))
         optimizer.zero_grad()
-        losses.mean().backward()
+        ((weights * losses).sum() / max(float(weights.sum()), 1e-30)).backward()
         torch.nn.utils.clip_grad_norm_(trainable, c.optimizer.clip_norm)
         optimizer.step()
     return recorded
 
 
-def _nll(model, pair) -> torch.Tensor:
+def _nll(model, pair) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss of each target token, and whether the argmax is another."""
     ids = torch.tensor([pair.query_ids + pair.target_ids])
     logits = model(input_ids=ids).logits[0, len(pair.query_ids) - 1 : -1]
-    return F.cross_entropy(logits, torch.tensor(pair.target_ids), reduction="none")
+    target = torch.tensor(pair.target_ids)
+    return F.cross_entropy(logits, target, reduction="none"), logits.argmax(-1) != target
 
 
 def test_recalled_cells_retire_and_the_others_go_on_unchanged(tiny):
@@ -136,7 +217,11 @@ def test_no_step_waits_for_the_device(tiny, monkeypatch, model_type: str):
 
     for name in ("training_step", "configure_gradient_clipping", "optimizer_step"):
         monkeypatch.setattr(PackModule, name, watch(getattr(PackModule, name)))
-    cells, cfg = make_cells(tiny, [("lora.rank=2", *BOOK, f"model.model_type={model_type}")])
+    methods = ("sft", "memft_ot", "memft_sw")
+    points = [("lora.rank=2", *BOOK, f"model.model_type={model_type}", f"method={method}") for method in methods]
+    long = [("lora.rank=2", *LONG, f"model.model_type={model_type}", f"method={method}") for method in methods]
+    train(*make_cells(tiny, long))
+    cells, cfg = make_cells(tiny, points)
     train(cells, cfg)
     assert waits.seen == []
 
