@@ -27,7 +27,7 @@ def write_cell(root: Path, rank: int, length: int, seed: int = 0, model: str = "
     write_json(cell / "result.json", row)
     write_json(cell / "status.json", {"state": "done"})
     log = TokenLog(np.zeros(4, int), np.arange(4), np.arange(4))
-    log.add(0, np.full(4, BASE_LOSS), np.full(4, 9))
+    log.add(0, np.full(4, BASE_LOSS), np.full(4, 9), np.ones(4))
     log.add(1, np.full(4, 5.0), np.full(4, 9), np.ones(4))
     log.add(10, np.array([0.1, 0.2, 0.8, 3.0]), np.array([0, 1, 2, 9]), np.ones(4))
     write_tokens(cell / "tokens.parquet", log.table())
