@@ -69,6 +69,11 @@ class CellPaths:
         return self.directory / "result.json"
 
     @property
+    def recall(self) -> Path:
+        """What the cell writes from the query alone, against its target (`memlaw.recall`)."""
+        return self.directory / "recall.json"
+
+    @property
     def adapter(self) -> Path:
         """The trained adapter; a PEFT checkpoint when `lora.placement=linear`."""
         return self.directory / "adapter"

@@ -14,8 +14,9 @@ from memlaw import records
 from memlaw.cell import DONE, RUNNING, Cell
 from memlaw.data.memory import Memory
 from memlaw.errors import CellError
-from memlaw.files import atomic_path
+from memlaw.files import atomic_path, write_json
 from memlaw.memft import Method
+from memlaw.recall import Written, recall_record
 from memlaw.tracking import CellTracker, Decode
 
 log = logging.getLogger(__name__)
@@ -96,8 +97,8 @@ class CellRun:
         self.recalled_checks = self.recalled_checks + 1 if above else 0
         return bool(stop.when_recalled) and self.recalled_checks >= stop.patience
 
-    def finish(self, stop_reason: str, export: Callable[[Any], None]) -> None:
-        """Write tokens, adapter and result, and only then the status done."""
+    def finish(self, stop_reason: str, export: Callable[[Any], None], written: Written | None) -> None:
+        """Write tokens, recall, adapter and result, and only then the status done."""
         steps = self.tokens.evaluations[-1][0]
         seconds = time.monotonic() - self.started
         scalars = self.tokens.scalars()
@@ -123,6 +124,11 @@ class CellRun:
         del row["scored_tokens_per_step"]
         paths = self.cell.paths
         table = self.tokens.table()
+        if written:
+            _, nll_S, argmax_S, _ = self.tokens.evaluations[-1]
+            recalled = recall_record(self.memory, written, np.exp(-nll_S), argmax_S)
+            row |= {name: value for name, value in recalled.items() if name in records.RESULT_COLUMNS}
+            write_json(paths.recall, recalled)
         records.write_tokens(paths.tokens, table)
         with atomic_path(paths.adapter) as directory:
             export(directory)

@@ -27,6 +27,9 @@ def check_cell(cell: Cell) -> None:
     for key in ("stop.every", "stop.patience"):
         _whole(key, c.stop[key.split(".")[1]], at_least=1)
     _whole("eval.per_decade", c.eval.per_decade, at_least=1)
+    _whole("eval.recall.repeats", c.eval.recall.repeats, at_least=1)
+    if c.eval.recall.temperature is not None:
+        _number("eval.recall.temperature", c.eval.recall.temperature, above=0)
     _whole("seed", c.seed, at_least=0)
     if (c.steps is None) == (c.epochs is None):
         raise ConfigError(f"give either steps or epochs and the other as null; got steps={c.steps} epochs={c.epochs}")

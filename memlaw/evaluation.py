@@ -13,6 +13,7 @@ from lightning import Callback, Trainer
 
 from memlaw.cell_run import CellRun
 from memlaw.module import PackModule
+from memlaw.recall import Recaller, Written
 from memlaw.records import log_spaced_steps
 
 
@@ -24,11 +25,21 @@ class Evaluation(Callback):
         stop: `stop` of the config.
         per_decade: `eval.per_decade`.
         batch_rows: rows per cell in one forward.
+        recaller: lets finished cells write their memories; None does not.
         epoch_steps: steps that visit every pair once; a large table is not checked more often than that.
     """
 
-    def __init__(self, runs: list[CellRun], stop: Any, per_decade: int, batch_rows: int, epoch_steps: int):
+    def __init__(
+        self,
+        runs: list[CellRun],
+        stop: Any,
+        per_decade: int,
+        batch_rows: int,
+        epoch_steps: int,
+        recaller: Recaller | None,
+    ):
         self.runs = runs
+        self.recaller = recaller
         self.batch_rows = batch_rows
         self.total_steps = runs[0].total_steps
         self.recorded = set(log_spaced_steps(self.total_steps, per_decade))
@@ -65,7 +76,7 @@ class Evaluation(Callback):
         valid_NPL = module.table.valid_NPL.cpu()
         learning_rate = float(module.trainer.optimizers[0].param_groups[0]["lr"])
         self._share_time()
-        kept = []
+        kept, ending = [], []
         for n, run in enumerate(self.runs):
             nll_S, argmax_S, weight_S = (
                 values[n][valid_NPL[n]].numpy() for values in (nll_NPL, argmax_NPL, weight_NPL)
@@ -78,14 +89,26 @@ class Evaluation(Callback):
                 if stop_reason or step in self.recorded:
                     run.record(step, nll_S, argmax_S, weight_S, learning_rate)
                 if stop_reason:
-                    run.finish(stop_reason, partial(module.adapters.export, n))
+                    ending.append((n, stop_reason))
                 else:
                     kept.append(n)
             except Exception as error:  # a full disk, a diverged loss: this cell alone fails
                 run.fail(error)
+        written = self._written([n for n, _ in ending])
+        for n, stop_reason in ending:
+            try:
+                self.runs[n].finish(stop_reason, partial(module.adapters.export, n), written.get(n))
+            except Exception as error:  # again this cell's alone
+                self.runs[n].fail(error)
         if len(kept) < len(self.runs):
             self._kept = kept
         self.runs = [self.runs[n] for n in kept]
+
+    def _written(self, cells: list[int]) -> dict[int, Written]:
+        if not cells or not self.recaller:
+            return {}
+        memories = [self.runs[n].memory for n in cells]
+        return dict(zip(cells, self.recaller(cells, memories), strict=True))
 
     def _share_time(self) -> None:
         now = time.monotonic()

@@ -24,6 +24,7 @@ from memlaw.memft import Method
 from memlaw.module import PackModule
 from memlaw.prefix import Prefix
 from memlaw.prefix_cache import PrefixCache, cache_budget_bytes, cache_prefix
+from memlaw.recall import Recaller
 from memlaw.sizes import Weights, sizes_of
 from memlaw.targets import Target, resolve_targets
 from memlaw.tracking import CellTracker
@@ -82,7 +83,10 @@ def fit(members: Sequence[Member], base: BaseModel, trainer: DictConfig) -> None
     order = RowOrder(table.pairs, seeds, tuple(member.method.curriculum for member in members), first.batch_rows)
     weighting = Weighting([member.method for member in members], max(table.pairs))
     epoch_steps = steps_per_epoch(max(table.pairs), first.batch_rows)
-    evaluation = Evaluation(runs, c.stop, c.eval.per_decade, first.batch_rows, epoch_steps)
+    how = c.eval.recall
+    frozen = prefix.prefix if prefix else None
+    recaller = Recaller(base.model, adapters, frozen, how.temperature, how.repeats) if how.greedy else None
+    evaluation = Evaluation(runs, c.stop, c.eval.per_decade, first.batch_rows, epoch_steps, recaller)
     with ExitStack() as stack:
         if prefix:
             stack.enter_context(prefix.prefix.replaced())

@@ -7,8 +7,8 @@ Shapes: N cells, B rows of a batch per cell, T positions, R rank, I and O input 
 """
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
@@ -42,6 +42,7 @@ class AdapterStack(nn.Module):
         self.A_NRI = nn.Parameter(A_NRI)
         self.B_NOR = nn.Parameter(torch.zeros(len(specs), target.out_features, R))
         self.register_buffer("scale_N", torch.tensor([spec.scale for spec in specs]), persistent=False)
+        self.paused = False
 
     def delta(self, x: torch.Tensor) -> torch.Tensor:
         """scale · B A x for rows in cell-major order: [N·B, T, I] or [N·B·T, I] → [N, B·T, O]."""
@@ -52,9 +53,13 @@ class AdapterStack(nn.Module):
     def hook(self, _module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
         """Forward hook that adds `delta` to the module's output, in fp32, and rounds to the output's dtype once.
 
+        Adds nothing while `paused`.
+
         Raises:
             ConfigError: the module is not called with one tensor to give one tensor.
         """
+        if self.paused:
+            return output
         if not args or not isinstance(output, torch.Tensor):
             raise ConfigError(f"lora: {self.target.name} takes or gives more than one tensor; choose other modules")
         return (output + self.delta(args[0]).view(output.shape)).to(output.dtype)
@@ -89,6 +94,33 @@ class LoraPack(nn.Module):
         for stack in self._stacks():
             attached.enter_context(model.get_submodule(stack.target.name).register_forward_hook(stack.hook))
         return attached
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Within it the attached adapters add nothing."""
+        for stack in self._stacks():
+            stack.paused = True
+        try:
+            yield
+        finally:
+            for stack in self._stacks():
+                stack.paused = False
+
+    @torch.no_grad()
+    def selected(self, cells: Sequence[int | None]) -> "LoraPack":
+        """A copy of some of the cells, given by place; None is one that adds nothing."""
+        blank = self.specs[0]
+        chosen = LoraPack(
+            [stack.target for stack in self._stacks()], [blank if n is None else self.specs[n] for n in cells]
+        )
+        for own, stack in zip(chosen._stacks(), self._stacks(), strict=True):
+            own.to(stack.A_NRI.device)
+            for place, n in enumerate(cells):
+                if n is not None:  # B is zero at first, so that the others add nothing
+                    rank = stack.ranks[n]
+                    own.A_NRI[place, :rank] = stack.A_NRI[n, :rank]
+                    own.B_NOR[place, :, :rank] = stack.B_NOR[n, :, :rank]
+        return chosen
 
     def _stacks(self) -> list[AdapterStack]:
         return [stack for stack in self.stacks if isinstance(stack, AdapterStack)]

@@ -37,6 +37,11 @@ class _StandIn(nn.Module):
         self._told = told
         self.output: torch.Tensor | None = None
 
+    @property
+    def original(self) -> nn.Module:
+        """The module whose place it takes."""
+        return self._module[0]
+
     def __getattr__(self, name: str) -> Any:
         try:
             return super().__getattr__(name)
@@ -177,6 +182,21 @@ class Prefix:
             module.to(device)
 
     @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Within it, inside `replaced`, the model is whole again, e.g. to write text."""
+        device, standing = self._model.device, self._standing
+        self._standing = {}
+        try:
+            for name, stand_in in standing.items():
+                self._model.set_submodule(name, stand_in.original.to(device))
+            yield
+        finally:
+            for name, stand_in in standing.items():
+                stand_in.original.to("cpu")
+                self._model.set_submodule(name, stand_in)
+            self._standing = standing
+
+    @contextmanager
     def _swapped(self) -> Iterator[list[nn.Module]]:
         originals = {name: self._model.get_submodule(name) for name in [*self._below, *self._kept]}
         self._standing = {
@@ -201,6 +221,8 @@ class Prefix:
             self._standing[name].output = output
 
     def _swap(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not self._standing:  # the layers are themselves
+            return None
         if args:
             return (self._hidden_BTD, *args[1:]), kwargs
         return args, {**kwargs, "hidden_states": self._hidden_BTD}
