@@ -4,6 +4,7 @@ Built on a fit of the law and on what the study's own cells show: how mean loss 
 """
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,11 +16,11 @@ from scipy.optimize import brentq
 
 from analysis.command import command
 from analysis.forms import FORMS, Inputs
-from analysis.law import LawFit, TooFewCells, fit_law
+from analysis.law import LawFit, TooFewCells, fit_law, gradient
 from analysis.link import Link, NoAdvice
 from analysis.load import NoCells, conditions, load_studies
-from analysis.suggest import most_informative, numeric_gradient
-from analysis.uncertainty import resamples
+from analysis.suggest import most_informative
+from analysis.uncertainty import DRAWS, ENOUGH, resamples
 
 EXTRAPOLATION = 2.0
 """How far beyond the measured ranks and lengths an answer may lie, as a factor, unless it is asked for."""
@@ -28,6 +29,9 @@ _LARGEST = 1e6
 
 Predict = Callable[[Inputs], np.ndarray]
 """A law with its parameters: inputs → ΔL in nats per token."""
+
+Goal = Callable[[pd.DataFrame], float]
+"""The ΔL asked for, nats per token, given the cells."""
 
 
 def solve(decreasing: Callable[[float], float], low: float, high: float) -> float:
@@ -39,8 +43,12 @@ def solve(decreasing: Callable[[float], float], low: float, high: float) -> floa
 
 
 def rank_needed(predict: Predict, tokens: float, delta_loss: float, base_loss: float) -> float:
-    """Rank at which a law predicts `delta_loss` nats for `tokens` tokens; NaN where it never does."""
-    return solve(lambda r: float(predict(Inputs.grid(r, tokens, base_loss))) - delta_loss, 1e-3, _LARGEST)
+    """Rank at which a law predicts `delta_loss` nats for `tokens` tokens; 1 if that suffices, NaN if none does."""
+
+    def short(r: float) -> float:
+        return float(predict(Inputs.grid(r, tokens, base_loss))) - delta_loss
+
+    return 1.0 if short(1.0) >= 0 else solve(short, 1.0, _LARGEST)
 
 
 def longest(predict: Predict, rank: float, delta_loss: float, base_loss: float) -> float:
@@ -92,53 +100,55 @@ def best_fit(cells: pd.DataFrame) -> LawFit:
     raise NoAdvice(f"the cells do not identify the law: {problems[-1]}")
 
 
-def advise(cells: pd.DataFrame, delta_loss: float, tokens: float | None = None, rank: float | None = None) -> Advice:
-    """The rank that `tokens` tokens need, or the longest text that `rank` holds, at `delta_loss` nats per token.
+def advise(cells: pd.DataFrame, goal: Goal, tokens: float | None = None, rank: float | None = None) -> Advice:
+    """The rank that `tokens` tokens need, or the longest text that `rank` holds, at the ΔL that `goal` asks for.
 
-    The interval is a bootstrap over cells and seeds.
+    The interval is a bootstrap over cells and seeds, of the law and of the goal.
 
     Raises:
-        NoAdvice: no identified fit, or the fit never reaches `delta_loss`.
+        NoAdvice: no identified fit, or the fit never reaches the goal.
     """
-    base_loss, fit = float(cells["base_loss_nats"].mean()), best_fit(cells)
+    fit = best_fit(cells)
 
-    def solved(predict: Predict) -> float:
+    def solved(predict: Predict, delta_loss: float) -> float:
+        base_loss = float(cells["base_loss_nats"].mean())
         if tokens is not None:
             return rank_needed(predict, tokens, delta_loss, base_loss)
         assert rank is not None
         return longest(predict, rank, delta_loss, base_loss)
 
-    value = solved(fit.predict)
+    wanted = goal(cells)
+    value = solved(fit.predict, wanted)
     if np.isnan(value):
-        raise NoAdvice(f"ΔL = {delta_loss:.3g} of L0 = {base_loss:.3g} nats is never reached by the fit")
+        of = float(cells["base_loss_nats"].mean())
+        raise NoAdvice(f"ΔL = {wanted:.3g} of L0 = {of:.3g} nats is never reached by the fit")
     drawn = []
     for again in resamples(cells):
-        try:
-            drawn.append(solved(fit_law(again, fit.form, start=fit.values).predict))
-        except TooFewCells:
-            continue
-    low, high = np.nanquantile(drawn, [0.025, 0.975]) if np.isfinite(drawn).any() else (np.nan, np.nan)
-    ranks = value if rank is None else rank
-    lengths = value if tokens is None else tokens
-    beyond = max(_beyond(ranks, cells["lora.rank"]), _beyond(lengths, cells["target_tokens"]))
-    recalled = Link.of(cells).recalled(delta_loss / base_loss) if "recalled_share" in cells else float("nan")
-    gradient = numeric_gradient(fit, lambda predict: float(np.log(solved(predict))))
-    next_cells = most_informative(fit, cells, gradient) if np.isfinite(gradient).all() else []
-    return Advice(value, float(low), float(high), delta_loss, recalled, beyond, fit.form.formula, next_cells)
+        with contextlib.suppress(TooFewCells, NoAdvice):
+            drawn.append(solved(fit_law(again, fit.form, like=fit).predict, goal(again)))
+    enough = np.isfinite(drawn).sum() >= ENOUGH * DRAWS
+    low, high = np.nanquantile(drawn, [0.025, 0.975]) if enough else (np.nan, np.nan)
+    beyond = max(
+        _beyond(value if rank is None else rank, cells["lora.rank"]),
+        _beyond(value if tokens is None else tokens, cells["target_tokens"]),
+    )
+    share = wanted / float(cells["base_loss_nats"].mean())
+    recalled = Link.of(cells).recalled(share) if "recalled_share" in cells else float("nan")
+    slope = gradient(fit, lambda predict: np.log(solved(predict, wanted)))
+    next_cells = most_informative(fit, cells, slope) if np.isfinite(slope).all() and slope.any() else []
+    return Advice(value, float(low), float(high), wanted, recalled, beyond, fit.form.formula, next_cells)
 
 
 def _beyond(value: float, measured: pd.Series) -> float:
     return max(1.0, value / float(measured.max()), float(measured.min()) / value)
 
 
-def say(cells: pd.DataFrame, study: str, advice: Advice, tokens: float | None, rank: float | None) -> Iterator[str]:
+def say(cells: pd.DataFrame, study: Path, advice: Advice, tokens: float | None, rank: float | None) -> Iterator[str]:
     """An answer, what it costs, and the cells that would sharpen it, a sentence a line."""
     asked = f"{tokens:g} tokens need rank" if tokens is not None else f"Rank {rank:g} holds up to"
     unit = "" if tokens is not None else " tokens"
-    yield (
-        f"{asked} {advice.value:.3g}{unit} (95 % interval {advice.low:.3g} to {advice.high:.3g}) "
-        f"for ΔL = {advice.delta_loss:.3f} nats per token."
-    )
+    sure = f"95 % interval {advice.low:.3g} to {advice.high:.3g}" if np.isfinite(advice.low) else "interval not known"
+    yield f"{asked} {advice.value:.3g}{unit} ({sure}) for ΔL = {advice.delta_loss:.3f} nats per token."
     whole = int(np.ceil(advice.high if np.isfinite(advice.high) else advice.value)) if rank is None else int(rank)
     if "trainable_parameters" in cells:
         size = float((cells["trainable_parameters"] / cells["lora.rank"]).mean()) * whole
@@ -155,15 +165,18 @@ def say(cells: pd.DataFrame, study: str, advice: Advice, tokens: float | None, r
             yield f"    {command(cells, study, [r], [l])}"
 
 
-def answer(cells: pd.DataFrame, study: str, given: argparse.Namespace) -> Iterator[str]:
+def answer(cells: pd.DataFrame, study: Path, given: argparse.Namespace) -> Iterator[str]:
     """The lines for one condition.
 
     Raises:
         NoAdvice: no answer, or one beyond what was measured that was not asked for.
     """
-    goal = given.delta_loss
-    if goal is None:
-        goal = Link.of(cells).needed(given.recall) * float(cells["base_loss_nats"].mean())
+
+    def goal(table: pd.DataFrame) -> float:
+        if given.delta_loss is not None:
+            return float(given.delta_loss)
+        return Link.of(table).needed(given.recall) * float(table["base_loss_nats"].mean())
+
     advice = advise(cells, goal, given.tokens, given.rank)
     if advice.extrapolation > EXTRAPOLATION and not given.extrapolate:
         raise NoAdvice(
@@ -189,7 +202,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return number
@@ -207,7 +223,7 @@ def main() -> None:
         if label:
             print(f"{label}:")
         try:
-            print("\n".join(answer(cells, given.study.resolve().name, given)))
+            print("\n".join(answer(cells, given.study, given)))
             answered = True
         except NoAdvice as error:
             print(f"No answer: {error}", file=sys.stderr)

@@ -8,9 +8,11 @@ from importlib.metadata import version
 import numpy as np
 import pandas as pd
 
-from analysis.compare import FOLDS
-from analysis.findings import Findings
+from analysis.capacity import Capacity
+from analysis.compare import splits_of
+from analysis.findings import Findings, Tokens
 from analysis.forms import FORMS
+from analysis.phase import decoupled, lucky_share, violations
 from analysis.sections import show
 from analysis.uncertainty import DRAWS, Interval
 
@@ -37,9 +39,16 @@ def versions() -> dict[str, str]:
 
 def record(found: Findings) -> dict[str, object]:
     """The findings in full precision and every choice made, for `law.json`; the same cells give the same record."""
-    base: dict[str, object] = {"condition": found.title, "cells": len(found.cells), "inputs": inputs_hash(found.cells)}
+    base: dict[str, object] = {
+        "condition": found.title,
+        "cells": len(found.cells),
+        "inputs": inputs_hash(found.cells),
+        "tokens": _tokens(found.tokens),
+        "capacity": _capacity(found.capacity),
+        "versions": versions(),
+    }
     if not found.law:
-        return {**base, "fitted": False, "reason": found.missing["law"], "versions": versions()}
+        return {**base, "fitted": False, "reason": found.missing["law"]}
     fit = found.law.fit
     assert found.rivals is not None
     return {
@@ -66,14 +75,56 @@ def record(found: Findings) -> dict[str, object]:
         "saturation_rule": str(fit.rule),
         "saturating": found.saturating.values if found.saturating else None,
         "unseen_error": {row["form"]: _finite(row["error"]) for row in found.rivals.to_dict("records")},
-        "bootstrap_draws": DRAWS,
-        "versions": versions(),
+        "rivals": _rows(found.rivals),
+        "sensitivity": _rows(found.ways),
+        "collapse_kappa": found.collapse.kappa if found.collapse else None,
+        "residual_rms_nats": found.law.residuals.rms_nats,
+        "bootstrap_draws": found.law.draws,
+        "used": _points(fit.used),
+        "excluded": _points(fit.excluded),
     }
 
 
-def _sides(intervals: Mapping[str, Interval], name: str) -> list[float] | None:
-    found = intervals.get(name)
-    return list(found) if found and all(np.isfinite(side) for side in found) else None
+def _rows(table: pd.DataFrame | None) -> list[dict[str, object]]:
+    rows = [] if table is None else table.to_dict("records")
+    return [{str(key): _json(value) for key, value in row.items()} for row in rows]
+
+
+def _json(value: object) -> object:
+    return _finite(value) if isinstance(value, float) else value
+
+
+def _points(cells: pd.DataFrame) -> list[list[float]]:
+    return sorted([float(r), float(l)] for r, l in zip(cells["lora.rank"], cells["target_tokens"], strict=True))
+
+
+def _capacity(found: Capacity | None) -> dict[str, object] | None:
+    if not found:
+        return None
+    return {
+        "best_bits_per_parameter": found.best,
+        "slope": found.slope,
+        "slope_95": list(found.slope_interval),
+        "plateau": found.plateau if found.reached else None,
+        "plateau_95": list(found.plateau_interval) if found.reached else None,
+    }
+
+
+def _tokens(found: Tokens | None) -> dict[str, object] | None:
+    if not found:
+        return None
+    return {
+        "tokens": len(found.last),
+        "violations": len(violations(found.last)),
+        "lucky_share": _finite(lucky_share(found.last)),
+        "failing_pairs": int((found.failures["first_wrong"] < found.failures["length"]).sum()),
+        "mean_loss_nats": float(found.last["nll"].astype(float).mean()),
+        "decoupled": decoupled(found.last),
+    }
+
+
+def _sides(intervals: Mapping[str, Interval], name: str) -> list[float | None] | None:
+    return [_finite(side) for side in intervals[name]] if name in intervals else None
 
 
 def _finite(value: float) -> float | None:
@@ -113,6 +164,9 @@ def _fit_lines(found: Findings) -> dict[str, str]:
     starts = int(np.prod([len(values) for values in FORMS[fit.form.name].starts.values()]))
     p = {name: show(value, "{:.4g}") for name, value in fit.values.items()}
     error = found.rivals[found.rivals["form"] == fit.form.name]["error"].iloc[0]
+    ranked = found.rivals[found.rivals["error"].notna()]
+    tested = ", ".join(name for name in splits_of(ranked) if ranked[name].notna().all())
+    unseen = "too few cells to tell" if pd.isna(error) else f"{100 * error:.1f} % of ΔL on average over {tested}"
     return {
         "Cells used": f"{len(fit.used)}; excluded: {_names(fit.excluded)} (rule: {fit.rule})",
         "Form": f"ΔL = {fit.form.formula}",
@@ -122,9 +176,10 @@ def _fit_lines(found: Findings) -> dict[str, str]:
         "Optimizer": f"Levenberg–Marquardt (lmfit, MINPACK), {starts} starts, C from the data; |b| ≤ largest L0, "
                      "0 ≤ α, β ≤ 5",
         "Uncertainty": f"standard errors from the covariance; profile likelihood, 95 %; bootstrap over grid points and "
-                       f"their seeds, {DRAWS} draws, seed 0",
-        "Error on unseen cells": f"{show(100 * error, '{:.1f}')} % of ΔL on average over the longest lengths, the "
-                                 f"largest ranks, both, the smallest rank and {FOLDS} random folds",
+                       f"their seeds, {found.law.draws} of {DRAWS} draws fitted, seed 0",
+        "Assumed": "noise is independent from cell to cell and equal in nats; seeds of different lengths share the "
+                   "beginning of their text, which none of the intervals knows",
+        "Error on unseen cells": unseen,
     }  # fmt: skip
 
 

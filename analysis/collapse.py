@@ -10,7 +10,13 @@ from scipy.optimize import least_squares
 from analysis.forms import Inputs
 from analysis.law import TooFewCells
 
-KNOTS = 5
+KNOTS = 6
+"""Of the curve: one at the end, the others spread over the cells below `FLAT`."""
+
+FLAT = 0.97
+"""ΔL/L0 from which on the curve is as good as flat."""
+
+MAX_EVALUATIONS = 50
 _KAPPAS = (0.6, 1.0, 1.4)
 
 
@@ -55,11 +61,15 @@ def fit_collapse(table: pd.DataFrame) -> Collapse:
     if len(table) < KNOTS + 3 or len(set(r)) < 2 or len(set(l)) < 2:
         raise TooFewCells(f"{len(table)} cells; the collapse needs {KNOTS + 3} over 2 ranks and 2 lengths")
     delta_loss = table["delta_loss_nats"].to_numpy(float)
+    telling = delta_loss < FLAT * base_loss
+    if telling.sum() < KNOTS:
+        raise TooFewCells(f"{telling.sum()} cells below {FLAT:g}·L0; the collapse needs {KNOTS}")
 
     def curve(parameters: np.ndarray) -> Collapse:
         kappa, steps = parameters[0], np.exp(np.clip(parameters[1:], -20, 5))
-        u = np.quantile(kappa * np.log(r) - np.log(l), np.linspace(0, 1, KNOTS))
-        u += 1e-6 * np.arange(KNOTS)  # distinct, also where many cells share one value
+        at = kappa * np.log(r) - np.log(l)
+        u = np.append(np.quantile(at[telling], np.linspace(0, 1, KNOTS - 1)), at.max() + 0.1)
+        u = np.maximum.accumulate(u) + 1e-6 * np.arange(KNOTS)  # distinct, also where many cells share one value
         return Collapse(float(kappa), u, -np.cumsum(steps[::-1])[::-1])
 
     def residual(parameters: np.ndarray) -> np.ndarray:
@@ -71,5 +81,5 @@ def fit_collapse(table: pd.DataFrame) -> Collapse:
         z = np.maximum.accumulate(np.log(share[np.linspace(0, len(share) - 1, KNOTS).astype(int)]))
         return np.concatenate([[kappa], np.log(np.maximum(np.diff([*z, 0.0]), 1e-3))])
 
-    fits = [least_squares(residual, start(kappa)) for kappa in _KAPPAS]
+    fits = [least_squares(residual, start(kappa), max_nfev=MAX_EVALUATIONS) for kappa in _KAPPAS]
     return curve(min(fits, key=lambda found: found.cost).x)

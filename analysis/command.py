@@ -21,22 +21,27 @@ _GROUPS = ("model", "data", "method")
 _SWEPT = ("lora.rank", "seq_len", "seed")
 
 
-def command(cells: pd.DataFrame, study: str, ranks: Sequence[float], lengths: Sequence[float]) -> str:
+def command(cells: pd.DataFrame, study: Path, ranks: Sequence[float], lengths: Sequence[float]) -> str:
     """The command that trains cells of these ranks and lengths in the condition of `cells`.
 
     Args:
         cells: of one condition, with their config.
-        study: name of the study.
+        study: directory of the study.
         ranks, lengths: what to train; rounded to whole numbers.
     """
     row = {
         name: None if pd.api.types.is_scalar(value) and pd.isna(value) else value
         for name, value in cells.iloc[0].items()
     }
-    words = ["python -m memlaw.train -m", f"study={study}", *_overrides(row)]
+    words = ["python -m memlaw.train -m", *_place(study), *_overrides(row)]
     for name, values in (("lora.rank", ranks), ("seq_len", lengths)):
         words.append(f"{name}={','.join(str(round(value)) for value in sorted(set(values)))}")
     return " ".join(words)
+
+
+def _place(study: Path) -> list[str]:
+    parent = study.resolve().parent
+    return [f"study={study.resolve().name}", *([] if parent == Path("runs").resolve() else [f"runs_dir={parent}"])]
 
 
 def _overrides(row: Mapping[Any, Any]) -> list[str]:

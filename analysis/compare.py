@@ -1,16 +1,28 @@
 """The law and its rivals on the same cells, ranked by how well they predict cells that they have not seen."""
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from analysis.collapse import fit_collapse
 from analysis.forms import FORMS, Form
-from analysis.law import LawFit, TooFewCells, fit_law, r_squared
-from analysis.saturation import Rule
+from analysis.law import LawFit, TooFewCells, fit_law, grid_point, r_squared
+from analysis.saturation import DEFAULT, Rule
 
 FOLDS = 5
+
+
+class Predictor(Protocol):
+    """A fitted form."""
+
+    def predict_cells(self, cells: pd.DataFrame) -> np.ndarray:
+        """ΔL of cells, nats per token."""
+        ...
+
+
+Fit = Callable[[pd.DataFrame], Predictor]
 
 
 def held_out_splits(table: pd.DataFrame) -> dict[str, pd.Series]:
@@ -30,35 +42,33 @@ def _upper_third(values: pd.Series) -> float:
     return float(distinct[-max(1, len(distinct) // 3)])
 
 
-def held_out_error(
-    table: pd.DataFrame,
-    held_out: pd.Series,
-    form: Form,
-    rule: Rule | None = None,
-    start: Mapping[str, float] | None = None,
-) -> float:
-    """Mean relative error of ΔL on the held-out cells, of the form fitted to the others.
+def scored_cells(table: pd.DataFrame) -> pd.Series:
+    """The cells on which every form is judged: unsaturated ones, for a saturated one is no feat to predict."""
+    return ~DEFAULT.excludes(table)
+
+
+def held_out_error(table: pd.DataFrame, held_out: pd.Series, fit: Fit, scored: pd.Series) -> float:
+    """Mean relative error of ΔL on held-out cells, of a form fitted to the others.
 
     Args:
         table: cells of one condition.
         held_out: which cells are not fitted.
-        form: the form.
-        rule: cells that are neither fitted nor predicted; see `analysis.law.fit_law`.
-        start: see `analysis.law.fit_law`.
+        fit: the form, from cells to predictions.
+        scored: on which cells it is judged, where they are held out.
 
     Raises:
         TooFewCells: the others cannot determine the form, or nothing is left to predict.
     """
-    fitted = fit_law(table[~held_out], form, rule, start=start)
-    unseen = table[held_out & ~fitted.rule.excludes(table)]
+    unseen = table[held_out & scored]
     if unseen.empty:
         raise TooFewCells("no unsaturated cell is held out")
-    return float((fitted.predict_cells(unseen) / unseen["delta_loss_nats"] - 1).abs().mean())
+    predicted = fit(table[~held_out]).predict_cells(unseen)
+    return float((predicted / unseen["delta_loss_nats"] - 1).abs().mean())
 
 
 def folds(table: pd.DataFrame, count: int = FOLDS, seed: int = 0) -> list[pd.Series]:
     """Random splits of the grid points; seeds of a point stay together."""
-    points = table.groupby(["lora.rank", "target_tokens"]).ngroup()
+    points = table.groupby(grid_point(table)).ngroup()
     order = np.random.default_rng(seed).permutation(points.max() + 1)
     return [points.isin(part) for part in np.array_split(order, min(count, len(order)))]
 
@@ -74,8 +84,9 @@ def information_criterion(fitted: LawFit) -> float:
 def compare(table: pd.DataFrame, rule: Rule | None = None) -> pd.DataFrame:
     """A row per form, and one for the collapse: fit to all cells that the rule leaves, and errors on unseen ones.
 
-    Columns: form, formula, cells, r_squared, r_squared_log, alpha/beta, aicc, problem, one per held-out split and
-    `k-fold`, which are mean relative errors of ΔL; NaN where the rest cannot be fitted.
+    Columns: form, formula, cells, r_squared, r_squared_log, alpha/beta, aicc, problem, and one per held-out split and
+    for random folds: mean relative errors of ΔL on the unsaturated cells among them, whose number stands in the name;
+    NaN where the rest cannot be fitted, for folds as soon as one cannot.
     """
     splits = held_out_splits(table)
     rows = [_row(table, form, rule, splits) for form in FORMS.values() if form.can_describe(table)]
@@ -116,7 +127,7 @@ def _row(table: pd.DataFrame, form: Form, rule: Rule | None, splits: Mapping[str
         "alpha/beta": fitted.exponent_ratio,
         "aicc": information_criterion(fitted),
         "problem": "; ".join(fitted.not_identified),
-        **_errors(lambda mask: held_out_error(table, mask, form, rule, fitted.values), table, splits),
+        **_errors(lambda rest: fit_law(rest, form, rule), table, splits),
     }
 
 
@@ -126,26 +137,20 @@ def _collapse_row(table: pd.DataFrame, splits: Mapping[str, pd.Series]) -> dict[
         fitted = fit_collapse(table)
     except TooFewCells:
         return {**row, "problem": "too few cells"}
-
-    def error(held_out: pd.Series) -> float:
-        unseen = table[held_out]
-        predicted = fit_collapse(table[~held_out]).predict_cells(unseen)
-        return float((predicted / unseen["delta_loss_nats"] - 1).abs().mean())
-
     explained = r_squared(table["delta_loss_nats"].to_numpy(float), fitted.predict_cells(table))
     row |= {"cells": len(table), "r_squared": explained, "alpha/beta": fitted.kappa, "problem": ""}
-    return row | _errors(error, table, splits)
+    return row | _errors(fit_collapse, table, splits)
 
 
-def _errors(
-    error: Callable[[pd.Series], float], table: pd.DataFrame, splits: Mapping[str, pd.Series]
-) -> dict[str, float]:
-    def known(mask: pd.Series) -> float:
+def _errors(fit: Fit, table: pd.DataFrame, splits: Mapping[str, pd.Series]) -> dict[str, float]:
+    scored = scored_cells(table)
+
+    def known(held_out: pd.Series) -> float:
         try:
-            return error(mask)
+            return held_out_error(table, held_out, fit, scored)
         except TooFewCells:
             return float("nan")
 
-    each = [known(mask) for mask in folds(table)]
-    mean = float(np.nanmean(each)) if np.isfinite(each).any() else float("nan")
-    return {**{name: known(mask) for name, mask in splits.items()}, "k-fold": mean}
+    each = [known(part) for part in folds(table) if (part & scored).any()]
+    told = {f"{name} ({int((part & scored).sum())})": known(part) for name, part in splits.items()}
+    return {**told, f"{FOLDS}-fold ({int(scored.sum())})": float(np.mean(each)) if each else float("nan")}

@@ -52,14 +52,13 @@ def figures(found: Findings) -> dict[str, Figure]:
     """Every figure that the findings allow; names are those of `MEANING`."""
     cells, title = found.cells, found.title
     law = found.law.fit if found.law else None
-    drawn = {"law": law_figure(cells, law, title), "loss": loss_heat_map(cells, title)}
+    plain = law if law and law.form.size is None else None  # a law with the model's size is no line over rank
+    drawn = {"law": law_figure(cells, plain, title), "loss": loss_heat_map(cells, title)}
     if law:
         fits = [law, found.saturating] if found.saturating else [law]
-        drawn |= {
-            "surface": surface_figure(cells, fits[-1], title),
-            "prediction": prediction_figure(fits, title),
-            "residuals": residual_figure(fits, title),
-        }
+        drawn |= {"prediction": prediction_figure(fits, title), "residuals": residual_figure(fits, title)}
+        if plain:
+            drawn["surface"] = surface_figure(cells, fits[-1], title)
     if found.collapse:
         drawn["collapse"] = collapse_figure(cells, found.collapse, title)
     if found.capacity:

@@ -30,17 +30,20 @@ class Fitted:
         profile: profile-likelihood intervals, by parameter.
         resampled: bootstrap intervals, by parameter, and of `alpha/beta`.
         residuals: diagnostics.
+        draws: how many bootstrap draws could be fitted.
     """
 
     fit: LawFit
     profile: dict[str, Interval]
     resampled: dict[str, Interval]
     residuals: Residuals
+    draws: int
 
     @classmethod
     def of(cls, fit: LawFit) -> "Fitted":
         """Compute the uncertainty of a fit."""
-        return cls(fit, profile_intervals(fit), bootstrap_intervals(bootstrap(fit)), diagnose(fit))
+        draws = bootstrap(fit)
+        return cls(fit, profile_intervals(fit), bootstrap_intervals(draws), diagnose(fit), len(draws))
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Findings:
         title: model, data, and what else sets the condition apart.
         label: `analysis.load.conditions`'s.
         cells: its rows.
-        law: the paper's law on unsaturated cells.
+        law: the paper's law on unsaturated cells, with the model's size where that varies.
         saturating: the saturating form on all cells.
         ways: `analysis.sensitivity.sensitivity`.
         rivals: `analysis.compare.ranked`.
@@ -108,7 +111,9 @@ def find(cells: pd.DataFrame, title: str, label: str, tables: Iterator[pd.DataFr
             missing[name] = str(error)
             return None
 
-    law = known("law", lambda: Fitted.of(fit_law(cells, POWER)))
+    sized = FORMS["power_model"].can_describe(cells)
+    law = known("law", lambda: Fitted.of(fit_law(cells, FORMS["power_model"] if sized else POWER)))
+    bent = FORMS["saturating_model" if sized else "saturating"]
     tokens = _tokens(tables) if tables is not None else None
     if tokens:
         shares = final(tokens.history)[["cell", "first_wrong_share", "exact_share"]]
@@ -118,7 +123,7 @@ def find(cells: pd.DataFrame, title: str, label: str, tables: Iterator[pd.DataFr
         label=label,
         cells=cells,
         law=law,
-        saturating=known("saturating", lambda: fit_law(cells, FORMS["saturating"])),
+        saturating=known("saturating", lambda: fit_law(cells, bent)),
         ways=sensitivity(cells) if law else None,
         rivals=ranked(compare(cells)) if law else None,
         collapse=known("collapse", lambda: fit_collapse(cells)),

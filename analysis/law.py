@@ -1,7 +1,7 @@
 """Fit the law, or a rival, to cells with lmfit: many starts, bounds, standard errors, and what is not identified."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,7 +106,7 @@ def fit_law(
     form: Form = POWER,
     rule: Rule | None = None,
     loss: str = "linear",
-    start: Mapping[str, float] | None = None,
+    like: "LawFit | None" = None,
 ) -> LawFit:
     """Fit a form to the cells of one condition, from every combination of its starts; the best wins.
 
@@ -117,16 +117,19 @@ def fit_law(
         form: what to fit.
         rule: which cells to leave out; `analysis.saturation.DEFAULT`, and none for a saturating form.
         loss: `linear` for least squares, `huber` for residuals beyond 0.1 nats to count linearly.
-        start: the only start to try, such as the fit that resampled cells are near to.
+        like: a fit to start from, and to hold b like, in place of all starts: for cells resampled from its own.
 
     Raises:
-        TooFewCells: fewer cells than parameters and one, or fewer than two ranks or lengths among them.
+        TooFewCells: fewer grid points than parameters and one, or fewer than two ranks or lengths among them.
     """
     rule = rule or (NONE if form.saturates else DEFAULT)
     out = rule.excludes(table)
     used, excluded = table[~out], table[out]
     x, delta_loss = Inputs.of(used), used["delta_loss_nats"].to_numpy(float)
-    hold_offset = "b" in form.bounds and len(used) < MIN_CELLS_OFFSET
+    if like:
+        hold_offset = "b" in form.bounds and "b" not in like.result.var_names
+    else:
+        hold_offset = "b" in form.bounds and distinct_points(used) < MIN_CELLS_OFFSET
     _check_enough(used, excluded, len(form.bounds) - hold_offset)
     params = _parameters(form, float(table["base_loss_nats"].max()), hold_offset)
 
@@ -134,9 +137,10 @@ def fit_law(
         return form.function(x, **params.valuesdict()) - delta_loss
 
     fits = []
-    for one in [start] if start else _starts(form, x, delta_loss):
-        for name, value in one.items():
-            params[name].set(value=value)
+    for start in [like.values] if like else _starts(form, x, delta_loss):
+        for name, value in start.items():
+            if params[name].vary:
+                params[name].set(value=value)
         minimizer = lmfit.Minimizer(residual, params, max_nfev=MAX_EVALUATIONS)
         fits.append((minimizer, minimizer.minimize(**_METHODS[loss])))
     minimizer, best = min(fits, key=lambda found: found[1].chisqr)
@@ -172,12 +176,22 @@ def _scale(form: Form, start: Mapping[str, float], x: Inputs, delta_loss: Array)
     return float(np.median(delta_loss / (size ** start["alpha"] * x.l ** -start["beta"])))
 
 
+def grid_point(cells: pd.DataFrame) -> list[str]:
+    """The columns in which cells that are not repetitions of each other differ: seeds alone are repetitions."""
+    return [name for name in ("model.name", "lora.rank", "target_tokens") if name in cells]
+
+
+def distinct_points(cells: pd.DataFrame) -> int:
+    """How many grid points cells lie on."""
+    return len(cells[grid_point(cells)].drop_duplicates())
+
+
 def _check_enough(used: pd.DataFrame, excluded: pd.DataFrame, parameters: int) -> None:
     ranks, lengths = used["lora.rank"].nunique(), used["target_tokens"].nunique()
-    needed = parameters + MIN_SPARE
-    if len(used) < needed or ranks < 2 or lengths < 2:
+    points, needed = distinct_points(used), parameters + MIN_SPARE
+    if points < needed or ranks < 2 or lengths < 2:
         raise TooFewCells(
-            f"{len(used)} unsaturated cells over {ranks} ranks and {lengths} lengths ({len(excluded)} saturated "
+            f"{points} unsaturated cells over {ranks} ranks and {lengths} lengths ({len(excluded)} saturated "
             f"ones left out); {parameters} parameters need at least {needed} over 2 ranks and 2 lengths. "
             "Add longer lengths or smaller ranks."
         )
@@ -190,25 +204,43 @@ def _not_identified(result: lmfit.minimizer.MinimizerResult) -> tuple[str, ...]:
             np.isfinite(edge) and np.isclose(p.value, edge, rtol=1e-3, atol=1e-9) for edge in (p.min, p.max)
         ):
             found.append(f"{name} ran to its bound {p.value:.3g}")
-    errors = [p.stderr for p in result.params.values() if p.vary]
-    if any(error is None or not np.isfinite(error) for error in errors):
-        found.append("no standard errors could be estimated")
-    else:
-        scale = np.sqrt(np.diag(result.covar))
-        condition = float(np.linalg.cond(result.covar / np.outer(scale, scale)))
-        if condition > _CONDITION:
-            found.append(f"its parameters cannot be told apart (condition number {condition:.0e})")
+    variances = np.diag(result.covar) if getattr(result, "covar", None) is not None else np.array([np.nan])
+    if not (np.isfinite(variances) & (variances > 0)).all():
+        return (*found, "no standard errors could be estimated")
+    scale = np.sqrt(variances)
+    condition = float(np.linalg.cond(result.covar / np.outer(scale, scale)))
+    if condition > _CONDITION:
+        found.append(f"its parameters cannot be told apart (condition number {condition:.0e})")
+    for name in ("alpha", "beta"):
+        p = result.params.get(name)
+        if p is not None and p.stderr is not None and p.stderr > 0.5 * abs(p.value):
+            found.append(f"{name} is uncertain by more than half of itself")
     return tuple(found)
 
 
 def _cautions(result: lmfit.minimizer.MinimizerResult, cells: int) -> tuple[str, ...]:
     found = []
-    for name in ("alpha", "beta"):
-        p = result.params.get(name)
-        if p is not None and p.stderr is not None and p.stderr > 0.5 * abs(p.value):
-            found.append(f"{name} is uncertain by more than half of itself")
     if "b" in result.params and not result.params["b"].vary:
         found.append(f"b is held at 0: {cells} cells are too few to tell an offset")
     if cells - result.nvarys < 3:
         found.append(f"{cells - result.nvarys} degree(s) of freedom: R² and the errors say little")
     return tuple(found)
+
+
+def gradient(fit: LawFit, quantity: Callable[[Callable[[Inputs], Array]], Array | float]) -> Array:
+    """Central differences of a quantity by the varied parameters, in the last axis.
+
+    Args:
+        fit: the fit.
+        quantity: from a law with its parameters (inputs → ΔL) to a number or an array.
+    """
+
+    def at(values: Mapping[str, float]) -> Array:
+        return np.asarray(quantity(lambda x: fit.form.function(x, **values)))
+
+    slopes = []
+    for name in fit.result.var_names:
+        step = 1e-4 * max(abs(fit.values[name]), 1e-3)
+        up, down = ({**fit.values, name: fit.values[name] + sign * step} for sign in (1, -1))
+        slopes.append((at(up) - at(down)) / (2 * step))
+    return np.stack(slopes, axis=-1)

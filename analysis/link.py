@@ -35,15 +35,18 @@ class Link:
         return float(np.interp(delta_loss_share, self.delta_loss_share, self.recalled_share))
 
     def needed(self, recalled_share: float) -> float:
-        """The smallest measured ΔL/L0 at which that share is reached.
+        """The smallest ΔL/L0 at which that share is reached, between the measured cells in a straight line.
 
         Raises:
             NoAdvice: no cell reaches it.
         """
-        reached = self.delta_loss_share[self.recalled_share >= recalled_share]
-        if not len(reached):
+        above = int(np.searchsorted(self.recalled_share, recalled_share, side="left"))
+        if above == len(self.recalled_share):
             raise NoAdvice(
                 f"no cell of the study recalls {recalled_share:.1%} of its tokens; the best recalls "
                 f"{self.recalled_share.max():.1%}. Add larger ranks or shorter lengths."
             )
-        return float(reached[0])
+        if above == 0:
+            return float(self.delta_loss_share[0])
+        between = slice(above - 1, above + 1)
+        return float(np.interp(recalled_share, self.recalled_share[between], self.delta_loss_share[between]))

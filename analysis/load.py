@@ -4,7 +4,6 @@
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from memlaw.files import atomic_path
-from memlaw.records import RESULT_COLUMNS, read_results, read_tokens
+from memlaw.records import RESULT_COLUMNS, read_results, read_status, read_tokens
 
 AXES = ("seq_len", "lora.rank", "seed")
 """What the law is about; every other config key that varies makes a condition of its own."""
@@ -47,7 +46,7 @@ def unfinished(study: Path) -> pd.DataFrame:
     rows = [
         {"cell": path.parent.name, "state": status["state"], "cause": status.get("cause", "")}
         for path in sorted(study.glob("*/status.json"))
-        if (status := json.loads(path.read_text(encoding="utf-8")))["state"] != "done"
+        if (status := read_status(path))["state"] != "done"
     ]
     return pd.DataFrame(rows, columns=["cell", "state", "cause"])
 
@@ -77,11 +76,25 @@ def load_points(file: Path, base_loss: float) -> pd.DataFrame:
     Raises:
         NoCells: a column is missing, or there is no row.
     """
-    points = pd.read_csv(file, comment="#")
-    missing = [name for name in ("rank", "seq_len", "delta_loss_nats") if name not in points]
+    needed = ["rank", "seq_len", "delta_loss_nats"]
+    if not 0 < base_loss < float("inf"):
+        raise NoCells(f"--base-loss {base_loss} is not a positive number of nats")
+    try:
+        points = pd.read_csv(file, comment="#")
+    except (OSError, ValueError) as error:  # pandas' own errors of reading are ValueErrors
+        raise NoCells(f"{file} cannot be read as CSV: {error}") from error
+    missing = [name for name in needed if name not in points]
     if missing or points.empty:
         raise NoCells(f"{file} holds no points: " + (f"no column {', '.join(missing)}" if missing else "no row"))
-    points = points.rename(columns={"rank": "lora.rank"})
+    numbers = points[needed].apply(pd.to_numeric, errors="coerce")
+    sound = ((numbers > 0) & (numbers < float("inf"))).all(axis=1) & (numbers["delta_loss_nats"] < 1.05 * base_loss)
+    if not sound.all():
+        row = int((~sound).idxmax())
+        raise NoCells(
+            f"{file}, row {row + 1} of the points: {points.loc[row, needed].to_dict()}; all must be positive numbers, "
+            f"and delta_loss_nats below the base loss {base_loss:g}"
+        )
+    points = points.assign(**numbers).rename(columns={"rank": "lora.rank"})
     return points.assign(
         target_tokens=points["seq_len"],
         base_loss_nats=base_loss,

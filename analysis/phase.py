@@ -4,11 +4,15 @@ A token with p > 0.5 is the argmax for certain; the converse does not hold. Tabl
 of one evaluation: `p`, `nll`, `token_id`, `argmax_id`, `pair`, `position`, and `cell`.
 """
 
+import math
+
 import numpy as np
 import pandas as pd
 
+from memlaw.records import CRITICAL_LOSS_NATS
+
 BINS = 20
-CRITICAL_P = 0.5
+CRITICAL_P = math.exp(-CRITICAL_LOSS_NATS)
 
 
 def is_right(tokens: pd.DataFrame) -> pd.Series:

@@ -136,12 +136,19 @@ def prediction_figure(fits: Sequence[LawFit], title: str) -> Figure:
     """Predicted against true ΔL, a panel per fit, all cells; hollow ones were not fitted (paper, figure 3)."""
     caption = f"n = {len(fits[0].used) + len(fits[0].excluded)} cells; hollow: left out of the fit ({fits[0].rule})"
     figure = new_figure(title, caption, 4.8 * len(fits), 4.8)
+    everything = pd.concat([fits[0].used, fits[0].excluded])
+    norm = Normalize(*np.log2(everything["lora.rank"].agg(["min", "max"]).to_numpy(float)))
+    top = 1.1 * float(everything["delta_loss_nats"].max())
     for axes, fit in zip(np.atleast_1d(figure.subplots(1, len(fits), sharey=True)), fits, strict=True):
         for cells, filled in ((fit.excluded, False), (fit.used, True)):
             colour = np.log2(cells["lora.rank"].to_numpy(float))
             style = {"c": colour, "cmap": "viridis"} if filled else {"edgecolors": GREY, "facecolors": "none"}
-            points = axes.scatter(cells["delta_loss_nats"], fit.predict_cells(cells), s=22, **style)
-        top = max(float(cells["delta_loss_nats"].max()) for cells in (fit.used, fit.excluded) if len(cells))
+            predicted = np.clip(fit.predict_cells(cells), 0, 0.995 * top)  # what lies above is drawn on the edge
+            points = axes.scatter(
+                cells["delta_loss_nats"], predicted, s=22, norm=norm if filled else None, clip_on=False, **style
+            )
+        axes.set_xlim(0, top)
+        axes.set_ylim(0, top)
         axes.plot([0, top], [0, top], color="black", linewidth=0.8)
         axes.set_title(f"{fit.form.formula}\nR² = {fit.r_squared:.4f} on {len(fit.used)} cells", fontsize=8)
         axes.set_xlabel("true ΔL (nats per token)")

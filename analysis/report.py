@@ -4,8 +4,10 @@ Writes `report.html`, `cells.csv`, and per condition `law.json`, `fit_card.md`, 
 """
 
 import argparse
+import hashlib
 import json
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +44,7 @@ def findings_of(table: pd.DataFrame, with_tokens: bool) -> Iterator[Findings]:
             yield find(cells, f"{cells['data.name'].iloc[0]} {together}", together, None)
 
 
-def write_condition(found: Findings, study: str, directory: Path, console: Console) -> Condition:
+def write_condition(found: Findings, study: Path | None, directory: Path, console: Console) -> Condition:
     """Write the files of a condition, print it, and return what the page shows of it."""
     parts, lines = sections(found, study), card(found)
     print_sections(parts, found.title, console)
@@ -54,7 +56,7 @@ def write_condition(found: Findings, study: str, directory: Path, console: Conso
     if found.tokens:
         write_table(found.tokens.transition, directory / "transition.csv")
         write_table(found.tokens.history, directory / "history.csv")
-    anchor, drawn = _slug(found.label) or "all", {}
+    anchor, drawn = slug(found.label) or "all", {}
     for name, figure in figures(found).items():
         drawn[name] = svg(figure, f"{anchor}-{name}")
         write_text(directory / f"{name}.svg", drawn[name])
@@ -64,41 +66,66 @@ def write_condition(found: Findings, study: str, directory: Path, console: Conso
     return Condition(anchor, found.title, parts, drawn, lines)
 
 
-def _slug(label: str) -> str:
-    return re.sub(r"[^\w.=]+", "_", label)
+def slug(label: str) -> str:
+    """A label as the name of a directory; one that loses characters gets a hash, so that no two become one."""
+    plain = re.sub(r"[^\w.=]+", "_", label)
+    return plain if plain == label.replace(" ", "_") else f"{plain}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
 
 
 def write_report(
-    found: list[Findings], table: pd.DataFrame, target: Path, study: str, left: pd.DataFrame | None, console: Console
+    found: list[Findings],
+    table: pd.DataFrame,
+    target: Path,
+    study: Path | None,
+    left: pd.DataFrame | None,
+    console: Console,
 ) -> None:
-    """Write a report's directory.
+    """Write a report's directory anew, whole or not at all.
 
     Args:
         found: findings, a condition each.
         table: all cells.
-        target: the directory.
-        study: name of the study that commands add cells to; empty for none.
+        target: the directory; an earlier report there is replaced.
+        study: the study that commands add cells to; None for none.
         left: `analysis.load.unfinished`, if known.
         console: where the summary goes.
     """
-    write_table(table, target / "cells.csv")
-    shown = [write_condition(one, study, target / _slug(one.label), console) for one in found]
-    again = [" ".join(["python -m analysis.report", *sys.argv[1:]]), "python -m analysis.report … --check"]
-    subtitle = f"{len(table)} cells in {len(shown)} condition{'s' if len(shown) > 1 else ''}"
-    write_text(target / "report.html", page(f"memlaw report: {target.parent.name}", subtitle, shown, left, again))
+    with atomic_path(target) as directory:
+        write_table(table, directory / "cells.csv")
+        shown = [write_condition(one, study, directory / slug(one.label), console) for one in found]
+        command = shlex.join(["python", "-m", "analysis.report", *sys.argv[1:]])
+        subtitle = f"{len(table)} cells in {len(shown)} condition{'s' if len(shown) > 1 else ''}"
+        name = study.resolve().name if study else target.name
+        text = page(f"memlaw report: {name}", subtitle, shown, left, [command, f"{command} --check"])
+        write_text(directory / "report.html", text)
     console.print(f"Report: {target / 'report.html'}", soft_wrap=True, highlight=False)
+
+
+def check_target(target: Path) -> None:
+    """Refuse a directory that holds something else than a report, for a report replaces all of it.
+
+    Raises:
+        NoCells: it does.
+    """
+    if target.is_file() or (target.is_dir() and any(target.iterdir()) and not (target / "report.html").exists()):
+        raise NoCells(f"{target} holds something else than a report; name another directory with --out")
 
 
 def check_report(found: list[Findings], target: Path, console: Console) -> bool:
     """Whether every number of a written report comes out again; prints what moved."""
-    moved = []
+    moved, known = [], {"law.json"}
     for one in found:
-        file = target / _slug(one.label) / "law.json"
+        file = target / slug(one.label) / "law.json"
+        known.add(str(file.relative_to(target)))
         if not file.exists():
             moved.append(f"{file} is missing")
             continue
         before, now = json.loads(file.read_text(encoding="utf-8")), json.loads(json.dumps(record(one)))
+        for line in differences(before.pop("versions"), now.pop("versions"), "versions"):
+            console.print(f"Note: {line}", soft_wrap=True, highlight=False, markup=False)
         moved += [f"{file.relative_to(target)}: {line}" for line in differences(before, now)]
+    stale = {str(path.relative_to(target)) for path in target.glob("*/law.json")} - known
+    moved += [f"{name} is of a condition that the cells no longer have" for name in sorted(stale)]
     for line in moved:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     console.print("The report's numbers moved." if moved else f"Every number of {target} comes out again.",
@@ -125,7 +152,8 @@ def main() -> None:
         parser.error("give studies, --points or --wandb, one of the three")
     if given.points and given.base_loss is None:
         parser.error("--points needs --base-loss")
-    left, study = None, ""
+    left: pd.DataFrame | None = None
+    study: Path | None = None
     try:
         if given.points:
             table = load_points(given.points, given.base_loss)
@@ -135,14 +163,16 @@ def main() -> None:
             from analysis.wandb_runs import load_wandb
 
             table = load_wandb(given.wandb)
-            target = given.out or Path(f"{_slug(given.wandb)}-report")
+            target = given.out or Path(f"{slug(given.wandb)}-report")
             found = list(findings_of(table, with_tokens=False))
         else:
             table = load_studies(given.studies)
             target = given.out or given.studies[0] / "report"
             left = pd.concat([unfinished(path) for path in given.studies], ignore_index=True)
-            study = given.studies[0].resolve().name
+            study = given.studies[0]
             found = list(findings_of(table, with_tokens=True))
+        if not given.check:
+            check_target(target)
     except NoCells as error:
         sys.exit(str(error))
     console = Console()

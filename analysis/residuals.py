@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.law import LawFit
+from analysis.forms import Inputs
+from analysis.law import LawFit, gradient, grid_point
 
 SUSPICIOUS = 0.01
 """p-value below which residuals are called systematic."""
@@ -19,7 +20,7 @@ class Residuals:
     Attributes:
         rms_nats: root mean square of predicted − true ΔL, nats per token.
         worst_cell: (rank, length, residual in % of ΔL) of the largest relative residual.
-        curvature_p: p-value of an F test: do (ln r)², (ln ℓ)² and ln r·ln ℓ explain residuals? NaN with too few cells.
+        curvature_p: p-value of an F test: would (ln r)², (ln ℓ)² and ln r·ln ℓ improve the fit? NaN with too few cells.
         normality_p: Shapiro–Wilk p-value; NaN with fewer than three cells.
         noise_nats: standard deviation between seeds of a grid point; NaN without repeated seeds.
         lack_of_fit_p: p-value of the lack-of-fit F test against that noise; NaN without repeated seeds.
@@ -49,32 +50,33 @@ def diagnose(fit: LawFit) -> Residuals:
     return Residuals(
         rms_nats=float(np.sqrt(np.mean(residual**2))),
         worst_cell=(float(row["lora.rank"]), float(row["target_tokens"]), float(share[worst])),
-        curvature_p=_curvature(cells, residual, fit.result.nvarys),
+        curvature_p=_curvature(fit, residual),
         normality_p=float(stats.shapiro(residual).pvalue) if len(residual) > 2 and np.ptp(residual) else float("nan"),
         noise_nats=noise,
         lack_of_fit_p=lack,
     )
 
 
-def _curvature(cells: pd.DataFrame, residual: np.ndarray, parameters: int) -> float:
-    """F test of quadratic terms, with a constant and linear ones beside them, on the residuals."""
-    x, y = np.log(cells["lora.rank"].to_numpy(float)), np.log(cells["target_tokens"].to_numpy(float))
-    x, y = x - x.mean(), y - y.mean()
-    plain = np.stack([np.ones_like(x), x, y], axis=1)
-    curved = np.column_stack([plain, x * x, y * y, x * y])
-    spare = len(residual) - max(curved.shape[1], parameters + 3)
-    if spare < 1 or np.linalg.matrix_rank(curved) < curved.shape[1]:
+def _curvature(fit: LawFit, residual: np.ndarray) -> float:
+    """F test of quadratic terms beside the fit's own tangent space, on the residuals."""
+    inputs = Inputs.of(fit.used)
+    x, y = (np.log(axis) - np.log(axis).mean() for axis in (inputs.r, inputs.l))
+    tangent = gradient(fit, lambda predict: predict(inputs))
+    curved = np.column_stack([tangent, x * x, y * y, x * y])
+    before, after = (np.linalg.matrix_rank(design) for design in (tangent, curved))
+    spare = len(residual) - after
+    if spare < 1 or after == before:
         return float("nan")
 
     def left(design: np.ndarray) -> float:
         return float(np.sum((residual - design @ np.linalg.lstsq(design, residual, rcond=None)[0]) ** 2))
 
-    return _f_test(left(plain) - left(curved), 3, left(curved), spare)
+    return _f_test(left(tangent) - left(curved), after - before, left(curved), spare)
 
 
 def _against_noise(cells: pd.DataFrame, residual: np.ndarray, parameters: int) -> tuple[float, float]:
     """Noise between seeds, and the lack-of-fit F test: residuals of means against it (Draper and Smith, 1.5)."""
-    groups = cells.assign(residual=residual).groupby(["lora.rank", "target_tokens"])["residual"]
+    groups = cells.assign(residual=residual).groupby(grid_point(cells))["residual"]
     pure, spare = float(((residual - groups.transform("mean").to_numpy()) ** 2).sum()), len(cells) - groups.ngroups
     if spare < 1 or pure == 0:
         return float("nan"), float("nan")

@@ -5,6 +5,7 @@ The terminal and the page show the same sections; here is the only place that wo
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from analysis.capacity import LITERATURE, RISING
 from analysis.command import command
 from analysis.compare import splits_of
 from analysis.findings import Findings, Fitted, Tokens
+from analysis.forms import POWER
 from analysis.phase import decoupled, lucky_share, violations
 from analysis.saturation import DEFAULT
 from analysis.sensitivity import spread_of
@@ -51,12 +53,12 @@ def show(value: object, form: str | None) -> str:
     return form.format(value) if form and not isinstance(value, str) else str(value)
 
 
-def sections(found: Findings, study: str) -> list[Section]:
+def sections(found: Findings, study: Path | None) -> list[Section]:
     """All sections of a condition.
 
     Args:
         found: its findings.
-        study: name of the study, for commands; empty when there is none to add cells to.
+        study: directory of the study, for commands; None when there is none to add cells to.
     """
     parts = [_cells(found), _law(found, study), _sensitivity(found), _rivals(found), _capacity(found, study)]
     if found.tokens:
@@ -80,8 +82,8 @@ def _cells(found: Findings) -> Section:
     return Section("cells", "Cells", table, {shown[n][0]: shown[n][1] for n in names}, ((INFO, note),), figures, True)
 
 
-def _law(found: Findings, study: str) -> Section:
-    title = "The law ΔL = C·r^α·ℓ^(−β) + b"
+def _law(found: Findings, study: Path | None) -> Section:
+    title = f"The law ΔL = {found.law.fit.form.formula if found.law else POWER.formula}"
     if not found.law:
         notes = [(MISSING, found.missing["law"])]
         if study:
@@ -112,7 +114,7 @@ def _law(found: Findings, study: str) -> Section:
     if left.systematic:
         notes.append((CAUTION, "the residuals are systematic: the form misses something that is not noise"))
     formats = {"value": "{:.4g}", "standard error": "{:.2g}"}
-    figures = ("law", "surface", "prediction", "residuals")
+    figures = ("law", "prediction", "residuals", "models")
     return Section("law", title, _parameters(found.law), formats, tuple(notes), figures, True)
 
 
@@ -136,7 +138,10 @@ def _parameters(fitted: Fitted) -> pd.DataFrame:
 
 
 def _interval(intervals: Mapping[str, Interval], name: str) -> str | None:
-    return f"{intervals[name][0]:.3g} to {intervals[name][1]:.3g}" if name in intervals else None
+    if name not in intervals:
+        return None
+    low, high = (f"{side:.3g}" if np.isfinite(side) else "open" for side in intervals[name])
+    return f"{low} to {high}"
 
 
 def _sensitivity(found: Findings) -> Section:
@@ -148,14 +153,14 @@ def _sensitivity(found: Findings) -> Section:
         {
             "form": ways["form"], "left out": ways["rule"], "loss": ways["loss"], "cells": ways["cells"],
             **{name: [_with_error(row, name) for row in ways.to_dict("records")] for name in ("alpha", "beta", "b")},
-            "α/β": ways["alpha/beta"], "R²": ways["r_squared"], "problem": ways["problem"],
+            "α/β": ways["alpha/beta"], "R²": ways["r_squared"], "identified": np.where(ways["problem"] == "", "yes", "no"), "problem": ways["problem"],
         }
     )  # fmt: skip
     notes = []
     if (ways["problem"] == "").any():
         ranges = [f"{name} {low:.2f} to {high:.2f}" for name in ("alpha", "beta", "alpha/beta")
                   for low, high in [spread_of(ways, name)]]  # fmt: skip
-        notes.append((INFO, f"Over the ways that identify them: {', '.join(ranges)}. R² does not tell them apart."))
+        notes.append((INFO, f"Over the ways that identify them: {', '.join(ranges)}."))
     else:
         notes.append((PROBLEM, "no way of fitting identifies the exponents"))
     formats = {"cells": "{:.0f}", "α/β": "{:.3f}", "R²": "{:.4f}"}
@@ -175,6 +180,7 @@ def _rivals(found: Findings) -> Section:
     rivals, splits = found.rivals, splits_of(found.rivals)
     percent = {name: f"{name}, %" for name in splits}
     table = rivals[["form", "cells", "r_squared", "alpha/beta", "aicc", *splits, "problem", "formula"]].copy()
+    table.insert(5 + len(splits), "identified", np.where(rivals["problem"] == "", "yes", "no"))
     table[splits] *= 100
     table = table.rename(columns={**percent, "r_squared": "R²", "alpha/beta": "α/β", "aicc": "AICc"})
     notes = [(INFO, "Errors are means of |predicted/true − 1| over held-out cells; AICc compares forms on the same "
@@ -184,13 +190,16 @@ def _rivals(found: Findings) -> Section:
         beside = f", the paper's law by {100 * law:.1f} %" if best["form"] != "power" and pd.notna(law) else ""
         notes.append((INFO, f"Unseen cells are predicted best by {best['form']} ({best['formula']}): off by "
                             f"{100 * best['error']:.1f} % on average{beside}."))  # fmt: skip
+    untested = rivals[rivals["error"].isna()]["form"].tolist()
+    if untested:
+        notes.append((CAUTION, f"too few cells to test on unseen ones: {', '.join(untested)}"))
     formats = {"cells": "{:.0f}", "R²": "{:.4f}", "α/β": "{:.3f}", "AICc": "{:.1f}"}
     formats |= dict.fromkeys(percent.values(), "{:.1f}")
-    figures = ("collapse",) if found.collapse else ()
+    figures = ("surface", "collapse")
     return Section("rivals", title, table, formats, tuple(notes), figures, True)
 
 
-def _capacity(found: Findings, study: str) -> Section:
+def _capacity(found: Findings, study: Path | None) -> Section:
     title, held = "Capacity in bits", found.capacity
     if not held:
         return Section("capacity", title, notes=((MISSING, found.missing["capacity"]),))
@@ -254,7 +263,7 @@ def _recall(found: Findings, tokens: Tokens) -> Section:
     return Section("recall", "Recall, and how it comes", table, formats, tuple(notes), figures)
 
 
-def _next(found: Findings, study: str) -> Section:
+def _next(found: Findings, study: Path) -> Section:
     title = "Which cells to run next"
     fit = found.saturating
     if not fit or fit.not_identified:

@@ -6,7 +6,7 @@ from rich.table import Table
 from analysis.sections import CAUTION, INFO, MISSING, PROBLEM, Section, show
 
 _COLOURS = {CAUTION: "yellow", MISSING: "yellow", PROBLEM: "red"}
-_WORDY = ("formula", "AICc")
+_WORDY = ("formula", "AICc", "problem")
 """Columns that only the page has room for."""
 
 MOST_ROWS = 60

@@ -41,7 +41,12 @@ def transition_figure(table: pd.DataFrame, failures: pd.DataFrame, title: str) -
     left.text(0.5, 1.02, "p = 0.5", ha="center", fontsize=8, transform=left.get_xaxis_transform())
     left.set_xlabel("probability of the target token")
     left.set_ylabel("share of tokens that are the argmax")
-    right.scatter(failures["first_stubborn"] + 1, failures["first_wrong"] + 1, s=22, alpha=0.7, color=BLUE)
+    fails = failures["first_wrong"] < failures["length"]
+    for rows, face, name in ((failures[fails], BLUE, "fails"), (failures[~fails], "none", "comes back to the end")):
+        right.scatter(
+            rows["first_stubborn"] + 1, rows["first_wrong"] + 1, s=24, facecolors=face, edgecolors=BLUE, label=name
+        )
+    right.legend(fontsize=8)
     top = max(2, int(failures["length"].max()) + 1)
     right.plot([1, top], [1, top], color="black", linewidth=0.8)
     right.set_xscale("log")
@@ -214,7 +219,7 @@ def recall_figure(cells: pd.DataFrame, title: str) -> Figure:
 
 
 def models_figure(cells: pd.DataFrame, title: str) -> Figure:
-    """Share of L0 memorized over the collapse variable's rank and length, by model: mean ΔL at each length.
+    """ΔL against tokens per rank, a colour per model.
 
     Args:
         cells: of several models: `model.name`, `base_parameters`, `lora.rank`, `target_tokens`, `delta_loss_nats`.

@@ -7,11 +7,13 @@ import lmfit
 import numpy as np
 import pandas as pd
 
-from analysis.law import LawFit, TooFewCells, fit_law
+from analysis.law import LawFit, TooFewCells, fit_law, grid_point
 
 Interval = tuple[float, float]
 LEVEL = 0.95
 DRAWS = 200
+ENOUGH = 0.9
+"""Share of draws that must be fitted: intervals over what happens to be fittable would be too narrow."""
 
 
 def profile_intervals(fitted: LawFit, level: float = LEVEL) -> dict[str, Interval]:
@@ -31,7 +33,7 @@ def profile_intervals(fitted: LawFit, level: float = LEVEL) -> dict[str, Interva
 def resamples(table: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> Iterator[pd.DataFrame]:
     """Tables of cells drawn with replacement; of a grid point with several seeds, seeds are drawn too."""
     rng = np.random.default_rng(seed)
-    points = list(table.groupby(["lora.rank", "target_tokens"]).indices.values())
+    points = list(table.groupby(grid_point(table)).indices.values())
     for _ in range(draws):
         drawn = [points[index] for index in rng.integers(len(points), size=len(points))]
         yield table.iloc[np.concatenate([rows[rng.integers(len(rows), size=len(rows))] for rows in drawn])]
@@ -42,7 +44,7 @@ def bootstrap(fitted: LawFit, draws: int = DRAWS, seed: int = 0) -> pd.DataFrame
     rows = []
     for table in resamples(pd.concat([fitted.used, fitted.excluded]), draws, seed):
         try:
-            again = fit_law(table, fitted.form, fitted.rule, start=fitted.values)
+            again = fit_law(table, fitted.form, fitted.rule, like=fitted)
         except TooFewCells:
             continue
         varied = {name: again.values[name] for name in fitted.result.var_names}
@@ -50,7 +52,9 @@ def bootstrap(fitted: LawFit, draws: int = DRAWS, seed: int = 0) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
-def bootstrap_intervals(draws: pd.DataFrame, level: float = LEVEL) -> dict[str, Interval]:
-    """Percentile intervals of each column."""
+def bootstrap_intervals(draws: pd.DataFrame, wanted: int = DRAWS, level: float = LEVEL) -> dict[str, Interval]:
+    """Percentile intervals of each column; none when fewer than `ENOUGH` of the wanted draws could be fitted."""
     tail = (1 - level) / 2
+    if len(draws) < ENOUGH * wanted:
+        return {}
     return {str(name): (float(v.quantile(tail)), float(v.quantile(1 - tail))) for name, v in draws.items()}

@@ -180,9 +180,22 @@ def read_results(study: Path) -> pd.DataFrame:
     rows = [
         json.loads((status.parent / "result.json").read_text(encoding="utf-8"))
         for status in sorted(study.glob("*/status.json"))
-        if json.loads(status.read_text(encoding="utf-8"))["state"] == "done"
+        if read_status(status)["state"] == "done"
     ]
     return sort_results(pd.DataFrame(rows)) if rows else pd.DataFrame()
+
+
+def read_status(path: Path) -> dict[str, Any]:
+    """A cell's `status.json`; `unreadable`, with the cause, where it or what it promises cannot be read."""
+    try:
+        status = json.loads(path.read_text(encoding="utf-8"))
+        if status["state"] == "done":
+            json.loads((path.parent / "result.json").read_text(encoding="utf-8"))
+            if not (path.parent / "tokens.parquet").exists():
+                raise FileNotFoundError("no tokens.parquet")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return {"state": "unreadable", "cause": f"{path.parent.name}: {type(error).__name__}: {error}"}
+    return status
 
 
 def sort_results(table: pd.DataFrame) -> pd.DataFrame:

@@ -31,7 +31,7 @@ def test_resampling_draws_grid_points_and_then_seeds():
 
 def test_the_bootstrap_surrounds_the_fit():
     fit = fit_law(synthetic(noise=0.1))
-    found = bootstrap_intervals(bootstrap(fit, draws=60))
+    found = bootstrap_intervals(bootstrap(fit, draws=60), wanted=60)
     for name in ("alpha", "beta"):
         assert found[name][0] < fit.parameters[name][0] < found[name][1]
     assert found["alpha/beta"][0] < TRUTH["alpha"] / TRUTH["beta"] < found["alpha/beta"][1]
