@@ -61,6 +61,12 @@ def all_tokens(cells: pd.DataFrame) -> Iterator[pd.DataFrame]:
         yield read_tokens(Path(study) / cell / "tokens.parquet").assign(cell=cell)
 
 
+def without_tokens(cells: pd.DataFrame) -> list[str]:
+    """The cells whose token table is not on disk."""
+    places = zip(cells["study"], cells["cell"], strict=True)
+    return [cell for study, cell in places if not (Path(study) / cell / "tokens.parquet").exists()]
+
+
 def last_tokens(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """The last evaluation of each cell of `all_tokens`."""
     return pd.concat([table[table["step"] == table["step"].max()] for table in tables], ignore_index=True)

@@ -19,7 +19,16 @@ from analysis.card import card, markdown, record
 from analysis.check import differences
 from analysis.figures import figures
 from analysis.findings import Findings, find
-from analysis.load import NoCells, all_tokens, conditions, load_points, load_studies, unfinished, write_table
+from analysis.load import (
+    NoCells,
+    all_tokens,
+    conditions,
+    load_points,
+    load_studies,
+    unfinished,
+    without_tokens,
+    write_table,
+)
 from analysis.page import Condition, page, svg
 from analysis.sections import sections
 from analysis.terminal import print_sections
@@ -37,7 +46,8 @@ def findings_of(table: pd.DataFrame, with_tokens: bool) -> Iterator[Findings]:
     """
     for label, cells in conditions(table):
         title = " ".join([str(cells["model.name"].iloc[0]), str(cells["data.name"].iloc[0]), label]).strip()
-        yield find(cells, title, label, all_tokens(cells) if with_tokens else None)
+        complete = with_tokens and not without_tokens(cells)
+        yield find(cells, title, label, all_tokens(cells) if complete else None)
     for label, cells in conditions(table, ignoring=("model.",)):
         if cells["model.name"].nunique() > 1:
             together = f"{TOGETHER} {label}".strip()

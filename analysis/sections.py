@@ -63,6 +63,9 @@ def sections(found: Findings, study: Path | None) -> list[Section]:
     parts = [_cells(found), _law(found, study), _sensitivity(found), _rivals(found), _capacity(found, study)]
     if found.tokens:
         parts += [_transition(found.tokens), _recall(found, found.tokens)]
+    else:
+        said = "the token tables of all cells are not at hand (`tokens.parquet` of a study on disk)"
+        parts.append(Section("transition", "The p > 0.5 transition", notes=((MISSING, said),)))
     return [*parts, _next(found, study)] if study else parts
 
 
@@ -153,7 +156,8 @@ def _sensitivity(found: Findings) -> Section:
         {
             "form": ways["form"], "left out": ways["rule"], "loss": ways["loss"], "cells": ways["cells"],
             **{name: [_with_error(row, name) for row in ways.to_dict("records")] for name in ("alpha", "beta", "b")},
-            "α/β": ways["alpha/beta"], "R²": ways["r_squared"], "identified": np.where(ways["problem"] == "", "yes", "no"), "problem": ways["problem"],
+            "α/β": ways["alpha/beta"], "R²": ways["r_squared"],
+            "identified": np.where(ways["problem"] == "", "yes", "no"), "problem": ways["problem"],
         }
     )  # fmt: skip
     notes = []

@@ -191,8 +191,6 @@ def read_status(path: Path) -> dict[str, Any]:
         status = json.loads(path.read_text(encoding="utf-8"))
         if status["state"] == "done":
             json.loads((path.parent / "result.json").read_text(encoding="utf-8"))
-            if not (path.parent / "tokens.parquet").exists():
-                raise FileNotFoundError("no tokens.parquet")
     except (OSError, ValueError, KeyError, TypeError) as error:
         return {"state": "unreadable", "cause": f"{path.parent.name}: {type(error).__name__}: {error}"}
     return status

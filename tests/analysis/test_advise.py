@@ -28,7 +28,7 @@ def study() -> pd.DataFrame:
 def test_the_rank_needed_is_the_laws_own():
     cells = study()
     goal = float(saturating(Inputs.grid(5, 300, 13.24), **TRUTH))
-    advice = advise(cells, goal, tokens=300)
+    advice = advise(cells, lambda _: goal, tokens=300)
     assert advice.value == pytest.approx(5, rel=0.01)
     assert advice.low <= advice.value * 1.001
     assert advice.high >= advice.value * 0.999
@@ -38,23 +38,38 @@ def test_the_rank_needed_is_the_laws_own():
 
 def test_the_longest_text_is_the_inverse_of_the_rank():
     cells = study()
-    assert advise(cells, 8.0, rank=advise(cells, 8.0, tokens=400).value).value == pytest.approx(400, rel=0.01)
+    assert advise(cells, lambda _: 8.0, rank=advise(cells, lambda _: 8.0, tokens=400).value).value == pytest.approx(
+        400, rel=0.01
+    )
 
 
 def test_an_answer_beyond_the_cells_says_how_far():
-    assert advise(study(), 8.0, tokens=10240).extrapolation == pytest.approx(10, rel=0.2)
+    assert advise(study(), lambda _: 8.0, tokens=10240).extrapolation == pytest.approx(10, rel=0.2)
 
 
 def test_a_goal_above_the_base_loss_is_refused():
     with pytest.raises(NoAdvice, match="never reached"):
-        advise(study(), 13.3, tokens=300)
+        advise(study(), lambda _: 13.3, tokens=300)
+
+
+def test_rank_one_is_enough_where_it_exceeds_the_goal():
+    advice = advise(study(), lambda _: 2.0, tokens=64)
+    assert (advice.value, advice.low, advice.high, advice.extrapolation) == (1, 1, 1, 1)
+
+
+def test_a_goal_in_recall_is_uncertain_with_the_cells():
+    noisy = study().assign(recalled_share=lambda rows: rows["recalled_share"] ** np.linspace(0.8, 1.2, len(rows)))
+    by_recall = advise(noisy, lambda cells: Link.of(cells).needed(0.6) * 13.24, tokens=300)
+    by_loss = advise(noisy, lambda _: by_recall.delta_loss, tokens=300)
+    assert by_recall.high - by_recall.low > 2 * (by_loss.high - by_loss.low)
 
 
 def test_the_link_is_monotone_and_gives_the_smallest_loss_that_is_enough():
     cells = study().sample(frac=1, random_state=0)
     link = Link.of(cells)
     assert (np.diff(link.recalled_share) >= 0).all()
-    assert link.recalled(link.needed(0.5)) >= 0.5
+    for share in (0.2, 0.5, 0.83):
+        assert link.recalled(link.needed(share)) == pytest.approx(share)
     with pytest.raises(NoAdvice, match="no cell of the study recalls"):
         link.needed(1.01)
 

@@ -103,6 +103,7 @@ def test_the_measured_cells_fit_a_saturating_form_with_none_left_out():
     for name, value, error in (("alpha", 0.69, 0.07), ("beta", 0.54, 0.05)):
         assert parameter(fit, name) == pytest.approx(value, abs=0.01)
         assert fit.parameters[name][1] == pytest.approx(error, abs=0.01)
+    assert fit.parameters["q"][0] == pytest.approx(7.4, abs=0.2)
     assert fit.r_squared == pytest.approx(0.990, abs=1e-3)
 
 
@@ -110,6 +111,29 @@ def test_the_fit_that_runs_away_is_flagged():
     fit = fit_law(MEASURED, POWER, Rule("delta_loss", 0.98))
     assert len(fit.used) == 11
     assert any(problem.startswith("b ran to its bound") for problem in fit.not_identified)
+
+
+def test_nine_of_the_measured_cells_do_not_identify_the_exponent_whatever_r_squared_says():
+    fit = fit_law(MEASURED, POWER, Rule("delta_loss", 12.5 / 13.24))
+    assert fit.r_squared > 0.97
+    assert "alpha is uncertain by more than half of itself" in fit.not_identified
+
+
+def test_a_fit_like_another_starts_there_and_holds_what_that_holds():
+    fit = fit_law(synthetic(noise=0.1))
+    again = fit_law(synthetic(noise=0.1, seed=1).iloc[[0, 4, 5, 8, 9]], like=fit)
+    assert "b" in again.result.var_names  # though five cells by themselves would hold it
+    few = fit_law(synthetic().iloc[[0, 4, 5, 8, 9]])
+    assert few.parameters["b"] == (0.0, None)
+    assert fit_law(synthetic(noise=0.1), like=few).parameters["b"] == (0.0, None)
+
+
+def test_repeated_cells_are_no_more_cells_and_a_fit_through_them_is_no_crash():
+    two = synthetic().iloc[[2, 8]]
+    with pytest.raises(TooFewCells):
+        fit_law(pd.concat([two] * 5))
+    exact = fit_law(pd.concat([synthetic().iloc[[0, 4, 5, 8]]] * 3))
+    assert exact.r_squared == pytest.approx(1, abs=0.05)
 
 
 def test_robust_fitting_forgives_an_outlier():

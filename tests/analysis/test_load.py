@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -6,7 +7,16 @@ import pandas as pd
 import pytest
 from studies import write_study
 
-from analysis.load import NoCells, all_tokens, conditions, last_tokens, load_studies, unfinished, write_table
+from analysis.load import (
+    NoCells,
+    all_tokens,
+    conditions,
+    last_tokens,
+    load_points,
+    load_studies,
+    unfinished,
+    write_table,
+)
 from memlaw.files import write_json
 
 
@@ -47,6 +57,39 @@ def test_token_tables_are_read_one_by_one(tmp_path: Path):
     next(tables)
     with pytest.raises(FileNotFoundError):
         next(tables)
+
+
+def test_a_status_that_cannot_be_read_is_told_and_no_crash(tmp_path: Path):
+    write_study(tmp_path, lengths=(64,))
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half/status.json").write_text('{"state": "do')
+    write_json(tmp_path / "gone/status.json", {"state": "done"})
+    assert len(load_studies([tmp_path])) == 3
+    told = unfinished(tmp_path)
+    assert told["state"].tolist() == ["unreadable", "unreadable"]
+    assert "result.json" in told["cause"][0]
+
+
+@pytest.mark.parametrize(
+    ("text", "base_loss", "said"),
+    [
+        ("rank,seq_len,delta_loss_nats\n1,64,3\n1,64,\n", 12.3, "row 2 of the points"),
+        ("rank,seq_len,delta_loss_nats\n0,64,3\n", 12.3, "row 1 of the points"),
+        ("rank,seq_len,delta_loss_nats\n1,64,abc\n", 12.3, "row 1 of the points"),
+        ("rank,seq_len,delta_loss_nats\n1,64,-2\n", 12.3, "row 1 of the points"),
+        ("rank,seq_len,delta_loss_nats\n1,64,13\n", 5, "below the base loss 5"),
+        ("rank,seq_len,delta_loss_nats\n1,64,13\n", float("nan"), "--base-loss nan is not a positive number"),
+        ("rank,seq_len\n1,64\n", 12.3, "no column delta_loss_nats"),
+        ("", 12.3, "cannot be read as CSV"),
+        (None, 12.3, "cannot be read as CSV"),
+    ],
+)
+def test_points_that_are_none_are_refused_with_their_row(tmp_path: Path, text, base_loss, said):
+    file = tmp_path / "points.csv"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(NoCells, match=re.escape(said)):
+        load_points(file, base_loss)
 
 
 def test_what_is_not_done_is_told(tmp_path: Path):

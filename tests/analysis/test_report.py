@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import matplotlib.image
+import pandas as pd
 import pytest
 from studies import write_cell, write_study
 
@@ -91,6 +92,34 @@ def test_checking_finds_the_same_numbers_and_any_that_moved(reported, tmp_path: 
     assert code == 1
     assert "parameters.beta.value: " in text
     assert "inputs: " in text
+    write_json(written, {**law, "versions": {"numpy": "0"}})
+    assert "Note: versions.numpy: '0' in the report" in run(study, "--check")[1]
+
+
+def test_checking_sees_a_token_that_moved(reported, tmp_path: Path, run):
+    study = shutil.copytree(reported[0], tmp_path / "study")
+    table = study / "m-1-128-0/tokens.parquet"
+    tokens = pd.read_parquet(table)
+    tokens.loc[tokens["step"] == 10, "nll"] = 0.1
+    tokens.to_parquet(table)
+    code, text = run(study, "--check")
+    assert code == 1
+    assert "tokens.violations: 0 in the report, 1 now" in text
+
+
+def test_a_report_replaces_a_report_and_nothing_else(tmp_path: Path, run):
+    study = write_study(tmp_path / "study", lengths=(512,))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.tex").write_text("years of work")
+    code, text = run(study, "--out", tmp_path / "mine")
+    assert (code, "holds something else than a report" in text) == (1, True)
+    assert (tmp_path / "mine/thesis.tex").exists()
+    (study / "report").mkdir()
+    (study / "report/report.html").touch()
+    (study / "report/old.png").touch()
+    assert run(study)[0] == 0
+    assert not (study / "report/old.png").exists()
+    assert report.slug("lora.layers=[1]") != report.slug("lora.layers=[-1]")
 
 
 def test_models_are_reported_one_by_one_and_together(tmp_path: Path):
@@ -100,6 +129,8 @@ def test_models_are_reported_one_by_one_and_together(tmp_path: Path):
     assert [found.label for found in (alpha, beta)] == ["model.name=alpha", "model.name=beta"]
     assert len(together.cells) == 18
     assert "power_model" in record(together)["unseen_error"]
+    assert together.law.fit.form.name == "power_model"
+    assert record(together)["parameters"]["gamma"]["value"] == pytest.approx(0, abs=1e-3)
     assert "power_model" not in record(beta)["unseen_error"]
     assert "models" in figures(together)
     assert "models" not in figures(alpha)

@@ -49,6 +49,12 @@ def test_the_lack_of_fit_test_agrees_with_one_written_by_hand():
     assert found.noise_nats == pytest.approx(np.sqrt(pure))
 
 
+def test_the_curvature_test_is_calibrated_on_noise():
+    p_values = [diagnose(fit_law(synthetic(0.1, seed))).curvature_p for seed in range(60)]
+    assert 0.3 < float(np.mean([p < 0.5 for p in p_values])) < 0.7
+    assert float(np.mean([p < 0.05 for p in p_values])) < 0.15
+
+
 def test_without_seeds_there_is_no_noise_to_compare_with():
     found = diagnose(fit_law(synthetic(0.1)))
     assert np.isnan(found.noise_nats)

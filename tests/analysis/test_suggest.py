@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,9 +8,9 @@ from conftest import composed
 
 from analysis.command import command
 from analysis.forms import POWER, Inputs
-from analysis.law import fit_law
+from analysis.law import fit_law, gradient
 from analysis.saturation import DEFAULT
-from analysis.suggest import longer, most_informative, numeric_gradient
+from analysis.suggest import longer, most_informative
 from memlaw.cell import Cell
 
 
@@ -29,7 +31,7 @@ def config_of(*overrides: str) -> Cell:
 )
 def test_a_command_brings_cells_of_the_same_condition(overrides):
     given = config_of(*overrides, "lora.rank=3", "seq_len=50")
-    words = command(pd.DataFrame([given.flat]), "mine", [3], [50]).split()
+    words = command(pd.DataFrame([given.flat]), Path("runs/mine"), [3], [50]).split()
     assert words[:4] == ["python", "-m", "memlaw.train", "-m"]
     again = config_of(*(word.replace("'", "") for word in words[4:]))
     assert again.hash == given.hash
@@ -37,8 +39,18 @@ def test_a_command_brings_cells_of_the_same_condition(overrides):
 
 
 def test_a_command_says_no_more_than_it_must():
-    words = command(pd.DataFrame([config_of("lora.rank=3").flat]), "mine", [2.0, 1.0], [64])
+    words = command(pd.DataFrame([config_of("lora.rank=3").flat]), Path("runs/mine"), [2.0, 1.0], [64])
     assert words == "python -m memlaw.train -m study=mine lora.rank=1,2 seq_len=64"
+
+
+def test_a_study_elsewhere_is_named_with_its_place(tmp_path: Path):
+    words = command(pd.DataFrame([config_of().flat]), tmp_path / "mine", [1], [64])
+    assert f"study=mine runs_dir={tmp_path}" in words
+
+
+def test_one_rank_is_joined_by_another():
+    cells = synthetic().query("`lora.rank` == 1")
+    assert longer(cells, DEFAULT.excludes(cells))[0] == [1, 2]
 
 
 def test_longer_texts_are_longer_than_what_the_ranks_hold():
@@ -51,7 +63,7 @@ def test_longer_texts_are_longer_than_what_the_ranks_hold():
 def test_gradients_are_those_of_the_formula():
     fit = fit_law(synthetic(), POWER)
     x = Inputs.grid(4, 512, 13.24)
-    found = dict(zip(fit.result.var_names, numeric_gradient(fit, lambda predict: float(predict(x))), strict=True))
+    found = dict(zip(fit.result.var_names, gradient(fit, lambda predict: float(predict(x))), strict=True))
     power = 4 ** TRUTH["alpha"] * 512 ** -TRUTH["beta"]
     assert found["C"] == pytest.approx(power, rel=1e-3)
     assert found["alpha"] == pytest.approx(TRUTH["C"] * power * np.log(4), rel=1e-3)
@@ -61,16 +73,17 @@ def test_gradients_are_those_of_the_formula():
 def test_the_cells_suggested_narrow_the_quantity_more_than_others_do():
     cells = synthetic(0.1)
     fit = fit_law(cells, POWER)
-    gradient = np.array([float(name == "alpha") for name in fit.result.var_names])
-    (best,) = most_informative(fit, cells, gradient, count=1)
+    wanted = np.array([float(name == "alpha") for name in fit.result.var_names])
+    (best,) = most_informative(fit, cells, wanted, count=1)
+    assert best not in set(zip(cells["lora.rank"], cells["target_tokens"], strict=True))
 
     def variance_after(rank: int, length: int) -> float:
-        j = numeric_gradient(fit, lambda predict: float(predict(Inputs.grid(rank, length, 13.24))))
+        j = gradient(fit, lambda predict: float(predict(Inputs.grid(rank, length, 13.24))))
         precision = np.linalg.inv(fit.result.covar) + np.outer(j, j) / fit.result.redchi
-        return float(gradient @ np.linalg.inv(precision) @ gradient)
+        return float(wanted @ np.linalg.inv(precision) @ wanted)
 
     def gain(rank: int, length: int) -> float:
-        return (float(gradient @ fit.result.covar @ gradient) - variance_after(rank, length)) / length
+        return (float(wanted @ fit.result.covar @ wanted) - variance_after(rank, length)) / length
 
-    others = [(rank, length) for rank in (1, 2, 4, 8, 16) for length in (128, 256, 512, 1024, 2048, 4096)]
+    others = [(rank, 4096) for rank in (1, 2, 4, 8, 16)] + [(16, length) for length in (128, 256, 512, 1024, 2048)]
     assert gain(*best) == pytest.approx(max(gain(*other) for other in others), rel=1e-4)
