@@ -127,7 +127,7 @@ def _row(table: pd.DataFrame, form: Form, rule: Rule | None, splits: Mapping[str
         "alpha/beta": fitted.exponent_ratio,
         "aicc": information_criterion(fitted),
         "problem": "; ".join(fitted.not_identified),
-        **_errors(lambda rest: fit_law(rest, form, rule), table, splits),
+        **_errors(lambda rest: fit_law(rest, form, rule, like=fitted), table, splits),
     }
 
 

@@ -19,7 +19,7 @@ from analysis.phase import decoupled, lucky_share, violations
 from analysis.saturation import DEFAULT
 from analysis.sensitivity import spread_of
 from analysis.suggest import longer, most_informative
-from analysis.uncertainty import Interval
+from analysis.uncertainty import DRAWS, Interval
 
 INFO, CAUTION, PROBLEM, MISSING = "", "caution", "not identified", "missing"
 
@@ -104,6 +104,8 @@ def _law(found: Findings, study: Path | None) -> Section:
         if study:
             notes.append((PROBLEM, command(found.cells, study, *longer(found.cells, DEFAULT.excludes(found.cells)))))
     notes += [(CAUTION, caution) for caution in fit.cautions]
+    if not found.law.resampled:
+        notes.append((CAUTION, f"no bootstrap interval: only {found.law.draws} of {DRAWS} draws could be fitted"))
     rank, length, share = left.worst_cell
     noise, curvature, lack, normality = (
         show(value, "{:.2g}") for value in (left.noise_nats, left.curvature_p, left.lack_of_fit_p, left.normality_p)

@@ -104,11 +104,12 @@ class Cell:
             ConfigError: a mandatory value is missing or an interpolation cannot be resolved.
         """
         try:
-            chosen = OmegaConf.masked_copy(cfg, list(SCIENTIFIC_KEYS))
-            container = OmegaConf.to_container(chosen, resolve=True, throw_on_missing=True)
+            own = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])  # values may look up others
+            whole = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
         except OmegaConfBaseException as error:
             raise ConfigError(str(error).splitlines()[0]) from error
-        assert isinstance(container, dict)
+        assert isinstance(whole, dict)
+        container: dict[str, Any] = {key: whole[key] for key in SCIENTIFIC_KEYS}
         data = container["data"]
         if "content" in data and data["content"] is None:
             data["content"] = file_hash(data["path"])

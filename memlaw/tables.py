@@ -92,7 +92,17 @@ def varied_keys(cells: Sequence[Cell]) -> list[str]:
     flats = [cell.flat for cell in cells]
     keys = dict.fromkeys(key for flat in flats for key in flat)
     varied = [key for key in keys if len({str(flat.get(key)) for flat in flats}) > 1]
-    return list(dict.fromkeys(["seq_len", "lora.rank", *varied]))
+    told = [key for key in varied if not _follows(flats, key)]
+    return list(dict.fromkeys(["seq_len", "lora.rank", *told]))
+
+
+def _follows(flats: Sequence[dict], key: str) -> bool:
+    """Whether a constant of the method, data or model, `method.threshold`, is given by its name already."""
+    name = f"{key.split('.')[0]}.name"
+    pairs = {(flat.get(name), str(flat.get(key))) for flat in flats}
+    return (
+        key != name and None not in {owner for owner, _ in pairs} and len({owner for owner, _ in pairs}) == len(pairs)
+    )
 
 
 def _table(cells: Sequence[Cell], varied: Sequence[str], *numbers: str) -> Table:
@@ -107,7 +117,7 @@ def _table(cells: Sequence[Cell], varied: Sequence[str], *numbers: str) -> Table
 
 def _row(cell: Cell, varied: Sequence[str]) -> list[str]:
     colour = _COLOURS.get(cell.state, "white")
-    return [*(escape(str(cell.flat[key])) for key in varied), f"[{colour}]{cell.state}[/]"]
+    return [*(escape(str(cell.flat.get(key, "–"))) for key in varied), f"[{colour}]{cell.state}[/]"]
 
 
 def count(number: int, noun: str) -> str:

@@ -11,7 +11,6 @@ IMPOSSIBLE = {
     "steps=null": "give either steps or epochs",
     "epochs=3": "give either steps or epochs",
     "steps=0": "steps=0",
-    "method.name=other": "method.name=other is not one of sft",
     "stop.p_above=2": "stop.p_above=2",
     "optimizer.betas=[0.9]": "optimizer.betas=[0.9]",
     "optimizer.weight_decay=-1": "optimizer.weight_decay=-1",

@@ -43,9 +43,9 @@ def test_options_are_named_as_their_files():
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_trains_one_step_on_a_random_model(name: str, tiny):
-    cell, cfg = tiny(
-        f"experiment={name}", *TINY, "model.sizes.num_hidden_layers=3", "steps=1", "seq_len=16", "lora.rank=2"
-    )
+    short = ["seq_len=1000", "batch_size=50"] if "phonebook" in name else ["seq_len=16"]  # a length of the paper's
+    one_step = ["steps=1", "epochs=null", *short, "lora.rank=2"]
+    cell, cfg = tiny(f"experiment={name}", *TINY, "model.sizes.num_hidden_layers=3", *one_step)
     check_cell(cell)
     cell.plan()
     train_pack([cell], cfg)
@@ -68,3 +68,16 @@ def test_users_add_their_own_options_with_a_search_path(train, tmp_path: Path):
     (tmp_path / "mine/model/small.yaml").write_text("defaults: [random]\nname: small\nsizes: {hidden_size: 32}\n")
     shown = train("model=small", f"hydra.searchpath=[file://{tmp_path}/mine]", "--cfg", "job", "--package", "model")
     assert "hidden_size: 32" in shown.stdout
+
+
+def test_a_phonebook_cell_looks_up_the_papers_hyper_parameters():
+    def chosen(*overrides: str) -> tuple:
+        c = Cell.from_config(composed(*overrides)).config
+        until = list(c.method.curriculum.until_epochs) if c.method.name == "memft_sw" else []
+        return c.epochs, c.batch_size, c.optimizer.lr, c.lora.layers, until
+
+    qwen, llama = "experiment=paper_phonebook_qwen3_8b", "experiment=paper_phonebook_sw_llama3.1_8b"
+    assert chosen(qwen, "method=sft", "seq_len=4000") == (200, 4, 1e-2, [24], [])
+    assert chosen(qwen, "method=memft_ot", "seq_len=32000") == (200, 16, 1e-2, [24], [])
+    assert chosen(llama, "seq_len=8000") == (350, 40, 7e-3, [18], [30, 60, 90, 120])
+    assert chosen(llama, "seq_len=32000") == (700, 80, 5e-3, [18], [100, 200, 300, 400])

@@ -21,3 +21,12 @@ def test_the_table_shows_brackets_as_they_are_and_a_cell_that_failed(tiny):
 def test_columns_are_rank_length_and_whatever_varies(tiny):
     cells = [tiny(f"seed={seed}")[0] for seed in (0, 1)]
     assert varied_keys(cells) == ["seq_len", "lora.rank", "seed"]
+
+
+def test_cells_whose_configs_have_different_keys_share_a_table(tiny):
+    cells = [tiny(*overrides)[0] for overrides in (["method=sft"], ["method=memft_ot"], ["method=memft_sw"])]
+    assert varied_keys(cells) == ["seq_len", "lora.rank", "method.name"]
+    thresholds = [tiny("method=memft_ot", f"method.threshold={tau}")[0] for tau in (0.5, 0.6)]
+    assert varied_keys([*cells[:1], *thresholds]) == ["seq_len", "lora.rank", "method.name", "method.threshold"]
+    table = study_table([*cells[:1], *thresholds])
+    assert list(table.columns[3].cells) == ["–", "0.5", "0.6"]
