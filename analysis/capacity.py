@@ -98,5 +98,5 @@ def _fit(table: pd.DataFrame) -> tuple[float, float, float]:
         level, k = np.exp(parameters)
         return np.log(leveling(np.exp(x), level, k)) - y
 
-    found = least_squares(residual, [float(y.max()), 0.0], bounds=([-20, -2], [10, 4]))
+    found = least_squares(residual, [float(y.max()), 0.0], bounds=([-20, -2], [10, 4]), max_nfev=30)
     return slope, float(np.exp(found.x[0])), float(np.exp(found.x[1]))

@@ -10,9 +10,12 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from analysis.card import card, markdown, record
@@ -66,14 +69,20 @@ def write_condition(found: Findings, study: Path | None, directory: Path, consol
     if found.tokens:
         write_table(found.tokens.transition, directory / "transition.csv")
         write_table(found.tokens.history, directory / "history.csv")
-    anchor, drawn = slug(found.label) or "all", {}
-    for name, figure in figures(found).items():
-        drawn[name] = svg(figure, f"{anchor}-{name}")
-        write_text(directory / f"{name}.svg", drawn[name])
-        figure.set_layout_engine("none")  # laid out once already
-        with atomic_path(directory / f"{name}.png") as temporary:
-            figure.savefig(temporary, format="png", dpi=120)
-    return Condition(anchor, found.title, parts, drawn, lines)
+    anchor, drawn = slug(found.label) or "all", figures(found)
+    with ProcessPoolExecutor() as pool:  # drawing is most of a report's time
+        elements = pool.map(write_figure, drawn.values(), (directory / name for name in drawn), repeat(anchor))
+    return Condition(anchor, found.title, parts, dict(zip(drawn, elements, strict=True)), lines)
+
+
+def write_figure(figure: Figure, path: Path, anchor: str) -> str:
+    """Write a figure as `path`.svg and `path`.png; returns the SVG element, whose ids begin with `anchor`."""
+    element = svg(figure, f"{anchor}-{path.name}")
+    write_text(path.with_name(f"{path.name}.svg"), element)
+    figure.set_layout_engine("none")  # laid out once already
+    with atomic_path(path.with_name(f"{path.name}.png")) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+    return element
 
 
 def slug(label: str) -> str:

@@ -104,7 +104,7 @@ class Cell:
             ConfigError: a mandatory value is missing or an interpolation cannot be resolved.
         """
         try:
-            own = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])  # values may look up others
+            own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])  # values may look up others
             whole = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
         except OmegaConfBaseException as error:
             raise ConfigError(str(error).splitlines()[0]) from error

@@ -1,0 +1,25 @@
+"""The study that the documentation reports comes out again from the rows that it keeps."""
+
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from analysis.load import load_studies
+from analysis.phase import violations
+from memlaw.records import read_tokens
+
+STUDY = ROOT / "docs/study/smollm2"
+
+
+@pytest.mark.slow
+def test_every_number_of_the_study_comes_out_again():
+    command = [sys.executable, "-m", "analysis.report", str(STUDY), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_token_of_the_study_has_p_above_one_half_and_another_argmax():
+    for cell in load_studies([STUDY])["cell"]:
+        assert violations(read_tokens(STUDY / cell / "tokens.parquet").assign(cell=cell)).empty
