@@ -92,7 +92,8 @@ def _fit(table: pd.DataFrame) -> tuple[float, float, float]:
     """Slope over the upper half of the loads, level and k of `leveling`."""
     x, y = np.log(table["load"].to_numpy(float)), np.log(table["bits_per_parameter"].clip(lower=1e-9).to_numpy(float))
     upper = x >= np.median(x)
-    slope = float(np.polyfit(x[upper], y[upper], 1)[0]) if np.ptp(x[upper]) > 0 else float("nan")
+    spread = len(np.unique(x[upper])) > 2  # a line through two points, drawn again and again, may have any slope
+    slope = float(np.polyfit(x[upper], y[upper], 1)[0]) if spread else float("nan")
 
     def residual(parameters: np.ndarray) -> np.ndarray:
         level, k = np.exp(parameters)
