@@ -220,7 +220,7 @@ def recall_record(
         **summary(rows),
         "sample_exact_share": float(np.mean([row["exact"] for row in drawn])) if drawn else None,
         "sample_token_accuracy": float(np.mean([row["token_accuracy"] for row in drawn])) if drawn else None,
-        "pairs": rows,
+        "by_pair": rows,
     }
 
 

@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 from conftest import composed
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memlaw.cell import Cell
@@ -149,6 +149,7 @@ def test_impossible_constants_are_refused(override, said):
         check_cell(Cell.from_config(composed("method=memft_sw", override)))
 
 
+@settings(max_examples=20)
 @given(st.lists(st.permutations(range(4)), min_size=1, max_size=6), st.integers(0, 2**16))
 def test_state_belongs_to_the_sample_whatever_the_order_and_the_batch(orders, seed):
     generator = torch.Generator().manual_seed(seed)

@@ -107,7 +107,7 @@ def test_memft_equals_plain_peft_with_weights_worked_out_in_plain_python(tiny, d
     plain = read_tokens(cells[0].paths.tokens)
     assert np.abs(plain[plain["step"] == STEPS]["p"].to_numpy() - expected[-1]).max() > 0.01
     assert table["weight"].between(0, 1).all()
-    assert table["weight"].iloc[-1] < 1
+    assert table["weight"].min() < 1
 
 
 def test_methods_share_a_pack_and_each_is_what_it_is_alone(tiny):

@@ -40,10 +40,11 @@ def test_decoding_in_a_pack_is_generate_on_each_exported_adapter(tiny, data):
         record = json.loads(cell.paths.recall.read_text())
         assert [compare(pair, row) for pair, row in zip(memory.pairs, expected, strict=True)] == [
             {name: row[name] for name in ("exact", "token_accuracy", "matched_prefix", "first_failure")}
-            for row in record["pairs"]
+            for row in record["by_pair"]
         ]
         result = json.loads(cell.paths.result.read_text())
         assert result["recall_exact_share"] == record["recall_exact_share"]
+        assert result["pairs"] == len(memory.pairs)
         assert (result["recall_order_violations"], result["recall_unlike_predicted"]) == (0, 0)
         assert result["control_token_accuracy"] < 0.2
     assert json.loads(cells[1].paths.result.read_text())["recall_token_accuracy"] > 0.5
@@ -55,7 +56,7 @@ def test_the_order_of_the_three_positions_holds_and_is_what_the_tokens_say(tiny)
     for cell in cells:
         tokens = read_tokens(cell.paths.tokens)
         last = tokens[tokens["step"] == tokens["step"].max()]
-        for pair, row in enumerate(json.loads(cell.paths.recall.read_text())["pairs"]):
+        for pair, row in enumerate(json.loads(cell.paths.recall.read_text())["by_pair"]):
             own = last[last["pair"] == pair]
             wrong = own.loc[own["argmax_id"] != own["token_id"], "position"]
             stubborn = own.loc[own["p"] <= 0.5, "position"]
@@ -127,8 +128,8 @@ def test_a_record_is_summed_up_as_by_hand():
     assert record["control_exact_share"] == 0
     assert record["control_token_accuracy"] == pytest.approx(2 / 6)
     assert record["sample_exact_share"] == 0.5
-    assert record["pairs"][0] == {
+    assert record["by_pair"][0] == {
         "exact": False, "token_accuracy": 0.75, "matched_prefix": 2, "first_failure": 2, "length": 4,
         "predicted_first_failure": 2, "first_stubborn": 1, "control_exact": False, "control_token_accuracy": 0.25,
     }  # fmt: skip
-    assert record["pairs"][1]["first_failure"] is None
+    assert record["by_pair"][1]["first_failure"] is None
