@@ -40,8 +40,9 @@ def command(cells: pd.DataFrame, study: Path, ranks: Sequence[float], lengths: S
 
 
 def _place(study: Path) -> list[str]:
-    parent = study.resolve().parent
-    return [f"study={study.resolve().name}", *([] if parent == Path("runs").resolve() else [f"runs_dir={parent}"])]
+    """The study and, as the user wrote it, the directory that holds it, unless that is the default one."""
+    at_home = study.resolve().parent == Path("runs").resolve()
+    return [f"study={study.resolve().name}", *([] if at_home else [f"runs_dir={study.parent}"])]
 
 
 def _overrides(row: Mapping[Any, Any]) -> list[str]:

@@ -114,7 +114,8 @@ def without_weights(config: PreTrainedConfig) -> PreTrainedModel:
 
 def positions(config: PreTrainedConfig) -> float:
     """How many tokens the model can attend to; infinite for architectures that set no limit."""
-    return getattr(config.get_text_config(), "max_position_embeddings", math.inf)
+    text = config.get_text_config()
+    return text.max_position_embeddings if hasattr(text, "max_position_embeddings") else math.inf
 
 
 @dataclass(frozen=True)
