@@ -46,9 +46,8 @@ def test_a_command_says_no_more_than_it_must():
 def test_a_study_elsewhere_is_named_with_its_place(tmp_path: Path):
     words = command(pd.DataFrame([config_of().flat]), tmp_path / "mine", [1], [64])
     assert f"study=mine runs_dir={tmp_path}" in words
-    assert "study=mine runs_dir=docs/study" in command(
-        pd.DataFrame([config_of().flat]), Path("docs/study/mine"), [1], [64]
-    )
+    relative = command(pd.DataFrame([config_of().flat]), Path("docs/study/mine"), [1], [64])
+    assert "study=mine runs_dir=docs/study" in relative
 
 
 def test_one_rank_is_joined_by_another():
