@@ -97,8 +97,17 @@ class CellRun:
         self.recalled_checks = self.recalled_checks + 1 if above else 0
         return bool(stop.when_recalled) and self.recalled_checks >= stop.patience
 
-    def finish(self, stop_reason: str, export: Callable[[Any], None], written: Written | None) -> None:
-        """Write tokens, recall, adapter and result, and only then the status done."""
+    def finish(
+        self, stop_reason: str, export: Callable[[Any], None], written: Written | None, effects: dict[str, Any]
+    ) -> None:
+        """Write tokens, recall, adapter and result, and only then the status done.
+
+        Args:
+            stop_reason: why it ended.
+            export: writes the adapter to the directory given to it.
+            written: what the cell writes from the query alone, if it was asked.
+            effects: result columns of `memlaw.forgetting.SideEffects`, if it was asked.
+        """
         steps = self.tokens.evaluations[-1][0]
         seconds = time.monotonic() - self.started
         scalars = self.tokens.scalars()
@@ -119,6 +128,7 @@ class CellRun:
             "worker_seconds": self.worker_seconds,
             "tokens_per_second": self.facts["scored_tokens_per_step"] * steps / seconds,
             "data_fingerprint": self.memory.fingerprint,
+            **effects,
             **versions(),
         }
         del row["scored_tokens_per_step"]

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from memlaw.base_model import PRECISIONS, ModelSource, positions, resolve_device
 from memlaw.cell import Cell
 from memlaw.errors import ConfigError
+from memlaw.forgetting import held_out_text
 from memlaw.lora_spec import LoraSpec
 from memlaw.targets import Target, resolve_targets
 from memlaw.tracking import resolve_mode
@@ -30,6 +31,7 @@ def check_cell(cell: Cell) -> None:
     _whole("eval.recall.repeats", c.eval.recall.repeats, at_least=1)
     if c.eval.recall.temperature is not None:
         _number("eval.recall.temperature", c.eval.recall.temperature, above=0)
+    held_out_text(c.eval.side_effects)
     _whole("seed", c.seed, at_least=0)
     if (c.steps is None) == (c.epochs is None):
         raise ConfigError(f"give either steps or epochs and the other as null; got steps={c.steps} epochs={c.epochs}")

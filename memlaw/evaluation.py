@@ -12,6 +12,7 @@ import torch
 from lightning import Callback, Trainer
 
 from memlaw.cell_run import CellRun
+from memlaw.forgetting import SideEffects
 from memlaw.module import PackModule
 from memlaw.recall import Recaller, Written
 from memlaw.records import log_spaced_steps
@@ -26,6 +27,7 @@ class Evaluation(Callback):
         per_decade: `eval.per_decade`.
         batch_rows: rows per cell in one forward.
         recaller: lets finished cells write their memories; None does not.
+        side_effects: scores finished cells on a held-out text; None does not.
         epoch_steps: steps that visit every pair once; a large table is not checked more often than that.
     """
 
@@ -37,9 +39,11 @@ class Evaluation(Callback):
         batch_rows: int,
         epoch_steps: int,
         recaller: Recaller | None,
+        side_effects: SideEffects | None,
     ):
         self.runs = runs
         self.recaller = recaller
+        self.side_effects = side_effects
         self.batch_rows = batch_rows
         self.total_steps = runs[0].total_steps
         self.recorded = set(log_spaced_steps(self.total_steps, per_decade))
@@ -94,10 +98,11 @@ class Evaluation(Callback):
                     kept.append(n)
             except Exception as error:  # a full disk, a diverged loss: this cell alone fails
                 run.fail(error)
-        written = self._written([n for n, _ in ending])
+        ended = [n for n, _ in ending]
+        written, effects = self._written(ended), self._effects(ended)
         for n, stop_reason in ending:
             try:
-                self.runs[n].finish(stop_reason, partial(module.adapters.export, n), written.get(n))
+                self.runs[n].finish(stop_reason, partial(module.adapters.export, n), written.get(n), effects.get(n, {}))
             except Exception as error:  # again this cell's alone
                 self.runs[n].fail(error)
         if len(kept) < len(self.runs):
@@ -109,6 +114,9 @@ class Evaluation(Callback):
             return {}
         memories = [self.runs[n].memory for n in cells]
         return dict(zip(cells, self.recaller(cells, memories), strict=True))
+
+    def _effects(self, cells: list[int]) -> dict[int, dict[str, Any]]:
+        return dict(zip(cells, self.side_effects(cells), strict=True)) if cells and self.side_effects else {}
 
     def _share_time(self) -> None:
         now = time.monotonic()

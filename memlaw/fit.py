@@ -18,6 +18,7 @@ from memlaw.cost import step_flops
 from memlaw.data.memory import Memory
 from memlaw.data.tokens import RowOrder, TokenTable, steps_per_epoch
 from memlaw.evaluation import Evaluation
+from memlaw.forgetting import SideEffects, held_out_text
 from memlaw.lora import LoraPack
 from memlaw.lora_spec import LoraSpec
 from memlaw.memft import Method
@@ -86,7 +87,9 @@ def fit(members: Sequence[Member], base: BaseModel, trainer: DictConfig) -> None
     how = c.eval.recall
     frozen = prefix.prefix if prefix else None
     recaller = Recaller(base.model, adapters, frozen, how.temperature, how.repeats) if how.greedy else None
-    evaluation = Evaluation(runs, c.stop, c.eval.per_decade, first.batch_rows, epoch_steps, recaller)
+    text = held_out_text(c.eval.side_effects)
+    side_effects = SideEffects(base, adapters, frozen, text) if text else None
+    evaluation = Evaluation(runs, c.stop, c.eval.per_decade, first.batch_rows, epoch_steps, recaller, side_effects)
     with ExitStack() as stack:
         if prefix:
             stack.enter_context(prefix.prefix.replaced())

@@ -36,6 +36,16 @@ def _nothing_but_what_is_asked(model: PreTrainedModel) -> Iterator[None]:
         model.generation_config = before
 
 
+@contextmanager
+def whole_model(adapters: LoraPack, prefix: Prefix | None) -> Iterator[None]:
+    """In the middle of training, the base model as it was: no adapter acts, nothing stands in for its layers."""
+    with ExitStack() as whole:
+        if prefix:
+            whole.enter_context(prefix.restored())
+        whole.enter_context(adapters.paused())
+        yield
+
+
 @torch.no_grad()
 def write(
     model: PreTrainedModel, queries: Sequence[Sequence[int]], new_tokens: int, temperature: float | None = None
@@ -148,10 +158,7 @@ class Recaller:
         """
         new = {memory.fingerprint: memory for memory in memories if memory.fingerprint not in self._control}
         together = self.adapters.selected([*cells, *[None] * len(new)])
-        with ExitStack() as whole:
-            if self.prefix:
-                whole.enter_context(self.prefix.restored())
-            whole.enter_context(self.adapters.paused())
+        with whole_model(self.adapters, self.prefix):
             greedy = write_memories(self.model, together, [*memories, *new.values()])
             self._control |= dict(zip(new, greedy[len(cells) :], strict=True))
             samples = [self._samples(cell, memory) for cell, memory in zip(cells, memories, strict=True)]

@@ -1,0 +1,107 @@
+"""What memorizing costs elsewhere: the loss on held-out ordinary text, under the base model and under the adapter.
+
+Shapes: N cells, R rows of text, T positions of a row.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from memlaw.base_model import BaseModel, positions
+from memlaw.errors import ConfigError
+from memlaw.lora import LoraPack
+from memlaw.prefix import Prefix
+from memlaw.recall import whole_model
+from memlaw.token_loss import Head, token_nll
+
+OFF, SHIPPED = "off", "on"
+ROW_TOKENS = 256
+"""Tokens of text in a row; the first of each is not scored."""
+
+
+def held_out_text(side_effects: str) -> str | None:
+    """The text that `eval.side_effects` names: `on` is the one that comes with memlaw, `off` none.
+
+    Raises:
+        ConfigError: it names neither of them, nor a text file that can be read and is not empty.
+    """
+    if side_effects == OFF:
+        return None
+    if side_effects == SHIPPED:
+        return files("memlaw.data").joinpath("held_out.txt").read_text(encoding="utf-8")
+    try:
+        text = Path(side_effects).expanduser().read_text(encoding="utf-8")
+    except (OSError, TypeError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"eval.side_effects={side_effects} is neither {SHIPPED}, nor {OFF}, nor a text file: {error}"
+        ) from error
+    if not text.strip():
+        raise ConfigError(f"eval.side_effects={side_effects} is an empty file")
+    return text
+
+
+class SideEffects:
+    """Scores cells of a training pack on a held-out text.
+
+    Args:
+        base: the base model, the pack's adapters attached.
+        adapters: the pack's adapters.
+        prefix: what stands in for the model's first layers meanwhile, if anything.
+        text: the held-out text.
+    """
+
+    def __init__(self, base: BaseModel, adapters: LoraPack, prefix: Prefix | None, text: str):
+        self.model = base.model
+        self.adapters = adapters
+        self.prefix = prefix
+        self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self.rows = text_rows(text, base.tokenizer, int(min(ROW_TOKENS, positions(base.model.config))))
+        self._base_loss: float | None = None
+
+    def __call__(self, cells: Sequence[int]) -> list[dict[str, float | str]]:
+        """Result columns of the given cells, by their places in the pack."""
+        with whole_model(self.adapters, self.prefix):
+            if self._base_loss is None:
+                (self._base_loss,) = self._losses(self.adapters.selected([None]))
+            losses = self._losses(self.adapters.selected(cells))
+        return [
+            {
+                "base_held_out_loss_nats": self._base_loss,
+                "held_out_loss_nats": loss,
+                "forgetting_nats": loss - self._base_loss,
+                "held_out_fingerprint": self.fingerprint,
+            }
+            for loss in losses
+        ]
+
+    @torch.no_grad()
+    def _losses(self, adapters: LoraPack) -> list[float]:
+        """Mean loss of each cell over all scored tokens, nats."""
+        N, device, head = len(adapters.specs), self.model.device, Head(self.model)
+        total_N = torch.zeros(N, dtype=torch.float64)
+        with adapters.attach(self.model):
+            for row_T in self.rows:
+                ids_NT = row_T.to(device).expand(N, -1)
+                hidden_NTD = self.model.get_decoder()(input_ids=ids_NT, use_cache=False).last_hidden_state
+                position_NL = torch.arange(1, len(row_T), device=device).expand(N, -1)
+                scored_NL = torch.ones_like(position_NL, dtype=torch.bool)
+                nll_NL, _ = token_nll(hidden_NTD, ids_NT, position_NL, scored_NL, head)
+                total_N += nll_NL.double().sum(1).cpu()
+        return (total_N / sum(len(row_T) - 1 for row_T in self.rows)).tolist()
+
+
+def text_rows(text: str, tokenizer: PreTrainedTokenizerBase, length: int) -> list[torch.Tensor]:
+    """The text's token ids in rows [T] of at most `length`; a last row of one token is dropped.
+
+    Raises:
+        ConfigError: the text has fewer than two tokens.
+    """
+    ids = torch.tensor(tokenizer(text, verbose=False)["input_ids"])
+    rows = [row_T for row_T in ids.split(length) if len(row_T) > 1]
+    if not rows:
+        raise ConfigError("eval.side_effects: the text has fewer than two tokens")
+    return rows
