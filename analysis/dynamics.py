@@ -13,10 +13,16 @@ def evaluations(tokens: pd.DataFrame) -> pd.DataFrame:
 
     Columns: cell, step, `loss_nats`, `recalled_share`, `right_share` (argmax right), `first_wrong_share` (mean over
     pairs of the share of a target before its first wrong argmax: what greedy decoding brings back), `exact_share`
-    (pairs with none wrong), and quantiles of p as `p10` to `p90`.
+    (pairs with none wrong), `active_share` (mean weight in the method's loss: what is still trained), `spent_share`
+    (share of all weight that lies on recalled tokens; 0 where there is no weight), and quantiles of p as `p10` to
+    `p90`.
     """
+    recalled = tokens["p"] > CRITICAL_P
     marked = tokens.assign(
-        recalled=tokens["p"] > CRITICAL_P, right=is_right(tokens), length=tokens["position"].to_numpy() + 1
+        recalled=recalled,
+        spent=tokens["weight"].where(recalled, 0.0),
+        right=is_right(tokens),
+        length=tokens["position"].to_numpy() + 1,
     )
     by = ["cell", "step"]
     groups = marked.groupby(by)
@@ -25,6 +31,8 @@ def evaluations(tokens: pd.DataFrame) -> pd.DataFrame:
             "loss_nats": groups["nll"].mean(),
             "recalled_share": groups["recalled"].mean(),
             "right_share": groups["right"].mean(),
+            "active_share": groups["weight"].mean(),
+            "spent_share": (groups["spent"].sum() / groups["weight"].sum()).fillna(0.0),
         }
     )
     pairs = [*by, "pair"]
@@ -40,6 +48,28 @@ def evaluations(tokens: pd.DataFrame) -> pd.DataFrame:
 def final(table: pd.DataFrame) -> pd.DataFrame:
     """The last evaluation of each cell."""
     return table.loc[table.groupby("cell")["step"].idxmax()].reset_index(drop=True)
+
+
+def learned(history: pd.DataFrame) -> pd.DataFrame:
+    """How each cell got there: cell, `steps_to_recall` and `spent_on_recalled`.
+
+    `steps_to_recall` is the first recorded step at which every argmax is right, NaN if there is none; as evaluations
+    are log-spaced, the true one lies between the evaluation before and it. `spent_on_recalled` is the mean of
+    `spent_share` over all steps (trapezoids between evaluations).
+    """
+    rows = []
+    for cell, evaluated in history.groupby("cell"):
+        ordered = evaluated.sort_values("step")
+        step, spent = ordered["step"].to_numpy(float), ordered["spent_share"].to_numpy()
+        exact = step[ordered["exact_share"].to_numpy() == 1]
+        rows.append(
+            {
+                "cell": cell,
+                "steps_to_recall": exact[0] if len(exact) else np.nan,
+                "spent_on_recalled": np.trapezoid(spent, step) / step[-1] if step[-1] else spent[0],
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def telling_length(cells: pd.DataFrame) -> float:

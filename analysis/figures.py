@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 
 from analysis.dynamics import telling_length
 from analysis.findings import Findings, Tokens
+from analysis.method_plots import convergence_figure, methods_figure
+from analysis.methods import Comparison, compared
 from analysis.phase import wrong_positions
 from analysis.plots import (
     bits_figure,
@@ -43,6 +45,8 @@ MEANING = {
     "recall": "recalled tokens, and text before the first failure, against ΔL/L0",
     "collapse": "ΔL/L0 of all cells as one curve of r^κ/ℓ",
     "bits": "memorized bits per parameter against bits offered",
+    "methods": "every measure of every cell, by training method",
+    "convergence": "how the methods converge (paper, figure 9)",
     "models": "ΔL against tokens per rank, by model",
 }
 """What each figure shows."""
@@ -68,6 +72,14 @@ def figures(found: Findings) -> dict[str, Figure]:
     return drawn | _token_figures(cells, found.tokens, title) if found.tokens else drawn
 
 
+def method_figures(found: Comparison) -> dict[str, Figure]:
+    """Every figure that a comparison of methods allows."""
+    drawn = {"methods": methods_figure(found)}
+    if found.cells["exact"].notna().any():
+        drawn["exact"] = exact_figure(found.cells, found.title)
+    return drawn if found.history.empty else {**drawn, "convergence": convergence_figure(found)}
+
+
 def _token_figures(cells: pd.DataFrame, tokens: Tokens, title: str) -> dict[str, Figure]:
     length = telling_length(cells)
     chosen = cells[cells["target_tokens"] == length]
@@ -76,7 +88,7 @@ def _token_figures(cells: pd.DataFrame, tokens: Tokens, title: str) -> dict[str,
     methods = dict(zip(first["cell"], first["method.name"], strict=True))
     at = f"{title}, ℓ = {length:g}"
     return {
-        "exact": exact_figure(cells, title),
+        "exact": exact_figure(compared(cells), title),
         "transition": transition_figure(tokens.transition, tokens.failures, title),
         "failures": failures_figure(wrong_positions(tokens.last), tokens.failures, title),
         "recall": recall_figure(cells, title),

@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.capacity import Capacity, capacity
 from analysis.collapse import Collapse, fit_collapse
 from analysis.compare import compare, ranked
-from analysis.dynamics import evaluations, final
+from analysis.dynamics import evaluations, final, learned
 from analysis.forms import FORMS, POWER
 from analysis.law import LawFit, TooFewCells, fit_law
 from analysis.load import last_tokens
@@ -116,7 +116,7 @@ def find(cells: pd.DataFrame, title: str, label: str, tables: Iterator[pd.DataFr
     bent = FORMS["saturating_model" if sized else "saturating"]
     tokens = _tokens(tables) if tables is not None else None
     if tokens:
-        shares = final(tokens.history)[["cell", "first_wrong_share", "exact_share"]]
+        shares = final(tokens.history)[["cell", "first_wrong_share", "exact_share"]].merge(learned(tokens.history))
         cells = cells.merge(shares, on="cell", how="left", validate="one_to_one")
     return Findings(
         title=title,

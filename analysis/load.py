@@ -16,6 +16,9 @@ from memlaw.records import RESULT_COLUMNS, read_results, read_status, read_token
 AXES = ("seq_len", "lora.rank", "seed")
 """What the law is about; every other config key that varies makes a condition of its own."""
 
+PROTOCOL = ("steps", "epochs", "batch_size", "optimizer.lr")
+"""What a method may bring along for a length, such as the paper's learning rates."""
+
 _BASE = ("dtype", "model_fingerprint")
 """Measured, but cells that differ in them were trained on another base model."""
 
@@ -109,7 +112,9 @@ def load_points(file: Path, base_loss: float) -> pd.DataFrame:
     )
 
 
-def conditions(table: pd.DataFrame, ignoring: Sequence[str] = ()) -> Iterator[tuple[str, pd.DataFrame]]:
+def conditions(
+    table: pd.DataFrame, ignoring: Sequence[str] = (), following: Sequence[str] = ()
+) -> Iterator[tuple[str, pd.DataFrame]]:
     """Split a table by everything that varies beside the axes: (label, rows).
 
     The label names what varies, e.g. `model.name=qwen3_8b method.name=sft`; it is empty when nothing does.
@@ -117,6 +122,7 @@ def conditions(table: pd.DataFrame, ignoring: Sequence[str] = ()) -> Iterator[tu
     Args:
         table: cells with their config.
         ignoring: beginnings of names that may vary within a condition, such as `model.`.
+        following: names that may vary as well where method and length decide them.
     """
     config = [
         name
@@ -133,6 +139,7 @@ def conditions(table: pd.DataFrame, ignoring: Sequence[str] = ()) -> Iterator[tu
         if same_model["model_fingerprint"].nunique().max() == 1:
             varied = [name for name in varied if name != "model_fingerprint"]
     varied = [name for name in varied if not _follows(table, name)]
+    varied = [name for name in varied if name not in following or not _decided(table, name)]
     if not varied:
         yield "", table
         return
@@ -146,6 +153,11 @@ def _follows(table: pd.DataFrame, name: str) -> bool:
     if owner not in ("method.name", "model.name") or name == owner or owner not in table:
         return False
     return bool(table[name].astype(str).groupby(table[owner]).nunique().max() == 1)
+
+
+def _decided(table: pd.DataFrame, name: str) -> bool:
+    """Whether method and length together give the value of `name`."""
+    return bool(table[name].astype(str).groupby([table["method.name"], table["seq_len"]]).nunique().max() == 1)
 
 
 def write_table(table: pd.DataFrame, target: Path) -> None:

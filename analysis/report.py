@@ -18,11 +18,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from analysis.card import card, markdown, record
+from analysis.card import markdown
 from analysis.check import differences
-from analysis.figures import figures
 from analysis.findings import Findings, find
 from analysis.load import (
+    PROTOCOL,
     NoCells,
     all_tokens,
     conditions,
@@ -32,12 +32,13 @@ from analysis.load import (
     without_tokens,
     write_table,
 )
+from analysis.methods import Comparison, compare_methods
 from analysis.page import Condition, page, svg
-from analysis.sections import sections
+from analysis.part import RECORDS, Part, condition_part, methods_part
 from analysis.terminal import print_sections
 from memlaw.files import atomic_path, write_json, write_text
 
-TOGETHER = "models together"
+TOGETHER, METHODS = "models together", "methods"
 
 
 def findings_of(table: pd.DataFrame, with_tokens: bool) -> Iterator[Findings]:
@@ -57,22 +58,37 @@ def findings_of(table: pd.DataFrame, with_tokens: bool) -> Iterator[Findings]:
             yield find(cells, f"{cells['data.name'].iloc[0]} {together}", together, None)
 
 
-def write_condition(found: Findings, study: Path | None, directory: Path, console: Console) -> Condition:
-    """Write the files of a condition, print it, and return what the page shows of it."""
-    parts, lines = sections(found, study), card(found)
-    print_sections(parts, found.title, console)
-    write_json(directory / "law.json", record(found))
-    write_text(directory / "fit_card.md", markdown(lines))
-    for name, rows in (("sensitivity", found.ways), ("rivals", found.rivals)):
-        if rows is not None:
-            write_table(rows, directory / f"{name}.csv")
-    if found.tokens:
-        write_table(found.tokens.transition, directory / "transition.csv")
-        write_table(found.tokens.history, directory / "history.csv")
-    anchor, drawn = slug(found.label) or "all", figures(found)
+def comparisons_of(table: pd.DataFrame, found: list[Findings]) -> Iterator[Comparison]:
+    """Methods side by side, wherever only the method differs, and what a method's protocol takes with it.
+
+    Args:
+        table: the cells of `found`.
+        found: `findings_of` it; cells appear there with what their tokens say.
+    """
+    known = [one for one in found if TOGETHER not in one.label]
+    cells = pd.concat([one.cells for one in known], ignore_index=True)
+    history = pd.concat([one.tokens.history for one in known if one.tokens] or [pd.DataFrame()], ignore_index=True)
+    for label, rows in conditions(table, ignoring=("method.",), following=PROTOCOL):
+        if rows["method.name"].nunique() > 1:
+            own = cells[cells["cell"].isin(rows["cell"])].reset_index(drop=True)
+            models = ", ".join(map(str, own["model.name"].unique()))
+            title = " ".join([models, str(own["data.name"].iloc[0]), METHODS, label]).strip()
+            evaluated = history[history["cell"].isin(own["cell"])] if len(history) else history
+            yield compare_methods(own, evaluated, f"{METHODS} {label}".strip(), title)
+
+
+def write_part(part: Part, directory: Path, console: Console) -> Condition:
+    """Write the files of a part, print it, and return what the page shows of it."""
+    print_sections(part.sections, part.title, console)
+    write_json(directory / part.record_file, part.record)
+    if part.card:
+        write_text(directory / "fit_card.md", markdown(part.card))
+    for name, rows in part.tables.items():
+        write_table(rows, directory / f"{name}.csv")
+    anchor, drawn = slug(part.label) or "all", part.draw()
     with ProcessPoolExecutor() as pool:  # drawing is most of a report's time
         elements = pool.map(write_figure, drawn.values(), (directory / name for name in drawn), repeat(anchor))
-    return Condition(anchor, found.title, parts, dict(zip(drawn, elements, strict=True)), lines)
+    return Condition(anchor, part.title, part.sections, dict(zip(drawn, elements, strict=True)), part.card)
 
 
 def write_figure(figure: Figure, path: Path, anchor: str) -> str:
@@ -92,7 +108,7 @@ def slug(label: str) -> str:
 
 
 def write_report(
-    found: list[Findings],
+    parts: list[Part],
     table: pd.DataFrame,
     target: Path,
     study: Path | None,
@@ -102,18 +118,19 @@ def write_report(
     """Write a report's directory anew, whole or not at all.
 
     Args:
-        found: findings, a condition each.
+        parts: conditions, and methods side by side.
         table: all cells.
         target: the directory; an earlier report there is replaced.
-        study: the study that commands add cells to; None for none.
+        study: the study that gives the report its name; None is the target's.
         left: `analysis.load.unfinished`, if known.
         console: where the summary goes.
     """
     with atomic_path(target) as directory:
         write_table(table, directory / "cells.csv")
-        shown = [write_condition(one, study, directory / slug(one.label), console) for one in found]
+        shown = [write_part(part, directory / slug(part.label), console) for part in parts]
         command = shlex.join(["python", "-m", "analysis.report", *sys.argv[1:]])
-        subtitle = f"{len(table)} cells in {len(shown)} condition{'s' if len(shown) > 1 else ''}"
+        conditions_shown = sum(part.record_file == RECORDS[0] for part in parts)
+        subtitle = f"{len(table)} cells in {conditions_shown} condition{'s' if conditions_shown > 1 else ''}"
         name = study.resolve().name if study else target.name
         text = page(f"memlaw report: {name}", subtitle, shown, left, [command, f"{command} --check"])
         write_text(directory / "report.html", text)
@@ -130,20 +147,20 @@ def check_target(target: Path) -> None:
         raise NoCells(f"{target} holds something else than a report; name another directory with --out")
 
 
-def check_report(found: list[Findings], target: Path, console: Console) -> bool:
+def check_report(parts: list[Part], target: Path, console: Console) -> bool:
     """Whether every number of a written report comes out again; prints what moved."""
-    moved, known = [], {"law.json"}
-    for one in found:
-        file = target / slug(one.label) / "law.json"
+    moved, known = [], set()
+    for part in parts:
+        file = target / slug(part.label) / part.record_file
         known.add(str(file.relative_to(target)))
         if not file.exists():
             moved.append(f"{file} is missing")
             continue
-        before, now = json.loads(file.read_text(encoding="utf-8")), json.loads(json.dumps(record(one)))
-        for line in differences(before.pop("versions"), now.pop("versions"), "versions"):
+        before, now = json.loads(file.read_text(encoding="utf-8")), json.loads(json.dumps(part.record))
+        for line in differences(before.pop("versions", {}), now.pop("versions", {}), "versions"):
             console.print(f"Note: {line}", soft_wrap=True, highlight=False, markup=False)
         moved += [f"{file.relative_to(target)}: {line}" for line in differences(before, now)]
-    stale = {str(path.relative_to(target)) for path in target.glob("*/law.json")} - known
+    stale = {str(path.relative_to(target)) for name in RECORDS for path in target.glob(f"*/{name}")} - known
     moved += [f"{name} is of a condition that the cells no longer have" for name in sorted(stale)]
     for line in moved:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
@@ -195,9 +212,12 @@ def main() -> None:
     except NoCells as error:
         sys.exit(str(error))
     console = Console()
+    parts = [condition_part(one, study) for one in found]
+    if not given.points:
+        parts += [methods_part(one) for one in comparisons_of(table, found)]
     if given.check:
-        sys.exit(0 if check_report(found, target, console) else 1)
-    write_report(found, table, target, study, left, console)
+        sys.exit(0 if check_report(parts, target, console) else 1)
+    write_report(parts, table, target, study, left, console)
 
 
 if __name__ == "__main__":

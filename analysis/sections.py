@@ -66,6 +66,7 @@ def sections(found: Findings, study: Path | None) -> list[Section]:
     else:
         said = "the token tables of all cells are not at hand (`tokens.parquet` of a study on disk)"
         parts.append(Section("transition", "The p > 0.5 transition", notes=((MISSING, said),)))
+    parts += _side_effects(found.cells)
     return [*parts, _next(found, study)] if study else parts
 
 
@@ -256,7 +257,7 @@ def _transition(tokens: Tokens) -> Section:
 def _recall(found: Findings, tokens: Tokens) -> Section:
     names = decoupled(tokens.last)
     notes = [(INFO, f"{int((found.cells['exact_share'] == 1).sum())} of {len(found.cells)} cells come back to the end, "
-                    "as teacher forcing predicts greedy decoding.")]  # fmt: skip
+                    "as teacher forcing predicts greedy decoding."), *_decoded(found.cells)]  # fmt: skip
     table = None
     if names:
         notes.append((INFO, f"{len(names)} cells have a mean loss below ln 2 and do not come back to the end all the "
@@ -267,6 +268,42 @@ def _recall(found: Findings, tokens: Tokens) -> Section:
     formats = {"L": "{:.3f}", "p > 0.5": "{:.1%}", "comes back": "{:.1%}"}
     figures = ("recall", "positions", "probability", "curves")
     return Section("recall", "Recall, and how it comes", table, formats, tuple(notes), figures)
+
+
+def _decoded(cells: pd.DataFrame) -> list[tuple[str, str]]:
+    """What decoding from the query alone brought back, beside its prediction, its bound, and the base model's."""
+    if "recall_exact_share" not in cells or cells["recall_exact_share"].isna().all():
+        return [(MISSING, "no cell was decoded (`eval.recall.greedy`)")]
+    own = cells[cells["recall_exact_share"].notna()]
+    unlike, broken = int(own["recall_unlike_predicted"].sum()), int(own["recall_order_violations"].sum())
+    notes = [
+        (INFO, f"Decoded from the query alone, {int((own['recall_exact_share'] == 1).sum())} of {len(own)} cells come "
+               f"back exactly; {unlike} of {int(own['pairs'].sum())} pairs fail elsewhere than predicted. The base "
+               f"model without an adapter brings back {own['control_exact_share'].mean():.1%} of the pairs and "
+               f"{own['control_token_accuracy'].mean():.1%} of the tokens.")
+    ]  # fmt: skip
+    if broken:
+        notes.append(("BUG", f"{broken} pairs fail before their first p ≤ 0.5"))
+    if "sample_exact_share" in own and own["sample_exact_share"].notna().any():
+        notes.append((INFO, f"Sampled, {own['sample_exact_share'].mean():.1%} of the pairs come back exactly."))
+    return notes
+
+
+def _side_effects(cells: pd.DataFrame) -> list[Section]:
+    """What the memories cost on held-out text; no section where that was not measured."""
+    if "forgetting_nats" not in cells or cells["forgetting_nats"].isna().all():
+        return []
+    own = cells[cells["forgetting_nats"].notna()]
+    cost = own["forgetting_nats"]
+    said = (
+        f"On held-out ordinary text the loss goes from {own['base_held_out_loss_nats'].mean():.3f} nats to "
+        f"{own['held_out_loss_nats'].mean():.3f} on average over {len(own)} cells ({cost.min():+.3f} to "
+        f"{cost.max():+.3f})."
+    )
+    table = own.groupby("lora.rank")[["forgetting_nats", "held_out_loss_nats"]].mean().reset_index()
+    table = table.set_axis(["rank", "forgetting (nats)", "held-out loss (nats)"], axis=1)
+    formats = {"rank": "{:g}", "forgetting (nats)": "{:+.3f}", "held-out loss (nats)": "{:.3f}"}
+    return [Section("side-effects", "What the memory costs elsewhere", table, formats, ((INFO, said),))]
 
 
 def _next(found: Findings, study: Path) -> Section:

@@ -176,15 +176,17 @@ def exact_figure(cells: pd.DataFrame, title: str) -> Figure:
     """Exact match over rank and length, a panel per method (paper, figures 4 and 10).
 
     Args:
-        cells: `lora.rank`, `target_tokens`, `method.name` and `exact_share`, pairs that come back without a failure.
+        cells: `lora.rank`, `target_tokens`, `method.name`, and `exact` of `analysis.methods.compared`.
         title: of the figure.
     """
     methods = sorted(cells["method.name"].unique())
     grids = [
-        rows.pivot_table(index="lora.rank", columns="target_tokens", values="exact_share", aggfunc="mean")
+        rows.pivot_table(index="lora.rank", columns="target_tokens", values="exact", aggfunc="mean")
         for rows in (cells[cells["method.name"] == method] for method in methods)
     ]
-    caption = f"n = {len(cells)} cells; greedy decoding as teacher forcing predicts it: every argmax is right"
+    decoded = "recall_exact_share" in cells and cells["recall_exact_share"].notna().all()
+    how = "by greedy decoding" if decoded else "greedy decoding as teacher forcing predicts it: every argmax is right"
+    caption = f"n = {len(cells)} cells; {how}"
     width = max(5.0, sum(1.8 + 0.8 * grid.shape[1] for grid in grids))
     figure = new_figure(title, caption, width, 2 + 0.5 * max(len(grid) for grid in grids))
     panels = np.atleast_1d(figure.subplots(1, len(methods)))

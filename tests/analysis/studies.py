@@ -12,12 +12,22 @@ TRUTH = {"C": 60.0, "alpha": 0.7, "beta": 0.6, "b": 0.4}
 BASE_LOSS = 13.24
 
 
-def write_cell(root: Path, rank: int, length: int, seed: int = 0, model: str = "m", **more: object) -> None:
-    """A finished cell; four of its tokens are recorded, after 0, 1 and 10 steps."""
-    delta_loss = float(np.minimum(power(Inputs.grid(rank, length, BASE_LOSS), **TRUTH), 13.2))
+def write_cell(
+    root: Path,
+    rank: int,
+    length: int,
+    seed: int = 0,
+    model: str = "m",
+    method: str = "sft",
+    shift: float = 0.0,
+    **more: object,
+) -> None:
+    """A finished cell, `shift` nats above the law; four of its tokens are recorded, after 0, 1 and 10 steps."""
+    delta_loss = float(np.minimum(power(Inputs.grid(rank, length, BASE_LOSS), **TRUTH), 13.2 - shift)) + shift
     row = {
-        "cell": f"{model}-{rank}-{length}-{seed}", "model.name": model, "data.name": "long_context",
-        "method.name": "sft", "lora.rank": rank, "seq_len": length, "seed": seed, "steps": 200,
+        "cell": f"{model}{'' if method == 'sft' else '-' + method}-{rank}-{length}-{seed}",
+        "model.name": model, "data.name": "long_context",
+        "method.name": method, "lora.rank": rank, "seq_len": length, "seed": seed, "steps": 200,
         "target_tokens": length, "dtype": "float32", "model_fingerprint": model,
         "base_loss_nats": BASE_LOSS, "loss_nats": BASE_LOSS - delta_loss, "delta_loss_nats": delta_loss,
         "recalled_share": 0.5, "first_stubborn": None, "bits_per_parameter": 1.0,

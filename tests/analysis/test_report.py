@@ -19,6 +19,10 @@ from analysis.forms import Inputs, power
 from analysis.load import load_studies
 from memlaw.files import write_json
 
+SEVERAL = {"models", "methods", "convergence"}
+"""Figures of several models or methods."""
+COST = {"base_held_out_loss_nats": 3.0, "held_out_loss_nats": 3.25, "forgetting_nats": 0.25}
+
 
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory) -> tuple[Path, str]:
@@ -54,7 +58,7 @@ def test_a_study_gives_the_law_a_card_and_every_figure(reported):
     assert law["parameters"]["alpha"]["value"] == pytest.approx(0.7, rel=0.01)
     assert law["cells_used"] + law["cells_excluded"] == 9
     assert len((target / "cells.csv").read_text().splitlines()) == 10
-    for name in set(MEANING) - {"models"}:
+    for name in set(MEANING) - SEVERAL:
         assert matplotlib.image.imread(target / f"{name}.png").std() > 0.05, name
         assert (target / f"{name}.svg").read_text().startswith("<svg"), name
     for said in ("standard error", "Over the ways that identify them", "Unseen cells are predicted best by",
@@ -74,7 +78,7 @@ def test_the_page_needs_nothing_else_and_lists_what_is_not_done(reported):
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
-    assert page.count("<svg") == len(MEANING) - 1
+    assert page.count("<svg") == len(set(MEANING) - SEVERAL)
     assert "1 planned cells are not done" in page
     assert "loss is &lt;not&gt; finite" in page
 
@@ -134,6 +138,34 @@ def test_models_are_reported_one_by_one_and_together(tmp_path: Path):
     assert "power_model" not in record(beta)["unseen_error"]
     assert "models" in figures(together)
     assert "models" not in figures(alpha)
+
+
+def test_methods_are_reported_one_by_one_and_side_by_side(tmp_path: Path, run):
+    study = write_study(tmp_path / "study", lengths=(512,))
+    for seed in (1, 2):
+        write_study(study, lengths=(512,), seed=seed)
+    for seed in (0, 1, 2):
+        write_study(study, lengths=(512,), seed=seed, method="memft_ot", shift=0.5, **COST)
+    code, text = run(study)
+    assert code == 0
+    assert "Final loss L: memft_ot beats sft by 0.5 nats (-0.5 to -0.5)" in text
+    assert "held-out ordinary text the loss goes from 3.000 nats to 3.250 on average over 9 cells" in text
+    assert "Exact match: no difference between memft_ot and sft (+0 to +0 points)" in text
+    side = study / "report/methods"
+    found = json.loads((side / "methods.json").read_text())
+    (loss,) = [entry for entry in found["differences"] if entry["metric"] == "loss_nats"]
+    assert loss["mean"] == pytest.approx(-0.5)
+    assert (loss["pairs"], loss["seeds"]) == (9, 3)
+    for name in ("methods", "convergence", "exact"):
+        assert matplotlib.image.imread(side / f"{name}.png").std() > 0.05, name
+    assert (study / "report/method.name=sft/law.json").exists()
+    page = (study / "report/report.html").read_text()
+    assert 'id="methods-sides"' in page
+    assert 'href="#methods-card"' not in page
+    assert "18 cells in 2 conditions" in page
+    assert run(study, "--check")[0] == 0
+    write_json(side / "methods.json", {**found, "cells": 17})
+    assert "methods/methods.json: cells: 17 in the report, 18 now" in run(study, "--check")[1]
 
 
 def test_several_studies_make_one_report_and_too_few_cells_say_what_is_missing(tmp_path: Path, run):
