@@ -18,6 +18,12 @@ class SweepFailed(CompactHydraException):
     """Some cells failed; Hydra prints the message without a traceback and exits with 1."""
 
 
+def leave_interrupted() -> NoReturn:
+    """End the program after Ctrl-C, with exit code 130."""
+    print("Interrupted. The same command goes on with what is missing.", file=sys.stderr)
+    sys.exit(130)
+
+
 def refuse(error: ConfigError) -> NoReturn:
     """End the program with exit code 2 and the error's message alone."""
     print(f"Configuration error: {error}", file=sys.stderr)

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from memlaw.base_model import BaseModel, positions, resolve_device, resolve_precision
 from memlaw.cell import DONE, FAILED, RUNNING, Cell
+from memlaw.checkpoint import check_origin, step_of
 from memlaw.data.memory import DataSource, Memory
 from memlaw.data.tokens import loop_shape
 from memlaw.errors import ConfigError, is_out_of_memory
@@ -33,7 +34,7 @@ def train_pack(cells: Sequence[Cell], settings: DictConfig) -> None:
 
     Args:
         cells: planned cells of one pack.
-        settings: the operational config: `trainer` and `logger`.
+        settings: the operational config: `trainer`, `logger` and `checkpoint`.
     """
     with ExitStack() as locks:
         mine = [cell for cell in cells if _locked(cell, locks) and cell.state != DONE]
@@ -81,7 +82,7 @@ def _train(cells: list[Cell], settings: DictConfig) -> None:
     for shape, group in groupby(sorted(prepared, key=lambda item: item[0]), key=lambda item: item[0]):
         rows, steps = shape
         members = [Member(cell, memory, method, rows, steps, tracker.start(cell)) for _, cell, memory, method in group]
-        _fit_or_halve(members, load, settings.trainer)
+        _fit_in_step(members, load, settings)
     tracker.drain()
 
 
@@ -91,6 +92,7 @@ def _prepared(cells: list[Cell], base: BaseModel) -> list[tuple[tuple[int, int],
     for cell in cells:
         try:
             memory = _memory(cell, base)
+            check_origin(cell.paths.checkpoint, base.fingerprint, memory.fingerprint)
             method = method_of(cell.config, len(memory.pairs))
             shape = loop_shape(cell.config, len(memory.pairs), method.curriculum)
             prepared.append((shape, cell, memory, method))
@@ -99,10 +101,20 @@ def _prepared(cells: list[Cell], base: BaseModel) -> list[tuple[tuple[int, int],
     return prepared
 
 
-def _fit_or_halve(members: list[Member], load: Callable[[], BaseModel], trainer: DictConfig) -> None:
-    """Train together; where the memory does not suffice, train one half after the other, from the start."""
+def _fit_in_step(members: Sequence[Member], load: Callable[[], BaseModel], settings: DictConfig) -> None:
+    """Train cells whose checkpoints are of the same step together."""
+
+    def step(member: Member) -> int:
+        return step_of(member.cell.paths.checkpoint)
+
+    for _, group in groupby(sorted(members, key=step), key=step):
+        _fit_or_halve(list(group), load, settings)
+
+
+def _fit_or_halve(members: list[Member], load: Callable[[], BaseModel], settings: DictConfig) -> None:
+    """Train together; where the memory does not suffice, train one half after the other."""
     try:
-        fit(members, load(), trainer)
+        fit(members, load(), settings)
         return
     except Exception as error:  # what befalls these cells is theirs alone
         _loaded.clear()  # a loop that broke off may have left weights anywhere
@@ -120,7 +132,7 @@ def _fit_or_halve(members: list[Member], load: Callable[[], BaseModel], trainer:
         member.cell.set_status(RUNNING, step=0, total_steps=member.total_steps)
     middle = (len(members) + 1) // 2
     for half in (members[:middle], members[middle:]):
-        _fit_or_halve(half, load, trainer)
+        _fit_in_step(half, load, settings)
 
 
 def _memory(cell: Cell, base: BaseModel) -> Memory:

@@ -23,7 +23,7 @@ RERUN = {
 }
 """`rerun` → whether a cell in the given state is trained."""
 
-SETTINGS = ("trainer", "logger")
+SETTINGS = ("trainer", "logger", "checkpoint")
 """Operational config groups that training itself reads."""
 
 RunPlan = Callable[["Plan", DictConfig], None]
@@ -58,7 +58,7 @@ def run_sweep(
             print_plan(cells, plan, count_of_workers)
             return
         for cell in select(wanted, cfg.rerun):
-            cell.plan()
+            cell.plan(afresh=cfg.rerun == "all")
         settings = OmegaConf.masked_copy(cfg, list(SETTINGS))
         settings.logger.mode = resolve_mode(cfg.logger.mode)
         if settings.logger.mode == "offline":

@@ -8,7 +8,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from memlaw.cell import Cell
-from memlaw.errors import ConfigError, refuse
+from memlaw.errors import ConfigError, leave_interrupted, refuse
 from memlaw.paths import add_launchers, config_dir
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ def run(cfg: DictConfig) -> None:
         if HydraConfig.get().mode == RunMode.MULTIRUN:  # the sweep's other jobs are not to blame
             raise
         refuse(error)
+    except KeyboardInterrupt:
+        leave_interrupted()
 
 
 def main() -> None:

@@ -1,6 +1,5 @@
 """`hydra/launcher=local`: packs on this machine's devices."""
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +8,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from memlaw.errors import ConfigError, SweepFailed, refuse
+from memlaw.errors import ConfigError, SweepFailed, leave_interrupted, refuse
 
 
 class LocalLauncher(Launcher):
@@ -49,8 +48,7 @@ class LocalLauncher(Launcher):
         except ConfigError as error:
             refuse(error)
         except KeyboardInterrupt:
-            print("Interrupted. The same command trains what is missing.", file=sys.stderr)
-            sys.exit(130)
+            leave_interrupted()
         except SweepFailed as error:
             failure = error
         return [
@@ -80,6 +78,6 @@ class LocalLauncher(Launcher):
 
 
 def _refuse_operational_sweeps(configs: Sequence[DictConfig]) -> None:
-    for group in ("trainer", "logger", "pack", "rerun", "dry_run"):
+    for group in ("trainer", "logger", "checkpoint", "pack", "rerun", "dry_run"):
         if any(cfg[group] != configs[0][group] for cfg in configs):
             raise ConfigError(f"{group} says how to run and is one for the whole sweep; it cannot be swept")
