@@ -18,9 +18,10 @@ from memlaw.cell import DONE, FAILED, RUNNING, Cell
 from memlaw.checkpoint import check_origin, step_of
 from memlaw.data.memory import DataSource, Memory
 from memlaw.data.tokens import loop_shape
-from memlaw.errors import ConfigError, is_out_of_memory
+from memlaw.errors import CellError, ConfigError, is_out_of_memory
 from memlaw.fit import Member, fit
 from memlaw.memft import Method, method_of
+from memlaw.records import read_results
 from memlaw.tracking import Tracker
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ def _train(cells: list[Cell], settings: DictConfig) -> None:
     dtype = resolve_precision(config.precision, device)
     tracker = Tracker(**settings.logger)
     load = partial(_base_model, config.model, dtype, device)  # held by nobody else: a failed loop drops it
+    _refuse_other_weights(cells[0], load())
     prepared = _prepared(cells, load())
     # Cells whose tables differ in pairs may differ in rows per step or steps per epoch; train these in turn.
     for shape, group in groupby(sorted(prepared, key=lambda item: item[0]), key=lambda item: item[0]):
@@ -84,6 +86,25 @@ def _train(cells: list[Cell], settings: DictConfig) -> None:
         members = [Member(cell, memory, method, rows, steps, tracker.start(cell)) for _, cell, memory, method in group]
         _fit_in_step(members, load, settings)
     tracker.drain()
+
+
+def _refuse_other_weights(cell: Cell, base: BaseModel) -> None:
+    """Keep cells of two base models that go by one name out of one study.
+
+    Raises:
+        CellError: finished cells of the study had other weights under the same config, dtype and kind of device.
+    """
+    study = read_results(cell.study)
+    own = {name: value for name, value in cell.flat.items() if name.startswith("model.")}
+    own["dtype"] = str(base.model.dtype).removeprefix("torch.")
+    for row in study.to_dict("records"):
+        same = all(row.get(name) == value for name, value in own.items())
+        same_device = str(row.get("device")).split(":")[0] == base.device.type
+        if same and same_device and row["model_fingerprint"] != base.fingerprint:
+            raise CellError(
+                f"the weights of model {cell.config.model.name} changed since {row['cell']} was trained (fingerprint "
+                f"{row['model_fingerprint']}, now {base.fingerprint}); bring them back or choose another study"
+            )
 
 
 def _prepared(cells: list[Cell], base: BaseModel) -> list[tuple[tuple[int, int], Cell, Memory, Method]]:
