@@ -133,7 +133,7 @@ def conditions(
         and not name.startswith(("version.", *ignoring))
     ]
     base = [] if "model." in ignoring else list(_BASE)
-    varied = [name for name in (*config, *base) if name in table and table[name].astype(str).nunique() > 1]
+    varied = [name for name in (*config, *base) if name in table and _text(table[name]).nunique() > 1]
     if "model.name" in varied:  # other models have other weights anyway
         same_model = table.groupby(["model.name", *(name for name in varied if name == "dtype")])
         if same_model["model_fingerprint"].nunique().max() == 1:
@@ -143,8 +143,13 @@ def conditions(
     if not varied:
         yield "", table
         return
-    for values, cells in table.groupby([table[name].astype(str) for name in varied], sort=True):
+    for values, cells in table.groupby([_text(table[name]) for name in varied], sort=True):
         yield " ".join(f"{name}={value}" for name, value in zip(varied, values, strict=True)), cells
+
+
+def _text(values: pd.Series) -> pd.Series:
+    """Values to compare and group by; null is a value like any other."""
+    return values.astype(object).where(values.notna(), "null").astype(str)
 
 
 def _follows(table: pd.DataFrame, name: str) -> bool:
@@ -152,12 +157,12 @@ def _follows(table: pd.DataFrame, name: str) -> bool:
     owner = f"{name.split('.')[0]}.name"
     if owner not in ("method.name", "model.name") or name == owner or owner not in table:
         return False
-    return bool(table[name].astype(str).groupby(table[owner]).nunique().max() == 1)
+    return bool(_text(table[name]).groupby(table[owner]).nunique().max() == 1)
 
 
 def _decided(table: pd.DataFrame, name: str) -> bool:
     """Whether method and length together give the value of `name`."""
-    return bool(table[name].astype(str).groupby([table["method.name"], table["seq_len"]]).nunique().max() == 1)
+    return bool(_text(table[name]).groupby([table["method.name"], table["seq_len"]]).nunique().max() == 1)
 
 
 def write_table(table: pd.DataFrame, target: Path) -> None:

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.dynamics import telling_length
-from analysis.methods import PLACE, Comparison
+from analysis.methods import PLACE, TIME, Comparison
 from analysis.style import CYCLE, GREY, MARKERS, new_figure
 
 CURVES = {
@@ -35,7 +35,7 @@ def convergence_figure(found: Comparison) -> Figure:
         column[0].set_title(f"r = {rank:g}", fontsize=9)
         column[-1].set_xlabel("step + 1")
         for method, colour in zip(found.methods, CYCLE, strict=False):
-            own = shown[(shown["lora.rank"] == rank) & (shown["method.name"] == method)]["cell"]
+            own = shown[(shown["lora.rank"] == rank) & (shown["method"] == method)]["cell"]
             for index, cell in enumerate(own):
                 rows = found.history[found.history["cell"] == cell].sort_values("step")
                 for axes, name in zip(column, CURVES, strict=True):
@@ -63,7 +63,7 @@ def _most_telling(cells: pd.DataFrame) -> list[float]:
 
 def methods_figure(found: Comparison) -> Figure:
     """Every metric of every cell: a panel per metric, a place per rank and length, a colour per method."""
-    metrics = found.metrics
+    metrics = [metric for metric in found.metrics if metric.column != TIME or not found.shares_time]
     places = found.cells[PLACE].drop_duplicates().sort_values(PLACE).itertuples(index=False)
     ticks = {(length, rank): index for index, (length, rank) in enumerate(places)}
     columns = min(4, len(metrics))
@@ -73,7 +73,7 @@ def methods_figure(found: Comparison) -> Figure:
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, metric in zip(panels, metrics, strict=False):
         for index, method in enumerate(found.methods):
-            own = found.cells[found.cells["method.name"] == method]
+            own = found.cells[found.cells["method"] == method]
             at = [ticks[place] for place in own[PLACE].itertuples(index=False, name=None)]
             shifted = np.array(at) + 0.16 * (index - (len(found.methods) - 1) / 2)
             values = own[metric.column].astype(float)

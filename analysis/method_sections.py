@@ -1,11 +1,12 @@
 """What a report says of methods side by side, in words and tables."""
 
+import numpy as np
 import pandas as pd
 
-from analysis.methods import PLACE, Comparison, Difference, by_place
+from analysis.methods import PLACE, TIME, Comparison, Difference, by_place
 from analysis.sections import CAUTION, INFO, Section
 
-_PROTOCOL = ("total_steps", "batch_size", "epochs", "optimizer.lr")
+_PROTOCOL = ("total_steps", "steps_trained", "batch_size", "epochs", "optimizer.lr")
 
 
 def method_sections(found: Comparison) -> list[Section]:
@@ -14,15 +15,23 @@ def method_sections(found: Comparison) -> list[Section]:
 
 
 def _sides(found: Comparison) -> Section:
-    metrics = found.metrics
+    metrics = [metric for metric in found.metrics if metric.column != TIME or not found.shares_time]
     rows = []
-    for values, own in found.cells.groupby([*PLACE, "method.name"]):
+    for values, own in found.cells.groupby([*PLACE, "method"]):
         length, rank, method = values
         row: dict[str, object] = {"ℓ": length, "rank": rank, "method": method, "seeds": own["seed"].nunique()}
+        if "steps_trained" in own:
+            row["steps"] = own["steps_trained"].mean()
         row |= {metric.heading: own[metric.column].mean() for metric in metrics}
         reached = own["steps_to_recall"].notna().sum() if "steps_to_recall" in own else None
         rows.append(row if reached is None else {**row, "reached": f"{reached}/{len(own)}"})
-    formats = {"ℓ": "{:.0f}", "rank": "{:.0f}", "seeds": "{:.0f}", **{m.heading: m.format for m in metrics}}
+    formats = {
+        "ℓ": "{:.0f}",
+        "rank": "{:.0f}",
+        "seeds": "{:.0f}",
+        "steps": "{:.0f}",
+        **{m.heading: m.format for m in metrics},
+    }
     figures = ("methods", "convergence", "exact")
     notes = [(INFO, "Means over seeds; steps to full recall over the cells that reached it."), *_unlike(found)]
     return Section("sides", "Methods side by side", pd.DataFrame(rows), formats, tuple(notes), figures, True)
@@ -33,11 +42,11 @@ def _unlike(found: Comparison) -> list[tuple[str, str]]:
     notes = []
     for name in _PROTOCOL:
         if name in found.cells:
-            values = found.cells.groupby("method.name")[name].unique()
+            values = found.cells.groupby("method")[name].unique()
             if len({str(sorted(map(str, own))) for own in values}) > 1:
-                spelled = "; ".join(f"{method}: {', '.join(map(str, own))}" for method, own in values.items())
+                spelled = "; ".join(f"{method}: {_range(own)}" for method, own in values.items())
                 notes.append((CAUTION, f"the methods differ in {name} ({spelled})"))
-    if "pack_size" in found.cells and (found.cells["pack_size"] > 1).any():
+    if found.shares_time:
         notes.append(
             (
                 CAUTION,
@@ -46,6 +55,12 @@ def _unlike(found: Comparison) -> list[tuple[str, str]]:
             )
         )
     return notes
+
+
+def _range(values: np.ndarray) -> str:
+    """Few values one by one, many by their ends."""
+    ordered = sorted(values)
+    return ", ".join(map(str, ordered)) if len(ordered) < 4 else f"{ordered[0]} to {ordered[-1]}"
 
 
 def _differences(found: Comparison) -> Section:
@@ -64,7 +79,9 @@ def _differences(found: Comparison) -> Section:
         for entry in found.differences
     ]
     notes = [(INFO, "Paired over seeds: same text, same initial adapter. Intervals are Student's t over seeds (95 %), "
-                    "each for itself: where nothing differs, one in twenty excludes zero all the same.")]  # fmt: skip
+                    "each for itself, and rough where seeds are few or values are 0 or 1. Steps to full recall are "
+                    "those of the first recorded evaluation. Only-threshold puts no weight on recalled tokens by "
+                    "its rule.")]  # fmt: skip
     for metric in found.metrics:
         entries = [entry for entry in found.differences if entry.metric == metric]
         if entries:
@@ -76,27 +93,44 @@ def _differences(found: Comparison) -> Section:
 
 def _verdict(entry: Difference) -> str:
     if entry.differs is None:
-        return "one seed"
+        return "one seed" if entry.seeds < 2 else f"{entry.better} better in all seeds"
     return f"{entry.better} better" if entry.differs else "no difference"
 
 
 def _sentence(found: Comparison, entry: Difference) -> str:
-    """Who wins and by how much over all pairs, and where the difference is largest."""
+    """Who wins and by how much over all pairs, and at which places."""
     by = f"{abs(entry.mean):.3g} {entry.metric.unit}"
     sides = f"{entry.low:+.3g} to {entry.high:+.3g}"
-    if entry.differs is None:
-        worse = entry.other if entry.better == entry.one else entry.one
-        if entry.mean == 0:
-            return f"{entry.one} and {entry.other} are equal (one seed, so nothing is known of chance)"
-        return f"{entry.better} ahead of {worse} by {by} (one seed, so nothing is known of chance)"
-    if not entry.differs:
-        said = f"no difference between {entry.one} and {entry.other} ({sides} {entry.metric.unit})"
-    else:
-        worse = entry.other if entry.better == entry.one else entry.one
+    worse = entry.other if entry.better == entry.one else entry.one
+    if entry.mean == 0 and not entry.differs:
+        chance = " in one seed" if entry.seeds < 2 else ""
+        said = f"no difference between {entry.one} and {entry.other}: they are equal{chance}"
+    elif entry.differs is None:
+        chance = "in one seed, so nothing is known of chance" if entry.seeds < 2 else f"in each of {entry.seeds} seeds"
+        said = f"{entry.better} beats {worse} by {by} {chance}"
+    elif entry.differs:
         said = f"{entry.better} beats {worse} by {by} ({sides})"
-    places = [(place, own) for place, own in by_place(found.cells, entry.metric, entry.one, entry.other) if own.differs]
-    if len(found.cells[PLACE].drop_duplicates()) > 1 and places:
-        place, most = max(places, key=lambda pair: abs(pair[1].mean))
-        at = f"r = {place['lora.rank']:g}, ℓ = {place['target_tokens']:g}"
-        said += f", most at {at}: {most.better} by {abs(most.mean):.3g}"
-    return said
+    else:
+        said = f"no difference between {entry.one} and {entry.other} ({sides} {entry.metric.unit})"
+    (one, all_one), (other, all_other) = entry.reached
+    if one < all_one or other < all_other:
+        counts = f"{entry.one} {one}/{all_one}, {entry.other} {other}/{all_other}"
+        said += f" in the {entry.pairs} pairs where both have a value ({counts})"
+    return said + _places(found, entry)
+
+
+def _places(found: Comparison, entry: Difference) -> str:
+    """Where which method is ahead by more than its seeds vary; nothing for a single place."""
+    places = list(by_place(found.cells, entry.metric, entry.one, entry.other))
+    if len(places) < 2:
+        return ""
+    ahead: dict[str, list[str]] = {}
+    for place, own in places:
+        if own.differs:
+            at = f"r = {place['lora.rank']:g}, ℓ = {place['target_tokens']:g} by {abs(own.mean):.3g}"
+            ahead.setdefault(own.better, []).append(at)
+    spelled = [
+        f"{name} ahead at {own[0]}" if len(own) == 1 else f"{name} ahead at {len(own)} of {len(places)} places"
+        for name, own in ahead.items()
+    ]
+    return f" [{'; '.join(spelled)}]" if spelled else ""

@@ -5,7 +5,7 @@ each seed, and seeds are the replicates: intervals are Student's t over them (95
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -48,7 +48,7 @@ METRICS = (
     Metric("recalled_share", "tokens with p > 0.5", "p > 0.5", "{:.1%}", "points", 100, True),
     Metric("steps_to_recall", "steps to full recall", "steps to recall", "{:.0f}", "steps", 1, False),
     Metric("loss_nats", "final loss L", "L", "{:.3f}", "nats", 1, False),
-    Metric("spent_on_recalled", "weight spent on recalled tokens", "spent", "{:.1%}", "points", 100, False),
+    Metric("spent_on_recalled", "weight on recalled tokens", "spent", "{:.1%}", "points", 100, False),
     Metric("forgetting_nats", "forgetting on held-out text", "forgets", "{:.3f}", "nats", 1, False),
     Metric(TIME, "wall time", "seconds", "{:.0f}", "s", 1, False),
 )
@@ -62,7 +62,8 @@ class Difference:
         metric: which.
         one, other: the methods.
         mean: of the paired differences, averaged within each seed first.
-        low, high: 95 % interval over seeds; NaN with fewer than two.
+        low, high: 95 % interval over seeds; NaN with fewer than two, or where all seeds differ by the same.
+        reached: of all cells, how many of each method have a value at all, and of how many.
         pairs, seeds: how many.
     """
 
@@ -74,6 +75,7 @@ class Difference:
     high: float
     pairs: int
     seeds: int
+    reached: tuple[tuple[int, int], tuple[int, int]]
 
     @property
     def differs(self) -> bool | None:
@@ -107,7 +109,12 @@ class Comparison:
     @property
     def methods(self) -> list[str]:
         """Names, the baseline first."""
-        return order(self.cells["method.name"].unique())
+        return order(self.cells["method"].unique())
+
+    @property
+    def shares_time(self) -> bool:
+        """Whether cells trained in packs, so that none has a time of its own."""
+        return "pack_size" in self.cells and bool((self.cells["pack_size"] > 1).any())
 
     @property
     def metrics(self) -> list[Metric]:
@@ -117,7 +124,7 @@ class Comparison:
     def record(self) -> dict[str, object]:
         """Means and differences in full precision, for `methods.json`, but no wall times: those never come again."""
         names = [metric.column for metric in self.metrics if metric.column != TIME]
-        means = self.cells.groupby([*PLACE, "method.name"])[names].mean().reset_index()
+        means = self.cells.groupby([*PLACE, "method"])[names].mean().reset_index()
         entries = [entry for entry in self.differences if entry.metric.column in names]
         return {
             "condition": self.title,
@@ -144,12 +151,25 @@ def order(methods: "np.ndarray | list[str]") -> list[str]:
     return sorted(methods, key=lambda name: (name != BASELINE, name))
 
 
+def variants(cells: pd.DataFrame) -> pd.Series:
+    """The method's name, with whichever of its constants vary among cells of that name: `memft_ot threshold=0.9`."""
+    labels = cells["method.name"].astype(str)
+    for key in sorted(name for name in cells if name.startswith("method.") and name != "method.name"):
+        text = cells[key].astype(object).where(cells[key].notna(), "null").astype(str)
+        varies = text.groupby(cells["method.name"]).transform("nunique") > 1
+        labels = labels.where(~varies, labels + f" {key.removeprefix('method.')}=" + text)
+    return labels
+
+
 def compared(cells: pd.DataFrame) -> pd.DataFrame:
-    """Cells with the columns `exact` and `comes_back`: as decoded, else as teacher forcing predicts it.
+    """Cells with the column `method` (see `variants`), and `exact` and `comes_back`.
+
+    These are as decoded, else as teacher forcing predicts it.
 
     Args:
         cells: `recall_exact_share` and `recall_matched_share`, or `exact_share` and `first_wrong_share`, or neither.
     """
+    cells = cells.assign(method=variants(cells))
     for name, decoded, predicted in (
         ("exact", "recall_exact_share", "exact_share"),
         ("comes_back", "recall_matched_share", "first_wrong_share"),
@@ -170,23 +190,27 @@ def compare_methods(cells: pd.DataFrame, history: pd.DataFrame, label: str, titl
         history, label, title: see `Comparison`.
     """
     cells = compared(cells)
-    shared_time = "pack_size" in cells and bool((cells["pack_size"] > 1).any())
-    found = [
+    found = Comparison(label, title, cells, history, [])
+    differences = [
         difference(cells, metric, one, other)
         for metric in METRICS
-        if metric.column in cells and not (metric.column == TIME and shared_time)
-        for other, one in combinations(order(cells["method.name"].unique()), 2)
+        if metric.column in cells and not (metric.column == TIME and found.shares_time)
+        for other, one in combinations(order(cells["method"].unique()), 2)
     ]
-    return Comparison(label, title, cells, history, [entry for entry in found if entry.pairs])
+    return replace(found, differences=[entry for entry in differences if entry.pairs])
 
 
 def paired(cells: pd.DataFrame, metric: Metric, one: str, other: str) -> pd.DataFrame:
-    """`difference` in the metric's unit of each pair that both methods have: columns of `PLACE` and seed."""
-    wide = cells.pivot_table(index=[*PLACE, "seed"], columns="method.name", values=metric.column, aggfunc="mean")
+    """`difference` in the metric's unit of each pair that both methods have: columns of `PLACE` and seed.
+
+    Seeds that lack a place are left out, so that seeds can be averaged over the same places; unless all lack one.
+    """
+    wide = cells.pivot(index=[*PLACE, "seed"], columns="method", values=metric.column).astype(float)
     if one not in wide or other not in wide:
         return pd.DataFrame(columns=[*PLACE, "seed", "difference"])
-    both = (metric.scale * (wide[one] - wide[other])).dropna()
-    return both.rename("difference").reset_index()
+    both = (metric.scale * (wide[one] - wide[other])).dropna().rename("difference").reset_index()
+    everywhere = both.groupby("seed")["difference"].transform("size") == len(both[PLACE].drop_duplicates())
+    return both[everywhere].reset_index(drop=True) if everywhere.any() else both
 
 
 def difference(cells: pd.DataFrame, metric: Metric, one: str, other: str) -> Difference:
@@ -195,10 +219,14 @@ def difference(cells: pd.DataFrame, metric: Metric, one: str, other: str) -> Dif
     by_seed = pairs.groupby("seed")["difference"].mean().to_numpy(float)
     mean = float(by_seed.mean()) if len(by_seed) else np.nan
     low = high = np.nan
-    if len(by_seed) > 1:
+    if np.allclose(by_seed, 0, atol=1e-12) and len(by_seed) > 1:
+        low = high = 0.0
+    elif len(by_seed) > 1 and not np.allclose(by_seed, mean, rtol=1e-9, atol=1e-12):
         margin = float(stats.t.ppf(0.975, len(by_seed) - 1) * by_seed.std(ddof=1) / np.sqrt(len(by_seed)))
         low, high = mean - margin, mean + margin
-    return Difference(metric, one, other, mean, low, high, len(pairs), len(by_seed))
+    values = {name: cells.loc[cells["method"] == name, metric.column] for name in (one, other)}
+    reached = (int(values[one].count()), len(values[one])), (int(values[other].count()), len(values[other]))
+    return Difference(metric, one, other, mean, low, high, len(pairs), len(by_seed), reached)
 
 
 def by_place(

@@ -32,7 +32,7 @@ from analysis.load import (
     without_tokens,
     write_table,
 )
-from analysis.methods import Comparison, compare_methods
+from analysis.methods import Comparison, compare_methods, variants
 from analysis.page import Condition, page, svg
 from analysis.part import RECORDS, Part, condition_part, methods_part
 from analysis.terminal import print_sections
@@ -69,7 +69,7 @@ def comparisons_of(table: pd.DataFrame, found: list[Findings]) -> Iterator[Compa
     cells = pd.concat([one.cells for one in known], ignore_index=True)
     history = pd.concat([one.tokens.history for one in known if one.tokens] or [pd.DataFrame()], ignore_index=True)
     for label, rows in conditions(table, ignoring=("method.",), following=PROTOCOL):
-        if rows["method.name"].nunique() > 1:
+        if variants(rows).nunique() > 1:
             own = cells[cells["cell"].isin(rows["cell"])].reset_index(drop=True)
             models = ", ".join(map(str, own["model.name"].unique()))
             title = " ".join([models, str(own["data.name"].iloc[0]), METHODS, label]).strip()

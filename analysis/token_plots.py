@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from analysis.methods import order
 from analysis.plots import draw_grid
 from analysis.style import (
     BLUE,
@@ -176,13 +177,13 @@ def exact_figure(cells: pd.DataFrame, title: str) -> Figure:
     """Exact match over rank and length, a panel per method (paper, figures 4 and 10).
 
     Args:
-        cells: `lora.rank`, `target_tokens`, `method.name`, and `exact` of `analysis.methods.compared`.
+        cells: `lora.rank`, `target_tokens`, and `method` and `exact` of `analysis.methods.compared`.
         title: of the figure.
     """
-    methods = sorted(cells["method.name"].unique())
+    methods = order(cells["method"].unique())
     grids = [
         rows.pivot_table(index="lora.rank", columns="target_tokens", values="exact", aggfunc="mean")
-        for rows in (cells[cells["method.name"] == method] for method in methods)
+        for rows in (cells[cells["method"] == method] for method in methods)
     ]
     decoded = "recall_exact_share" in cells and cells["recall_exact_share"].notna().all()
     how = "by greedy decoding" if decoded else "greedy decoding as teacher forcing predicts it: every argmax is right"

@@ -176,7 +176,12 @@ class CellRun:
         records.write_result(paths.result, row)
         self.cell.set_status(DONE, step=steps, stop_reason=stop_reason)
         paths.checkpoint.unlink(missing_ok=True)
-        self.tracker.finish(row, table, self.decode, [paths.tokens, paths.result, paths.config])
+        self.tracker.finish(
+            row,
+            table,
+            self.decode,
+            [path for path in (paths.tokens, paths.result, paths.recall, paths.config) if path.exists()],
+        )
         log.info(
             "done %s  loss %.4f nats, delta %.4f, recalled %.1f %%, %s after %d steps",
             self.cell.name,

@@ -29,7 +29,12 @@ def check_cell(cell: Cell) -> None:
         _whole(key, c.stop[key.split(".")[1]], at_least=1)
     _whole("eval.per_decade", c.eval.per_decade, at_least=1)
     _whole("eval.recall.repeats", c.eval.recall.repeats, at_least=1)
+    for key, value in (("eval.recall.greedy", c.eval.recall.greedy), ("stop.when_recalled", c.stop.when_recalled)):
+        if not isinstance(value, bool):
+            raise ConfigError(f"{key}={value} is neither true nor false")
     if c.eval.recall.temperature is not None:
+        if not c.eval.recall.greedy:
+            raise ConfigError(f"eval.recall.temperature={c.eval.recall.temperature} needs eval.recall.greedy=true")
         _number("eval.recall.temperature", c.eval.recall.temperature, above=0)
     held_out_text(c.eval.side_effects)
     _whole("seed", c.seed, at_least=0)

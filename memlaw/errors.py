@@ -1,6 +1,8 @@
 """The errors that users cause and can mend."""
 
+import math
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 from hydra.errors import CompactHydraException
@@ -16,6 +18,17 @@ class CellError(RuntimeError):
 
 class SweepFailed(CompactHydraException):
     """Some cells failed; Hydra prints the message without a traceback and exits with 1."""
+
+
+def check_number(key: str, value: object, allowed: str, holds: Callable[[float], bool]) -> None:
+    """Refuse what is no finite number for which `holds`.
+
+    Raises:
+        ConfigError: naming the key and what is allowed, in words.
+    """
+    sound = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not sound or not holds(float(value)):  # type: ignore[arg-type]
+        raise ConfigError(f"{key}={value} is not {allowed}")
 
 
 def leave_interrupted() -> NoReturn:

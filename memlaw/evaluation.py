@@ -4,9 +4,11 @@ Evaluations are the only moments at which training waits for the device. Where a
 forward of step s+1 is the evaluation after s steps, so it costs nothing.
 """
 
+import logging
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from lightning import Callback, Trainer
@@ -16,6 +18,10 @@ from memlaw.forgetting import SideEffects
 from memlaw.module import PackModule
 from memlaw.recall import Recaller, Written
 from memlaw.records import log_spaced_steps
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Evaluation(Callback):
@@ -58,12 +64,12 @@ class Evaluation(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, *_: Any, **__: Any) -> None:
         """Evaluate before the step's own forward when that sees only some of the pairs."""
         if pl_module.steps_taken in self.evaluated and not self._batch_holds_all:
-            self._take(pl_module, pl_module.steps_taken, pl_module.evaluate(self.batch_rows))
+            self._evaluate(pl_module)
 
     def on_before_backward(self, trainer: Trainer, pl_module: Any, *_: Any, **__: Any) -> None:
         """Evaluate from the step's own forward when that saw all pairs."""
         if pl_module.steps_taken in self.evaluated and self._batch_holds_all:
-            self._take(pl_module, pl_module.steps_taken, pl_module.training_losses())
+            self._take(pl_module, pl_module.steps_taken, *pl_module.training_losses())
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any, **__: Any) -> None:
         """Drop the cells that ended before this step; after the last step evaluate once more."""
@@ -71,12 +77,15 @@ class Evaluation(Callback):
             pl_module.keep(torch.tensor(self._kept))
             self._kept = []
         if self.runs and pl_module.steps_taken == self.total_steps:
-            self._take(pl_module, self.total_steps, pl_module.evaluate(self.batch_rows))
+            self._evaluate(pl_module)
         trainer.should_stop = not self.runs
 
-    def _take(self, module: PackModule, step: int, losses: tuple[torch.Tensor, torch.Tensor]) -> None:
-        weight_NPL = module.weights(*losses).cpu()
-        nll_NPL, argmax_NPL = (tensor.cpu() for tensor in losses)
+    def _evaluate(self, module: PackModule) -> None:
+        losses = module.evaluate(self.batch_rows)
+        self._take(module, module.steps_taken, *losses, module.weights(*losses))
+
+    def _take(self, module: PackModule, step: int, *evaluated: torch.Tensor) -> None:
+        nll_NPL, argmax_NPL, weight_NPL = (tensor.cpu() for tensor in evaluated)
         valid_NPL = module.table.valid_NPL.cpu()
         learning_rate = float(module.trainer.optimizers[0].param_groups[0]["lr"])
         self._share_time()
@@ -99,7 +108,11 @@ class Evaluation(Callback):
             except Exception as error:  # a full disk, a diverged loss: this cell alone fails
                 run.fail(error)
         ended = [n for n, _ in ending]
-        written, effects = self._written(ended), self._effects(ended)
+        written, effects = (
+            self._asked(self._written if self.recaller else None, ended),
+            self._asked(self.side_effects, ended),
+        )
+        self._leave_out_time()
         for n, stop_reason in ending:
             try:
                 self.runs[n].finish(stop_reason, partial(module.adapters.export, n), written.get(n), effects.get(n, {}))
@@ -109,14 +122,28 @@ class Evaluation(Callback):
             self._kept = kept
         self.runs = [self.runs[n] for n in kept]
 
-    def _written(self, cells: list[int]) -> dict[int, Written]:
-        if not cells or not self.recaller:
+    def _asked(self, ask: Callable[[list[int]], Sequence[T]] | None, cells: list[int]) -> dict[int, T]:
+        """What finished cells answer; where they cannot be asked together, one by one. No trained cell is lost."""
+        if not ask or not cells:
             return {}
-        memories = [self.runs[n].memory for n in cells]
-        return dict(zip(cells, self.recaller(cells, memories), strict=True))
+        try:
+            return dict(zip(cells, ask(cells), strict=True))
+        except Exception as error:  # such as a lack of memory for decoding
+            if len(cells) == 1:
+                log.warning("%s ends without it: %s: %s", self.runs[cells[0]].cell.name, type(error).__name__, error)
+                return {}
+        return {n: answer for cell in cells for n, answer in self._asked(ask, [cell]).items()}
 
-    def _effects(self, cells: list[int]) -> dict[int, dict[str, Any]]:
-        return dict(zip(cells, self.side_effects(cells), strict=True)) if cells and self.side_effects else {}
+    def _written(self, cells: list[int]) -> Sequence[Written]:
+        assert self.recaller
+        return self.recaller(cells, [self.runs[n].memory for n in cells])
+
+    def _leave_out_time(self) -> None:
+        """No cell's training time holds what finished ones were asked."""
+        now = time.monotonic()
+        for run in self.runs:
+            run.started += now - self._clock
+        self._clock = now
 
     def _share_time(self) -> None:
         now = time.monotonic()

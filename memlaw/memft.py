@@ -20,7 +20,7 @@ import torch
 from hydra.utils import instantiate
 
 from memlaw.data.curriculum import WHOLE, Curriculum
-from memlaw.errors import ConfigError
+from memlaw.errors import ConfigError, check_number
 
 ALL_RECALLED = ("zero", "mean", "stop")
 """What a step does whose weights are all zero: nothing | the plain mean | nothing, and the cell ends."""
@@ -188,8 +188,13 @@ class SlidingWindow:
     def __post_init__(self) -> None:
         _check(self.threshold, self.all_recalled)
         for name in ("sharpness", "window", "decay"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"method.{name}={getattr(self, name)} is not above 0")
+            check_number(f"method.{name}", getattr(self, name), "above 0", lambda value: value > 0)
+        for name in ("floor", "growth", "min_weight"):
+            check_number(f"method.{name}", getattr(self, name), "at least 0", lambda value: value >= 0)
+        check_number("method.patience", self.patience, "a whole number", lambda value: value == int(value) >= 0)
+        check_number("method.max_expansion", self.max_expansion, "at least 1", lambda value: value >= 1)
+        if not isinstance(self.curriculum, Curriculum):
+            raise ConfigError(f"method.curriculum={self.curriculum} is no curriculum; see conf/method/memft_sw.yaml")
 
     def on(self, pairs: int) -> Method:
         """See `Method`."""
@@ -256,7 +261,6 @@ def weighted_mean(nll_NBL: torch.Tensor, weights_NBL: torch.Tensor) -> torch.Ten
 
 
 def _check(threshold: float, all_recalled: str) -> None:
-    if not 0 < threshold < 1:
-        raise ConfigError(f"method.threshold={threshold} is not between 0 and 1")
+    check_number("method.threshold", threshold, "between 0 and 1", lambda value: 0 < value < 1)
     if all_recalled not in ALL_RECALLED:
         raise ConfigError(f"method.all_recalled={all_recalled} is not one of {', '.join(ALL_RECALLED)}")

@@ -67,7 +67,7 @@ class PackModule(LightningModule):
         self.total_steps = total_steps
         self.start_step = start_step
         self.kept_N = torch.arange(len(adapters.specs))
-        self._latest: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+        self._latest: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
         # Not registered as a submodule: Lightning must not move, save or switch the frozen model's mode.
         self._frozen = (base.model.get_decoder(), Head(base.model))
 
@@ -95,8 +95,8 @@ class PackModule(LightningModule):
         """Sum over cells of each cell's weighted loss; no cell's gradient contains another's loss."""
         rows_NB = rows_NB[self.kept_N]
         nll_NBL, argmax_NBL, valid_NBL = self(rows_NB)
-        self._latest = rows_NB, nll_NBL.detach(), argmax_NBL
         weights_NBL = self.weighting(self._losses(nll_NBL.detach(), argmax_NBL, valid_NBL, rows_NB), rows_NB)
+        self._latest = rows_NB, nll_NBL.detach(), argmax_NBL, weights_NBL
         return weighted_mean(nll_NBL, weights_NBL).sum()
 
     def _losses(
@@ -121,12 +121,13 @@ class PackModule(LightningModule):
         parts = [self(rows_NB) for rows_NB in rows_NP.split(batch_rows, dim=1)]
         return torch.cat([nll for nll, _, _ in parts], 1), torch.cat([argmax for _, argmax, _ in parts], 1)
 
-    def training_losses(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """What `evaluate` gave before the step in progress, from its forward; its batch must hold all pairs."""
-        rows_NB, nll_NBL, argmax_NBL = self._latest
+    def training_losses(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What `evaluate` would give before the step in progress, and the step's weights; it must hold all pairs."""
+        rows_NB, *values = self._latest
         place_B = torch.arange(rows_NB.shape[1], device=rows_NB.device)
         order_NB1 = rows_NB.where(rows_NB >= 0, place_B).argsort(1)[..., None]
-        return nll_NBL.take_along_dim(order_NB1, 1), argmax_NBL.take_along_dim(order_NB1, 1)
+        nll_NBL, argmax_NBL, weights_NBL = (value.take_along_dim(order_NB1, 1) for value in values)
+        return nll_NBL, argmax_NBL, weights_NBL
 
     @property
     def steps_taken(self) -> int:

@@ -76,8 +76,8 @@ def test_a_phonebook_cell_looks_up_the_papers_hyper_parameters():
         until = list(c.method.curriculum.until_epochs) if c.method.name == "memft_sw" else []
         return c.epochs, c.batch_size, c.optimizer.lr, c.lora.layers, until
 
-    qwen, llama = "experiment=paper_phonebook_qwen3_8b", "experiment=paper_phonebook_sw_llama3.1_8b"
+    qwen, llama = "experiment=paper_phonebook_qwen3_8b", "experiment=paper_phonebook_llama3.1_8b"
     assert chosen(qwen, "method=sft", "seq_len=4000") == (200, 4, 1e-2, [24], [])
     assert chosen(qwen, "method=memft_ot", "seq_len=32000") == (200, 16, 1e-2, [24], [])
-    assert chosen(llama, "seq_len=8000") == (350, 40, 7e-3, [18], [30, 60, 90, 120])
-    assert chosen(llama, "seq_len=32000") == (700, 80, 5e-3, [18], [100, 200, 300, 400])
+    assert chosen(llama, "method=memft_sw", "seq_len=8000") == (350, 40, 7e-3, [18], [30, 60, 90, 120])
+    assert chosen(llama, "method=memft_sw", "seq_len=32000") == (700, 80, 5e-3, [18], [100, 200, 300, 400])

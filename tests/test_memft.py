@@ -3,6 +3,7 @@
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 from conftest import composed
@@ -25,6 +26,9 @@ from memlaw.memft import (
     weighted_mean,
     window_factor,
 )
+from memlaw.module import PackModule
+from memlaw.pack import train_pack
+from memlaw.records import read_tokens
 from memlaw.weighting import Weighting
 
 FRESH = Window.fresh(1, 1)
@@ -194,3 +198,53 @@ def test_cells_of_a_pack_have_their_own_methods_and_state_survives_dropping_cell
     torch.testing.assert_close(pack(two, at[:2]), again(two, at[:2]))
     looked = pack(two, at[:2], advance=False)
     torch.testing.assert_close(looked, pack(two, at[:2], advance=False))
+
+
+def test_the_recorded_weights_are_those_that_trained(tiny, monkeypatch):
+    """Also of a window that widens: at each evaluation, the weights of the step whose forward it was."""
+    used = {}
+    step = PackModule.training_step
+
+    def noted(self, rows_NB, index):
+        loss = step(self, rows_NB, index)
+        used[self.steps_taken] = self._latest[3][0, 0].clone().numpy()
+        return loss
+
+    monkeypatch.setattr(PackModule, "training_step", noted)
+    cell, cfg = tiny("method=memft_sw", "method.window=10", "seq_len=60", "steps=20", "stop.when_recalled=false",
+                     "data.random_ratio=1.0", "eval.per_decade=20")  # fmt: skip
+    cell.plan()
+    train_pack([cell], cfg)
+    tokens = read_tokens(cell.paths.tokens)
+    steps = [step for step in tokens["step"].unique() if step in used]
+    assert len(steps) > 8
+    for at in steps:
+        np.testing.assert_array_equal(tokens.loc[tokens["step"] == at, "weight"], used[at], err_msg=str(at))
+
+
+@pytest.mark.parametrize(
+    ("method", "override", "said"),
+    [
+        ("memft_ot", "method.threshold=abc", "method.threshold=abc is not between 0 and 1"),
+        ("memft_ot", "method.threshold=null", "method.threshold=None is not between 0 and 1"),
+        ("memft_sw", "method.floor=-1", "method.floor=-1 is not at least 0"),
+        ("memft_sw", "method.patience=2.5", "method.patience=2.5 is not a whole number"),
+        ("memft_sw", "method.max_expansion=0.5", "method.max_expansion=0.5 is not at least 1"),
+        ("memft_sw", "method.window=inf", "method.window=inf is not above 0"),
+        ("memft_sw", "method.min_weight=nan", "method.min_weight=nan is not at least 0"),
+        ("memft_sw", "method.curriculum=null", "method.curriculum=None is no curriculum"),
+        ("memft_sw", "method.curriculum.shares=0.2", "method.curriculum.shares=0.2 is not a list"),
+        ("memft_sw", "method.curriculum.until_epochs=[1.5,2,3,4]", "are not whole numbers"),
+        ("sft", "eval.recall.greedy=maybe", "eval.recall.greedy=maybe is neither true nor false"),
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused_by_their_key(tiny, method, override, said):
+    cell, _ = tiny(f"method={method}", override)
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        check_cell(cell)
+
+
+def test_sampling_needs_decoding(tiny):
+    cell, _ = tiny("eval.recall.greedy=false", "eval.recall.temperature=1.0")
+    with pytest.raises(ConfigError, match=r"needs eval\.recall\.greedy=true"):
+        check_cell(cell)

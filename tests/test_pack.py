@@ -219,6 +219,7 @@ def test_no_step_waits_for_the_device(tiny, monkeypatch, model_type: str):
         monkeypatch.setattr(PackModule, name, watch(getattr(PackModule, name)))
     methods = ("sft", "memft_ot", "memft_sw")
     points = [("lora.rank=2", *BOOK, f"model.model_type={model_type}", f"method={method}") for method in methods]
+    points[2] += ("method.curriculum.until_epochs=[1,2,3,4]",)
     long = [("lora.rank=2", *LONG, f"model.model_type={model_type}", f"method={method}") for method in methods]
     train(*make_cells(tiny, long))
     cells, cfg = make_cells(tiny, points)

@@ -11,6 +11,7 @@ from peft import PeftModel
 from transformers import GenerationConfig
 
 from memlaw.data.memory import Memory, Pair
+from memlaw.pack import train_pack
 from memlaw.recall import Written, compare, recall_record
 from memlaw.records import read_tokens
 
@@ -75,12 +76,50 @@ def test_training_goes_on_as_if_nothing_had_been_written(tiny):
         cells, cfg = make_cells(tiny, points, f"study=recall_{recall}", f"eval.recall.greedy={recall}")
         for cell in cells:
             cell.plan()
-        from memlaw.pack import train_pack
-
         train_pack(cells, cfg)
         numbers.append(read_tokens(cells[1].paths.tokens)["p"].to_numpy())
         assert cells[0].paths.recall.exists() == (recall == "true")
     np.testing.assert_array_equal(*numbers)
+
+
+def test_a_decode_that_fails_costs_no_trained_cell(tiny, monkeypatch, caplog):
+    from memlaw import recall as recall_module
+
+    original = recall_module.write_memories
+
+    def failing(model, adapters, memories, temperature=None):
+        if any(spec.rank == 16 for spec in adapters.specs):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return original(model, adapters, memories, temperature)
+
+    monkeypatch.setattr(recall_module, "write_memories", failing)
+    cells, cfg = make_cells(tiny, [("lora.rank=2", *LONG), ("lora.rank=1", *LONG), ("lora.rank=16", *LONG)])
+    train(cells, cfg)
+    assert [cell.state for cell in cells] == ["done"] * 3
+    assert [cell.paths.recall.exists() for cell in cells] == [True, True, False]
+    assert f"{cells[2].name} ends without it: OutOfMemoryError" in caplog.text
+
+
+def test_what_finished_cells_write_is_nobodys_training_time(tiny, monkeypatch):
+    import time
+
+    from memlaw import recall as recall_module
+
+    original = recall_module.write_memories
+
+    def slow(*arguments):
+        time.sleep(5)
+        return original(*arguments)
+
+    monkeypatch.setattr(recall_module, "write_memories", slow)
+    early = ("stop.when_recalled=true", "stop.patience=1", "stop.every=5", "seq_len=8", "steps=40")
+    cells, cfg = make_cells(tiny, [(f"lora.rank={rank}", *LONG, *early) for rank in (16, 1)])
+    for cell in cells:
+        cell.plan()
+    train_pack(cells, cfg)
+    results = [json.loads(cell.paths.result.read_text()) for cell in cells]
+    assert results[0]["steps_trained"] < results[1]["steps_trained"]
+    assert all(max(row["seconds"], row["worker_seconds"]) < 4 for row in results)
 
 
 def test_an_end_of_sequence_token_is_a_token_like_any_other(tiny, monkeypatch):

@@ -6,7 +6,7 @@ last. A share is rounded down to whole batches, at least one.
 
 from dataclasses import dataclass
 
-from memlaw.errors import ConfigError
+from memlaw.errors import ConfigError, check_number
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,14 @@ class Curriculum:
     until_epochs: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        for name in ("shares", "until_epochs"):
+            values = getattr(self, name)
+            if not isinstance(values, list | tuple):
+                raise ConfigError(f"method.curriculum.{name}={values} is not a list")
+            for value in values:
+                check_number(f"method.curriculum.{name}", value, "a list of numbers", lambda _: True)
+        if any(epoch != int(epoch) for epoch in self.until_epochs):
+            raise ConfigError(f"method.curriculum.until_epochs={list(self.until_epochs)} are not whole numbers")
         object.__setattr__(self, "shares", tuple(self.shares))
         object.__setattr__(self, "until_epochs", tuple(self.until_epochs))
         ascending = all(
@@ -33,6 +41,11 @@ class Curriculum:
                 f"method.curriculum: shares={list(self.shares)} until_epochs={list(self.until_epochs)} are not two "
                 "lists of equal length, ascending and above 0, the shares at most 1"
             )
+
+    @property
+    def last_until(self) -> int:
+        """The epoch from which on all pairs take part."""
+        return max((until for share, until in zip(self.shares, self.until_epochs, strict=True) if share < 1), default=0)
 
     def pairs_in(self, epoch: int, pairs: int, batch_rows: int) -> int:
         """How many of `pairs` pairs take part in an epoch, counted from 0."""

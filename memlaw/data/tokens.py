@@ -14,6 +14,7 @@ from torch.utils.data import IterableDataset
 
 from memlaw.data.curriculum import Curriculum
 from memlaw.data.memory import Memory
+from memlaw.errors import ConfigError
 from memlaw.seeding import stream
 
 
@@ -77,12 +78,26 @@ def steps_per_epoch(pairs: int, batch_size: int) -> int:
 
 
 def loop_shape(config: Any, pairs: int, curriculum: Curriculum) -> tuple[int, int]:
-    """Rows per step and total steps of a cell with `pairs` pairs; `config` is the cell's."""
+    """Rows per step and total steps of a cell with `pairs` pairs; `config` is the cell's.
+
+    Raises:
+        ConfigError: they end before the curriculum lets all pairs take part for an epoch.
+    """
     batch_rows = min(config.batch_size, pairs)
-    if config.steps:
-        return batch_rows, config.steps
-    taking_part = (curriculum.pairs_in(epoch, pairs, batch_rows) for epoch in range(config.epochs))
-    return batch_rows, sum(steps_per_epoch(count, batch_rows) for count in taking_part)
+
+    def steps_of(epochs: int) -> int:
+        taking_part = (curriculum.pairs_in(epoch, pairs, batch_rows) for epoch in range(epochs))
+        return sum(steps_per_epoch(count, batch_rows) for count in taking_part)
+
+    total = config.steps or steps_of(config.epochs)
+    needed = steps_of(curriculum.last_until + 1)
+    if curriculum.shares and total < needed:
+        given = f"steps={config.steps}" if config.steps else f"epochs={config.epochs}"
+        raise ConfigError(
+            f"{given} ends before method.curriculum has let all {pairs} pairs take part: that takes {needed} steps, "
+            f"or epochs={curriculum.last_until + 1}; give more, or smaller method.curriculum.until_epochs"
+        )
+    return batch_rows, total
 
 
 class RowOrder(IterableDataset):

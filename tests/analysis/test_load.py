@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from studies import write_study
+from studies import write_cell, write_study
 
 from analysis.load import (
     NoCells,
@@ -116,3 +116,16 @@ def test_another_ending_and_an_empty_study_are_refused(tmp_path: Path):
         write_table(pd.DataFrame(), tmp_path / "cells.xlsx")
     with pytest.raises(NoCells, match="holds no finished cell"):
         load_studies([tmp_path])
+
+
+def test_null_is_a_value_like_any_other(tmp_path: Path):
+    for seed, clip in enumerate((1.0, 1.0, None, None)):
+        write_cell(tmp_path, 1, 128, seed, **{"optimizer.clip_norm": clip})
+    table = load_studies([tmp_path])
+    found = {label: len(rows) for label, rows in conditions(table)}
+    assert found == {"optimizer.clip_norm=1.0": 2, "optimizer.clip_norm=null": 2}
+    thresholds = [0.5, 0.9, None, None]
+    tau = table.drop(columns="optimizer.clip_norm").assign(
+        **{"method.threshold": thresholds, "method.name": ["memft_ot", "memft_ot", "sft", "sft"]}
+    )
+    assert sum(len(rows) for _, rows in conditions(tau)) == 4

@@ -34,6 +34,17 @@ def test_pairs_join_and_never_leave(pairs, batch, seed):
     assert seen[-1] == set(range(pairs))
 
 
+@pytest.mark.parametrize(("steps", "epochs"), [(200, None), (None, 80)])
+def test_a_run_that_ends_before_all_pairs_took_part_is_refused(steps, epochs):
+    class Config:
+        batch_size = 10
+
+    Config.steps, Config.epochs = steps, epochs
+    with pytest.raises(ConfigError, match=r"that takes 410 steps, or epochs=81"):
+        loop_shape(Config, 100, PAPER)
+    assert loop_shape(Config, 100, WHOLE)[1] == (200 if steps else 800)
+
+
 def test_epochs_are_counted_in_the_batches_that_take_part():
     class Config:
         batch_size, steps, epochs = 10, None, 100
