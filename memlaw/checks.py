@@ -7,7 +7,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from memlaw.base_model import PRECISIONS, ModelSource, positions, resolve_device
+from memlaw.base_model import PRECISIONS, ModelSource, positions
 from memlaw.cell import Cell
 from memlaw.errors import ConfigError
 from memlaw.forgetting import held_out_text
@@ -67,7 +67,6 @@ def check_settings(cfg: DictConfig) -> None:
         _number("pack.memory_gb", cfg.pack.memory_gb, above=0)
     if cfg.trainer.prefix_cache_gb not in ("auto", 0):
         _number("trainer.prefix_cache_gb", cfg.trainer.prefix_cache_gb, above=0)
-    resolve_device(cfg.trainer.device)
     resolve_mode(cfg.logger.mode)
     _number("logger.timeout_s", cfg.logger.timeout_s, above=0)
 
