@@ -118,8 +118,8 @@ class _SlurmRunner(Runner):
         from memlaw.tables import count
 
         raise SweepFailed(
-            f"{count(len(left), 'cell')} unfinished, and no job of this sweep is left: cancelled, killed, or out of time "
-            f"and requeues. What the jobs printed is in {left[0].study / 'slurm'}; the same command trains the rest."
+            f"{count(len(left), 'cell')} unfinished, and no job of this sweep is left: cancelled, killed or out of "
+            f"time. What the jobs printed is in {left[0].study / 'slurm'}; the same command trains the rest."
         )
 
     def _tasks(self, plan: "Plan", settings: DictConfig) -> list["Task"]:
