@@ -1,11 +1,13 @@
 """The SLURM launcher's parts, without a Slurm."""
 
+import signal
 from pathlib import Path
 
 import pytest
 from conftest import FAST, ROOT
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from hydra_plugins.memlaw_launchers.slurm_job import TrainTask
 from hydra_plugins.memlaw_launchers.slurm_options import SlurmOptions
 from hydra_plugins.memlaw_launchers.slurm_queue import max_array_size, ranges
 from hydra_plugins.memlaw_launchers.slurm_submission import submitted
@@ -119,6 +121,26 @@ def test_task_files_say_what_is_queued(tmp_path: Path):
     write_json(tmp_path / "slurm/2026/jobs.json", {"7_0": "00000.json"})
     assert submitted(tmp_path) == {"7_0": path}
     assert Task.read(path) == task
+
+
+def test_a_job_that_cannot_be_requeued_ends_and_fails_no_cell(tmp_path: Path, monkeypatch):
+    def refuse(signum, frame):
+        raise RuntimeError("timed-out too many times.")
+
+    def signalled(cells, settings):
+        assert cells == []
+        signal.raise_signal(signal.SIGUSR2)
+
+    monkeypatch.setattr("memlaw.pack.train_pack", signalled)
+    path = tmp_path / "task.json"
+    Task(str(tmp_path), [[]], {}).write(path)
+    before = signal.signal(signal.SIGUSR2, refuse)
+    try:
+        with pytest.raises(SystemExit, match=r"timed-out too many times\. The same sweep, run again"):
+            TrainTask(path)()
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert TrainTask(path).checkpoint().function.path == str(path)
 
 
 def test_slurms_variables_change_nothing(train, tmp_path: Path):

@@ -64,9 +64,9 @@ def by_seconds(packs: Sequence[T], seconds: Sequence[float], wanted_seconds: flo
         wanted_seconds: of a task.
     """
     tasks: list[list[T]] = []
-    filled = wanted_seconds
+    filled = 0.0
     for pack, own in zip(packs, seconds, strict=True):
-        if filled + own > wanted_seconds:
+        if not tasks or filled + own > wanted_seconds:
             tasks.append([])
             filled = 0.0
         tasks[-1].append(pack)
