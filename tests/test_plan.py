@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from conftest import FAST
 
 from memlaw.errors import ConfigError
@@ -38,6 +39,16 @@ def test_impossible_settings_name_their_key(tiny, group: str, key: str, value):
     cfg[group][key] = value
     with pytest.raises(ConfigError, match=rf"{group}\.{key}={value}"):
         make_plan([cell], cfg, Machine.here("cpu", workers=1))
+
+
+def test_packs_for_another_machines_gpu_are_planned_without_one(tiny):
+    made = [tiny("seq_len=16", f"lora.rank={rank}", "trainer.device=auto") for rank in (1, 2)]
+    cells, cfg = [cell for cell, _ in made], made[0][1]
+    far = Machine(torch.device("cuda"), int(64e9), workers=8, remote=True)
+    (pack,) = make_plan(cells, cfg, far).packs
+    assert len(pack.cells) == 2
+    assert far.dtype("auto") == torch.bfloat16
+    assert len(make_plan(cells, cfg, Machine(torch.device("cuda"), 1, workers=8, remote=True)).packs) == 2
 
 
 def test_one_impossible_cell_refuses_the_whole_sweep(tiny):
