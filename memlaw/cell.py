@@ -79,6 +79,11 @@ class CellPaths:
         return self.directory / "adapter"
 
     @property
+    def checkpoint(self) -> Path:
+        """What the unfinished cell goes on from (`memlaw.checkpoint`)."""
+        return self.directory / "checkpoint.safetensors"
+
+    @property
     def lock(self) -> Path:
         """Held by the process that trains the cell; the operating system frees it when that dies."""
         return self.directory / ".lock"
@@ -155,8 +160,11 @@ class Cell:
         container = OmegaConf.to_container(self.config, resolve=True)
         return dict(flatten(container))
 
-    def plan(self) -> None:
+    def plan(self, afresh: bool = False) -> None:
         """Create the directory with the frozen config, and say pending unless a process trains it right now.
+
+        Args:
+            afresh: forget how far it came before an interruption.
 
         Raises:
             ConfigError: the directory holds another config.
@@ -168,6 +176,8 @@ class Cell:
         try:
             with self.lock().acquire(timeout=0):
                 self._write_status({"state": PENDING, "attempt": self.status["attempt"]})
+                if afresh:
+                    self.paths.checkpoint.unlink(missing_ok=True)
         except Timeout:
             log.debug("%s is being trained by another process", self.name)
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 
 from memlaw import records
 from memlaw.cell import DONE, RUNNING, Cell
+from memlaw.checkpoint import Checkpoint
 from memlaw.data.memory import Memory
 from memlaw.errors import CellError
 from memlaw.files import atomic_path, write_json
@@ -62,10 +64,39 @@ class CellRun:
             np.concatenate([pair.target_ids for pair in pairs]),
         )
 
+    def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        """What a checkpoint keeps of it: the evaluations so far as tensors, and small values."""
+        steps, nll, argmax, weight = zip(*self.tokens.evaluations, strict=True)
+        tensors = {
+            "evaluations.step": torch.tensor(steps),
+            "evaluations.nll": torch.from_numpy(np.stack(nll)),
+            "evaluations.argmax": torch.from_numpy(np.stack(argmax)),
+            "evaluations.weight": torch.from_numpy(np.stack(weight)),
+        }
+        return tensors, {
+            "recalled_checks": self.recalled_checks,
+            "worker_seconds": self.worker_seconds,
+            "seconds": time.monotonic() - self.started,
+            "data_fingerprint": self.memory.fingerprint,
+            "model_fingerprint": self.facts["model_fingerprint"],
+        }
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint of the same base model and memory."""
+        part = {name: value.numpy() for name, value in checkpoint.part("evaluations").items()}
+        for index, step in enumerate(part["step"].tolist()):
+            self.tokens.add(step, part["nll"][index], part["argmax"][index], part["weight"][index])
+        self.recalled_checks = checkpoint.progress["recalled_checks"]
+        self.worker_seconds = checkpoint.progress["worker_seconds"]
+        self.started -= checkpoint.progress["seconds"]
+        self.cell.set_status(RUNNING, step=checkpoint.step, total_steps=self.total_steps)
+        log.info("%s goes on from step %d", self.cell.name, checkpoint.step)
+
     def check_finite(self, step: int, nll_S: np.ndarray) -> None:
-        """Raise CellError when a loss is not finite."""
+        """Raise CellError when a loss is not finite; such a cell must not go on from where it is."""
         broken = int((~np.isfinite(nll_S)).sum())
         if broken:
+            self.cell.paths.checkpoint.unlink(missing_ok=True)
             advice = f"lower optimizer.lr={self.cell.config.optimizer.lr}" if step else "check precision and the model"
             raise CellError(f"diverged: {broken} of {len(nll_S)} losses are not finite after step {step}; {advice}")
 
@@ -144,6 +175,7 @@ class CellRun:
             export(directory)
         records.write_result(paths.result, row)
         self.cell.set_status(DONE, step=steps, stop_reason=stop_reason)
+        paths.checkpoint.unlink(missing_ok=True)
         self.tracker.finish(row, table, self.decode, [paths.tokens, paths.result, paths.config])
         log.info(
             "done %s  loss %.4f nats, delta %.4f, recalled %.1f %%, %s after %d steps",

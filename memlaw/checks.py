@@ -67,6 +67,8 @@ def check_settings(cfg: DictConfig) -> None:
         _number("pack.memory_gb", cfg.pack.memory_gb, above=0)
     if cfg.trainer.prefix_cache_gb not in ("auto", 0):
         _number("trainer.prefix_cache_gb", cfg.trainer.prefix_cache_gb, above=0)
+    if cfg.checkpoint.every_min is not None:
+        _number("checkpoint.every_min", cfg.checkpoint.every_min, above=0)
     resolve_mode(cfg.logger.mode)
     _number("logger.timeout_s", cfg.logger.timeout_s, above=0)
 

@@ -18,6 +18,15 @@ class SweepFailed(CompactHydraException):
     """Some cells failed; Hydra prints the message without a traceback and exits with 1."""
 
 
+INTERRUPTED = "Interrupted. The same command goes on with what is missing."
+
+
+def leave_interrupted(message: str = INTERRUPTED) -> NoReturn:
+    """End the program after Ctrl-C, with exit code 130."""
+    print(message, file=sys.stderr)
+    sys.exit(130)
+
+
 def refuse(error: ConfigError) -> NoReturn:
     """End the program with exit code 2 and the error's message alone."""
     print(f"Configuration error: {error}", file=sys.stderr)

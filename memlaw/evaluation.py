@@ -57,20 +57,20 @@ class Evaluation(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, *_: Any, **__: Any) -> None:
         """Evaluate before the step's own forward when that sees only some of the pairs."""
-        if trainer.global_step in self.evaluated and not self._batch_holds_all:
-            self._take(pl_module, trainer.global_step, pl_module.evaluate(self.batch_rows))
+        if pl_module.steps_taken in self.evaluated and not self._batch_holds_all:
+            self._take(pl_module, pl_module.steps_taken, pl_module.evaluate(self.batch_rows))
 
     def on_before_backward(self, trainer: Trainer, pl_module: Any, *_: Any, **__: Any) -> None:
         """Evaluate from the step's own forward when that saw all pairs."""
-        if trainer.global_step in self.evaluated and self._batch_holds_all:
-            self._take(pl_module, trainer.global_step, pl_module.training_losses())
+        if pl_module.steps_taken in self.evaluated and self._batch_holds_all:
+            self._take(pl_module, pl_module.steps_taken, pl_module.training_losses())
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any, **__: Any) -> None:
         """Drop the cells that ended before this step; after the last step evaluate once more."""
         if self._kept:
             pl_module.keep(torch.tensor(self._kept))
             self._kept = []
-        if self.runs and trainer.global_step == self.total_steps:
+        if self.runs and pl_module.steps_taken == self.total_steps:
             self._take(pl_module, self.total_steps, pl_module.evaluate(self.batch_rows))
         trainer.should_stop = not self.runs
 

@@ -8,12 +8,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-import torch
+from lightning import Callback
 from omegaconf import DictConfig
 
 from memlaw.base_model import BaseModel
 from memlaw.cell import Cell
 from memlaw.cell_run import CellRun
+from memlaw.checkpoint import read_checkpoint
+from memlaw.checkpointing import Checkpointing
 from memlaw.cost import step_flops
 from memlaw.data.memory import Memory
 from memlaw.data.tokens import RowOrder, TokenTable, steps_per_epoch
@@ -23,6 +25,7 @@ from memlaw.lora import LoraPack
 from memlaw.lora_spec import LoraSpec
 from memlaw.memft import Method
 from memlaw.module import PackModule
+from memlaw.preemption import Signals
 from memlaw.prefix import Prefix
 from memlaw.prefix_cache import PrefixCache, cache_budget_bytes, cache_prefix
 from memlaw.recall import Recaller
@@ -44,13 +47,15 @@ class Member:
     tracker: CellTracker
 
 
-def fit(members: Sequence[Member], base: BaseModel, trainer: DictConfig) -> None:
+def fit(members: Sequence[Member], base: BaseModel, settings: DictConfig) -> None:
     """Train cells with the same `batch_rows` and `total_steps` together; finished ones are on disk.
 
+    A signal that ends the process takes effect when the cells' checkpoints are written.
+
     Args:
-        members: the cells.
+        members: the cells, all with a checkpoint of the same step or none of them with any.
         base: their base model, as it was and as it is left.
-        trainer: `trainer` of the config.
+        settings: `trainer` and `checkpoint` of the config.
 
     Raises:
         Exception: whatever stops the loop; cells that are not done yet have then recorded nothing.
@@ -61,7 +66,7 @@ def fit(members: Sequence[Member], base: BaseModel, trainer: DictConfig) -> None
     targets = resolve_targets(base.model.config, specs[0])
     adapters = LoraPack(targets, specs)
     table = TokenTable.from_memories([member.memory for member in members]).to(base.device)
-    prefix = _prefix(base, targets, table, first.batch_rows, trainer.prefix_cache_gb)
+    prefix = _prefix(base, targets, table, first.batch_rows, settings.trainer.prefix_cache_gb)
     cached = prefix.extent if prefix else "none"
     shared = {
         "adapted_layers": json.dumps(sorted({target.layer for target in targets})),
@@ -80,8 +85,13 @@ def fit(members: Sequence[Member], base: BaseModel, trainer: DictConfig) -> None
         _run(member, base, adapters, n, {**shared, "step_flops": step_flops(sizes[n])})
         for n, member in enumerate(members)
     ]
+    checkpoints = [found for member in members if (found := read_checkpoint(member.cell.paths.checkpoint))]
+    for run, checkpoint in zip(runs, checkpoints, strict=bool(checkpoints)):
+        run.restore(checkpoint)
+    start_step = checkpoints[0].step if checkpoints else 0
     seeds = tuple(member.cell.config.seed for member in members)
-    order = RowOrder(table.pairs, seeds, tuple(member.method.curriculum for member in members), first.batch_rows)
+    curricula = tuple(member.method.curriculum for member in members)
+    order = RowOrder(table.pairs, seeds, curricula, first.batch_rows, start_step)
     weighting = Weighting([member.method for member in members], max(table.pairs))
     epoch_steps = steps_per_epoch(max(table.pairs), first.batch_rows)
     how = c.eval.recall
@@ -90,12 +100,16 @@ def fit(members: Sequence[Member], base: BaseModel, trainer: DictConfig) -> None
     text = held_out_text(c.eval.side_effects)
     side_effects = SideEffects(base, adapters, frozen, text) if text else None
     evaluation = Evaluation(runs, c.stop, c.eval.per_decade, first.batch_rows, epoch_steps, recaller, side_effects)
+    signals = Signals()
+    checkpointing = Checkpointing(evaluation, checkpoints, settings.checkpoint.every_min, signals)
     with ExitStack() as stack:
+        stack.enter_context(signals.held())
         if prefix:
             stack.enter_context(prefix.prefix.replaced())
         stack.enter_context(adapters.attach(base.model))
-        module = PackModule(base, adapters, table, prefix, weighting, c.optimizer, first.total_steps)
-        _loop(module, order, evaluation, base.device)
+        module = PackModule(base, adapters, table, prefix, weighting, c.optimizer, first.total_steps, start_step)
+        _loop(module, order, [evaluation, checkpointing], first.total_steps - start_step)
+    signals.deliver()
 
 
 def _prefix(
@@ -125,21 +139,22 @@ def _run(member: Member, base: BaseModel, adapters: LoraPack, n: int, shared: di
     )
 
 
-def _loop(module: PackModule, order: RowOrder, evaluation: Evaluation, device: torch.device) -> None:
+def _loop(module: PackModule, order: RowOrder, callbacks: list[Callback], steps: int) -> None:
     from lightning import Trainer
     from lightning.pytorch.plugins.environments import LightningEnvironment
     from torch.utils.data import DataLoader
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    device = module.table.input_ids_NPT.device
     gpu = device.type == "cuda"
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*_pytree.*|.*does not have many workers.*|.*srun.*")
         trainer = Trainer(
             accelerator="gpu" if gpu else "cpu",
             devices=[device.index or 0] if gpu else 1,
-            max_steps=evaluation.total_steps,
+            max_steps=steps,
             barebones=True,
-            callbacks=[evaluation],
+            callbacks=callbacks,
             plugins=[LightningEnvironment()],  # a pack is one process, also inside a SLURM job
         )
         trainer.fit(module, DataLoader(order, batch_size=None, pin_memory=gpu))

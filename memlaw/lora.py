@@ -146,6 +146,34 @@ class LoraPack(nn.Module):
             stack.ranks = [stack.ranks[index] for index in kept.tolist()]
         self.specs = [self.specs[index] for index in kept.tolist()]
 
+    def state(self, cell: int, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+        """One cell's A [R, I], B [O, R] and their AdamW moments, without padding; before the first step no moments."""
+        rank, tensors = self.specs[cell].rank, {}
+        for stack in self._stacks():
+            for name, parameter in (("A", stack.A_NRI), ("B", stack.B_NOR)):
+                values = {"weight": parameter, **optimizer.state[parameter]}
+                for kind, value in values.items():
+                    if value.shape == parameter.shape:
+                        own = value[cell].detach()
+                        tensors[f"{stack.target.name}.{name}.{kind}"] = own[:rank] if name == "A" else own[:, :rank]
+        return tensors
+
+    @torch.no_grad()
+    def restore(self, cell: int, tensors: dict[str, torch.Tensor], step: int, optimizer: torch.optim.Optimizer) -> None:
+        """Put back one cell's `state` after `step` optimizer steps, which all cells of the pack must have taken."""
+        rank = self.specs[cell].rank
+        for stack in self._stacks():
+            for name, parameter in (("A", stack.A_NRI), ("B", stack.B_NOR)):
+                state = optimizer.state[parameter]
+                if not state:
+                    taken = torch.tensor(float(step), device=parameter.device)
+                    zero = torch.zeros_like(parameter)
+                    state.update(step=taken, exp_avg=zero, exp_avg_sq=zero.clone())
+                for kind, value in {"weight": parameter, **state}.items():
+                    if value.shape == parameter.shape:
+                        own = value[cell, :rank] if name == "A" else value[cell, :, :rank]
+                        own.copy_(tensors[f"{stack.target.name}.{name}.{kind}"])
+
     def weights(self, cell: int) -> dict[str, torch.Tensor]:
         """One cell's A [R, I] and B [O, R] by PEFT's names, on the CPU, without padding."""
         rank = self.specs[cell].rank

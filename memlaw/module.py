@@ -4,7 +4,7 @@ Shapes: N cells, B rows of a batch per cell, P pairs of a cell, T positions of a
 row, D hidden size.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from lightning import LightningModule
 from transformers import masking_utils
 
 from memlaw.base_model import BaseModel
+from memlaw.checkpoint import Checkpoint
 from memlaw.data.tokens import TokenTable
 from memlaw.lora import LoraPack
 from memlaw.memft import BatchLosses, weighted_mean
@@ -43,6 +44,7 @@ class PackModule(LightningModule):
         weighting: the cells' methods.
         optimizer: `conf/optimizer`.
         total_steps: optimizer steps of every cell.
+        start_step: how many of them all cells have taken already.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class PackModule(LightningModule):
         weighting: Weighting,
         optimizer: Any,
         total_steps: int,
+        start_step: int = 0,
     ):
         super().__init__()
         self.adapters = adapters
@@ -62,6 +65,7 @@ class PackModule(LightningModule):
         self.weighting = weighting
         self.optimizer_config = optimizer
         self.total_steps = total_steps
+        self.start_step = start_step
         self.kept_N = torch.arange(len(adapters.specs))
         self._latest: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
         # Not registered as a submodule: Lightning must not move, save or switch the frozen model's mode.
@@ -124,6 +128,26 @@ class PackModule(LightningModule):
         order_NB1 = rows_NB.where(rows_NB >= 0, place_B).argsort(1)[..., None]
         return nll_NBL.take_along_dim(order_NB1, 1), argmax_NBL.take_along_dim(order_NB1, 1)
 
+    @property
+    def steps_taken(self) -> int:
+        """Optimizer steps of every cell so far, those before an interruption included."""
+        return self.start_step + self.trainer.global_step
+
+    def state(self, cell: int) -> dict[str, torch.Tensor]:
+        """What a checkpoint keeps of a cell: its adapter with AdamW's moments, and its method's state."""
+        adapter = self.adapters.state(cell, self.trainer.optimizers[0])
+        method = self.weighting.state(cell, self.table.pairs[cell])
+        return {
+            **{f"adapter.{name}": value for name, value in adapter.items()},
+            **{f"method.{name}": value for name, value in method.items()},
+        }
+
+    def restore(self, checkpoints: Sequence[Checkpoint]) -> None:
+        """Put every cell where its checkpoint left it."""
+        for cell, checkpoint in enumerate(checkpoints):
+            self.adapters.restore(cell, checkpoint.part("adapter"), checkpoint.step, self.trainer.optimizers[0])
+            self.weighting.restore(cell, checkpoint.part("method"))
+
     def configure_optimizers(self) -> Any:
         """AdamW over the stacked parameters with linear decay to zero, stepped every batch."""
         c = self.optimizer_config
@@ -136,7 +160,9 @@ class PackModule(LightningModule):
             fused=True,
             capturable=self.device.type == "cuda",
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / self.total_steps)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: 1 - (self.start_step + step) / self.total_steps
+        )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(self, optimizer: torch.optim.Optimizer, *_: Any, **__: Any) -> None:

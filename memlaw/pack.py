@@ -15,11 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from memlaw.base_model import BaseModel, positions, resolve_device, resolve_precision
 from memlaw.cell import DONE, FAILED, RUNNING, Cell
+from memlaw.checkpoint import check_origin, step_of
 from memlaw.data.memory import DataSource, Memory
 from memlaw.data.tokens import loop_shape
-from memlaw.errors import ConfigError, is_out_of_memory
+from memlaw.errors import CellError, ConfigError, is_out_of_memory
 from memlaw.fit import Member, fit
 from memlaw.memft import Method, method_of
+from memlaw.records import read_results
 from memlaw.tracking import Tracker
 
 log = logging.getLogger(__name__)
@@ -33,7 +35,7 @@ def train_pack(cells: Sequence[Cell], settings: DictConfig) -> None:
 
     Args:
         cells: planned cells of one pack.
-        settings: the operational config: `trainer` and `logger`.
+        settings: the operational config: `trainer`, `logger` and `checkpoint`.
     """
     with ExitStack() as locks:
         mine = [cell for cell in cells if _locked(cell, locks) and cell.state != DONE]
@@ -76,13 +78,33 @@ def _train(cells: list[Cell], settings: DictConfig) -> None:
     dtype = resolve_precision(config.precision, device)
     tracker = Tracker(**settings.logger)
     load = partial(_base_model, config.model, dtype, device)  # held by nobody else: a failed loop drops it
+    _refuse_other_weights(cells[0], load())
     prepared = _prepared(cells, load())
     # Cells whose tables differ in pairs may differ in rows per step or steps per epoch; train these in turn.
     for shape, group in groupby(sorted(prepared, key=lambda item: item[0]), key=lambda item: item[0]):
         rows, steps = shape
         members = [Member(cell, memory, method, rows, steps, tracker.start(cell)) for _, cell, memory, method in group]
-        _fit_or_halve(members, load, settings.trainer)
+        _fit_in_step(members, load, settings)
     tracker.drain()
+
+
+def _refuse_other_weights(cell: Cell, base: BaseModel) -> None:
+    """Keep cells of two base models that go by one name out of one study.
+
+    Raises:
+        CellError: finished cells of the study had other weights under the same config, dtype and kind of device.
+    """
+    study = read_results(cell.study)
+    own = {name: value for name, value in cell.flat.items() if name.startswith("model.")}
+    own["dtype"] = str(base.model.dtype).removeprefix("torch.")
+    for row in study.to_dict("records"):
+        same = all(row.get(name) == value for name, value in own.items())
+        same_device = str(row.get("device")).split(":")[0] == base.device.type
+        if same and same_device and row["model_fingerprint"] != base.fingerprint:
+            raise CellError(
+                f"the weights of model {cell.config.model.name} changed since {row['cell']} was trained (fingerprint "
+                f"{row['model_fingerprint']}, now {base.fingerprint}); bring them back or choose another study"
+            )
 
 
 def _prepared(cells: list[Cell], base: BaseModel) -> list[tuple[tuple[int, int], Cell, Memory, Method]]:
@@ -91,6 +113,7 @@ def _prepared(cells: list[Cell], base: BaseModel) -> list[tuple[tuple[int, int],
     for cell in cells:
         try:
             memory = _memory(cell, base)
+            check_origin(cell.paths.checkpoint, base.fingerprint, memory.fingerprint)
             method = method_of(cell.config, len(memory.pairs))
             shape = loop_shape(cell.config, len(memory.pairs), method.curriculum)
             prepared.append((shape, cell, memory, method))
@@ -99,10 +122,20 @@ def _prepared(cells: list[Cell], base: BaseModel) -> list[tuple[tuple[int, int],
     return prepared
 
 
-def _fit_or_halve(members: list[Member], load: Callable[[], BaseModel], trainer: DictConfig) -> None:
-    """Train together; where the memory does not suffice, train one half after the other, from the start."""
+def _fit_in_step(members: Sequence[Member], load: Callable[[], BaseModel], settings: DictConfig) -> None:
+    """Train cells whose checkpoints are of the same step together."""
+
+    def step(member: Member) -> int:
+        return step_of(member.cell.paths.checkpoint)
+
+    for _, group in groupby(sorted(members, key=step), key=step):
+        _fit_or_halve(list(group), load, settings)
+
+
+def _fit_or_halve(members: list[Member], load: Callable[[], BaseModel], settings: DictConfig) -> None:
+    """Train together; where the memory does not suffice, train one half after the other."""
     try:
-        fit(members, load(), trainer)
+        fit(members, load(), settings)
         return
     except Exception as error:  # what befalls these cells is theirs alone
         _loaded.clear()  # a loop that broke off may have left weights anywhere
@@ -120,7 +153,7 @@ def _fit_or_halve(members: list[Member], load: Callable[[], BaseModel], trainer:
         member.cell.set_status(RUNNING, step=0, total_steps=member.total_steps)
     middle = (len(members) + 1) // 2
     for half in (members[:middle], members[middle:]):
-        _fit_or_halve(half, load, trainer)
+        _fit_in_step(half, load, settings)
 
 
 def _memory(cell: Cell, base: BaseModel) -> Memory:

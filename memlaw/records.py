@@ -38,6 +38,7 @@ RESULT_COLUMNS = {
     "recalled_share": "share of target tokens with p > 0.5",
     "min_p": "smallest probability of a target token",
     "first_stubborn": "index of the first target token with p <= 0.5, all pairs in order; null: none",
+    "first_wrong": "index of the first target token whose argmax is wrong, all pairs in order; null: none",
     "teacher_forced_accuracy": "share of target tokens that are the argmax, given the true prefix",
     "recall_exact_share": "share of pairs that greedy decoding from the query alone brings back exactly",
     "recall_token_accuracy": "share of target tokens that it brings back at their place",
@@ -53,6 +54,7 @@ RESULT_COLUMNS = {
     "forgetting_nats": "held_out_loss_nats - base_held_out_loss_nats: what the memory costs elsewhere",
     "held_out_fingerprint": "hash of that text",
     "active_share": "mean weight of the target tokens in the method's loss: what is still trained",
+    "spent_share": "share of all weight that lies on tokens with p > 0.5; 0 where there is no weight",
     "memorized_bits": "target_tokens · ΔL / ln 2",
     "bits_per_parameter": "memorized_bits / trainable_parameters",
     "trainable_parameters": "parameters of the adapter",
@@ -124,10 +126,14 @@ class TokenLog:
         return pd.concat(frames, ignore_index=True).astype(dtypes)
 
     def scalars(self) -> dict[str, float | int | None]:
-        """`token_scalars` and `active_share` of the latest evaluation."""
+        """`token_scalars`, `active_share` and `spent_share` of the latest evaluation."""
         _, nll_S, argmax_S, weight_S = self.evaluations[-1]
-        scalars = token_scalars(self.base_nll_S, nll_S, argmax_S == self.token_id_S)
-        return {**scalars, "active_share": float(weight_S.mean())}
+        total, recalled_S = float(weight_S.sum()), nll_S < CRITICAL_LOSS_NATS
+        return {
+            **token_scalars(self.base_nll_S, nll_S, argmax_S == self.token_id_S),
+            "active_share": float(weight_S.mean()),
+            "spent_share": float(weight_S[recalled_S].sum()) / total if total else 0.0,
+        }
 
 
 def token_scalars(
@@ -136,7 +142,7 @@ def token_scalars(
     """What one evaluation says of a cell, from per-token losses in nats (method: paper, section 3).
 
     Returns:
-        base_loss_nats, loss_nats, delta_loss_nats, recalled_share, min_p, first_stubborn and
+        base_loss_nats, loss_nats, delta_loss_nats, recalled_share, min_p, first_stubborn, first_wrong and
         teacher_forced_accuracy, as in `RESULT_COLUMNS`.
     """
     nll_S = nll_S.astype(np.float64)
@@ -149,6 +155,7 @@ def token_scalars(
         "recalled_share": float(1 - stubborn_S.mean()),
         "min_p": float(np.exp(-nll_S.max())),
         "first_stubborn": int(stubborn_S.argmax()) if stubborn_S.any() else None,
+        "first_wrong": int(argmax_right_S.argmin()) if not argmax_right_S.all() else None,
         "teacher_forced_accuracy": float(argmax_right_S.mean()),
     }
 

@@ -20,7 +20,7 @@ RERUN = {
 }
 """`rerun` → whether a cell in the given state is trained."""
 
-SETTINGS = ("trainer", "logger")
+SETTINGS = ("trainer", "logger", "checkpoint")
 """Operational config groups that training itself reads."""
 
 
@@ -56,7 +56,7 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, runner: Runner) -> None:
             runner.rehearse(plan, settings)
             return
         for cell in select(wanted, cfg.rerun):
-            cell.plan()
+            cell.plan(afresh=cfg.rerun == "all")
         if settings.logger.mode == "offline":
             log.info("W&B offline (no credentials, or told so): runs are kept in %s", cells[0].study / "wandb")
         log.info(

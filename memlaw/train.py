@@ -6,7 +6,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from memlaw.cell import Cell
-from memlaw.errors import ConfigError, refuse
+from memlaw.errors import ConfigError, leave_interrupted, refuse
 from memlaw.paths import add_launchers, config_dir
 
 add_launchers()
@@ -29,6 +29,8 @@ def run(cfg: DictConfig) -> None:
         if sweep:  # the sweep's other jobs are not to blame
             raise
         refuse(error)
+    except KeyboardInterrupt:
+        leave_interrupted()
 
 
 def main() -> None:

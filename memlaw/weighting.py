@@ -61,6 +61,19 @@ class Weighting(nn.Module):
                 self.expansion_NP[place] = following.expansion
         return weights_NBL
 
+    def state(self, cell: int, pairs: int) -> dict[str, torch.Tensor]:
+        """One cell's state, a value per pair."""
+        return {
+            "anchor": self.anchor_NP[cell, :pairs],
+            "stayed": self.stayed_NP[cell, :pairs],
+            "expansion": self.expansion_NP[cell, :pairs],
+        }
+
+    def restore(self, cell: int, tensors: dict[str, torch.Tensor]) -> None:
+        """Put back one cell's `state`."""
+        for name, own in self.state(cell, len(tensors["anchor"])).items():
+            own.copy_(tensors[name])
+
     def keep(self, kept: torch.Tensor) -> None:
         """Go on with some of the cells, given by index."""
         at = kept.to(self.anchor_NP.device)

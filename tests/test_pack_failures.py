@@ -182,3 +182,20 @@ def test_a_target_that_fits_only_without_its_query_fails_with_the_reason(tiny):
     train_pack(cells, cfg)
     assert cells[0].state == "failed"
     assert "query and target take 2066 tokens; random_llama_h64 has 2048 positions" in cells[0].status["cause"]
+
+
+def test_a_model_that_changed_under_its_name_is_kept_out_of_the_study(tiny, monkeypatch):
+    cells, cfg = make_cells(tiny, [("lora.rank=2", *LONG, f"seed={seed}") for seed in (0, 1)])
+    train(cells[:1], cfg)
+    load = pack_module._base_model
+
+    def retrained(*arguments):
+        base = load(*arguments)
+        return type(base)(base.model, base.tokenizer, "0123456789abcdef")
+
+    monkeypatch.setattr(pack_module, "_base_model", retrained)
+    cells[1].plan()
+    train_pack(cells[1:], cfg)
+    assert cells[1].state == "failed"
+    assert "the weights of model random_llama_h64 changed since" in cells[1].status["cause"]
+    assert "0123456789abcdef" in cells[1].status["cause"]

@@ -72,6 +72,19 @@ def test_only_finished_cells_are_read(tmp_path):
     assert records.read_results(tmp_path / "none").empty
 
 
+def test_where_weight_lies_and_where_the_argmax_fails_first():
+    log = log_of((0, [3.0, 2.0, 1.0], [1, 1, 1]))
+    right = log.token_id_S.copy()
+    wrong = np.where(np.arange(3) == 1, right + 1, right)
+    log.add(5, np.array([0.1, 2.0, 0.2]), wrong, np.array([0.5, 1.0, 0.0]))
+    scalars = log.scalars()
+    assert scalars["first_wrong"] == 1
+    assert scalars["active_share"] == pytest.approx(0.5)
+    assert scalars["spent_share"] == pytest.approx(0.5 / 1.5)
+    log.add(6, np.zeros(3), right, np.zeros(3))
+    assert (log.scalars()["first_wrong"], log.scalars()["spent_share"]) == (None, 0.0)
+
+
 @given(st.integers(1, 5000), st.integers(1, 20))
 def test_evaluation_steps_start_at_the_base_and_end_at_the_last(total: int, per_decade: int):
     steps = log_spaced_steps(total, per_decade)

@@ -5,7 +5,7 @@ Shapes: N cells, P pairs of a cell, T token positions of a row, L target tokens 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -90,19 +90,26 @@ class RowOrder(IterableDataset):
 
     Yields `rows_NB`, int64. A partial batch is filled with -1, which scores nothing, so that the shape is
     fixed. A cell's order depends on its own seed, pairs and curriculum alone, never on the pack.
+    The first `start` batches are left out.
     """
 
     def __init__(
-        self, pairs: tuple[int, ...], seeds: tuple[int, ...], curricula: tuple[Curriculum, ...], batch_size: int
+        self,
+        pairs: tuple[int, ...],
+        seeds: tuple[int, ...],
+        curricula: tuple[Curriculum, ...],
+        batch_size: int,
+        start: int = 0,
     ):
         self.pairs = pairs
         self.seeds = seeds
         self.curricula = curricula
         self.batch_size = min(batch_size, max(pairs))
+        self.start = start
 
     def __iter__(self) -> Iterator[torch.Tensor]:
         cells = [self._cell(*cell) for cell in zip(self.pairs, self.seeds, self.curricula, strict=True)]
-        for rows in zip(*cells, strict=True):
+        for rows in islice(zip(*cells, strict=True), self.start, None):
             yield torch.from_numpy(np.stack(rows))
 
     def _cell(self, pairs: int, seed: int, curriculum: Curriculum) -> Iterator[np.ndarray]:

@@ -1,6 +1,5 @@
 """What memlaw's launchers share: they compose the cells of a sweep and hand them to a runner."""
 
-import sys
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from memlaw.errors import ConfigError, SweepFailed, refuse
+from memlaw.errors import INTERRUPTED, ConfigError, SweepFailed, leave_interrupted, refuse
 
 if TYPE_CHECKING:
     from memlaw.runner import Runner
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 class PackLauncher(Launcher):
     """Composes the cells and lets its runner train those that the study lacks, in packs."""
 
-    interrupted = "Interrupted. The same command trains what is missing."
+    interrupted = INTERRUPTED
     """What Ctrl-C is answered with."""
 
     config: DictConfig | None = None
@@ -54,8 +53,7 @@ class PackLauncher(Launcher):
         except ConfigError as error:
             refuse(error)
         except KeyboardInterrupt:
-            print(self.interrupted, file=sys.stderr)
-            sys.exit(130)
+            leave_interrupted(self.interrupted)
         except SweepFailed as error:
             failure = error
         return [
@@ -67,6 +65,6 @@ class PackLauncher(Launcher):
 
 
 def _refuse_operational_sweeps(configs: Sequence[DictConfig]) -> None:
-    for group in ("trainer", "logger", "pack", "rerun", "dry_run"):
+    for group in ("trainer", "logger", "checkpoint", "pack", "rerun", "dry_run"):
         if any(cfg[group] != configs[0][group] for cfg in configs):
             raise ConfigError(f"{group} says how to run and is one for the whole sweep; it cannot be swept")

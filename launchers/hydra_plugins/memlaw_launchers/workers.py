@@ -82,11 +82,23 @@ def train_packs(
             follow(lambda seconds: _all_done(loops, seconds))
         except BaseException:
             stopping.set()
-            for process in multiprocessing.active_children():
-                process.terminate()
+            _stop_workers(loops)
             raise
         for loop in loops:
             loop.result()
+
+
+def _stop_workers(loops: list[Future[None]]) -> None:
+    """Let workers write their checkpoints and end; a second Ctrl-C kills them."""
+    processes = multiprocessing.active_children()
+    for process in processes:
+        process.terminate()
+    try:
+        log.warning("interrupted: workers write checkpoints after the step they are in; Ctrl-C again kills them")
+        wait(loops)
+    except KeyboardInterrupt:
+        for process in processes:
+            process.kill()
 
 
 def _all_done(loops: list[Future[None]], seconds: float) -> bool:

@@ -1,0 +1,98 @@
+"""What an unfinished cell needs to go on: its adapter, optimizer moments, method state, evaluations and clocks.
+
+A cell's checkpoint is its own, whatever pack it trained in, so that it can go on in another one. It is a safetensors
+file (nothing is unpickled) and holds no weight of the base model. There is no random state: data, initial weights and
+order of pairs follow from the seed and the step.
+
+Shapes: R rank, I and O input and output size of a module, P pairs, E evaluations, S target tokens.
+"""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from memlaw.errors import CellError
+from memlaw.files import atomic_path
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+_PROGRESS = "progress"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """State of a cell after some steps.
+
+    Attributes:
+        step: optimizer steps taken.
+        tensors: by name; see `memlaw.lora.LoraPack.state`, `memlaw.weighting.Weighting.state` and
+            `memlaw.cell_run.CellRun.state`.
+        progress: small values, as JSON takes them; `model_fingerprint` and `data_fingerprint` among them.
+    """
+
+    step: int
+    tensors: dict[str, torch.Tensor]
+    progress: dict[str, Any]
+
+    def part(self, name: str) -> dict[str, torch.Tensor]:
+        """The tensors whose names begin with `name.`, without that."""
+        return {
+            key.removeprefix(f"{name}."): value for key, value in self.tensors.items() if key.startswith(f"{name}.")
+        }
+
+    def write(self, path: Path) -> None:
+        """Write it, whole or not at all."""
+        head = {"format": FORMAT, "step": self.step, **self.progress}
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, metadata={_PROGRESS: json.dumps(head)})
+
+
+def step_of(path: Path) -> int:
+    """The step of a checkpoint; 0 where there is none that can be read."""
+    head = _head(path)
+    return head["step"] if head else 0
+
+
+def read_checkpoint(path: Path) -> Checkpoint | None:
+    """Read a checkpoint back; None where there is none that can be read."""
+    head = _head(path)
+    if head is None:
+        return None
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    progress = {name: value for name, value in head.items() if name not in ("format", "step")}
+    return Checkpoint(head["step"], tensors, progress)
+
+
+def check_origin(path: Path, model_fingerprint: str, data_fingerprint: str) -> None:
+    """Refuse a checkpoint of another base model or memory.
+
+    Raises:
+        CellError: it is one.
+    """
+    head = _head(path)
+    for name, own in (("model", model_fingerprint), ("data", data_fingerprint)):
+        if head and head[f"{name}_fingerprint"] != own:
+            raise CellError(f"the {name} is not the one that {path} was trained on; remove that file to start again")
+
+
+def _head(path: Path) -> dict[str, Any] | None:
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            head = json.loads(file.metadata()[_PROGRESS])
+        if head["format"] == FORMAT:
+            return head
+        log.warning("%s is of another version of memlaw; the cell starts again", path)
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        log.warning("%s cannot be read (%s); the cell starts again", path, str(error).splitlines()[0])
+    return None
