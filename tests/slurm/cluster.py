@@ -93,10 +93,19 @@ def running_cluster() -> Iterator[Cluster]:
     try:
         _start(cluster)
         yield cluster
+        _end_jobs(cluster)
     finally:
         for name in ("slurmd", "slurmctld", "munged"):
             _stop(root / f"{name}.pid")
         shutil.rmtree(root, ignore_errors=True)
+
+
+def _end_jobs(cluster: Cluster) -> None:
+    """Cancel what is left and wait for it: steps outlive a controller that is gone."""
+    cluster.ask("scancel", "--me")
+    deadline = time.monotonic() + 60
+    while cluster.ask("squeue", "--noheader") and time.monotonic() < deadline:
+        time.sleep(0.5)
 
 
 def _start(cluster: Cluster) -> None:
