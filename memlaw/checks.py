@@ -7,7 +7,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from memlaw.base_model import PRECISIONS, ModelSource, positions, resolve_device
+from memlaw.base_model import PRECISIONS, ModelSource, positions
 from memlaw.cell import Cell
 from memlaw.errors import ConfigError
 from memlaw.forgetting import held_out_text
@@ -74,7 +74,6 @@ def check_settings(cfg: DictConfig) -> None:
         _number("trainer.prefix_cache_gb", cfg.trainer.prefix_cache_gb, above=0)
     if cfg.checkpoint.every_min is not None:
         _number("checkpoint.every_min", cfg.checkpoint.every_min, above=0)
-    resolve_device(cfg.trainer.device)
     resolve_mode(cfg.logger.mode)
     _number("logger.timeout_s", cfg.logger.timeout_s, above=0)
 

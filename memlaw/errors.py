@@ -31,9 +31,12 @@ def check_number(key: str, value: object, allowed: str, holds: Callable[[float],
         raise ConfigError(f"{key}={value} is not {allowed}")
 
 
-def leave_interrupted() -> NoReturn:
+INTERRUPTED = "Interrupted. The same command goes on with what is missing."
+
+
+def leave_interrupted(message: str = INTERRUPTED) -> NoReturn:
     """End the program after Ctrl-C, with exit code 130."""
-    print("Interrupted. The same command goes on with what is missing.", file=sys.stderr)
+    print(message, file=sys.stderr)
     sys.exit(130)
 
 

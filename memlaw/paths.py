@@ -12,11 +12,15 @@ def config_dir() -> str:
     return str(packaged if packaged.is_dir() else package.parent / "conf")
 
 
+def checkout_paths() -> list[str]:
+    """What another Python must have on its path to import this checkout; nothing when memlaw is a wheel's."""
+    root = Path(__file__).resolve().parent.parent
+    return [str(root), str(root / "launchers")] if (root / "launchers").is_dir() else []
+
+
 def add_launchers() -> None:
     """Let Hydra find the checkout's launchers where the project is not installed."""
-    launchers = Path(__file__).resolve().parent.parent / "launchers"
-    if launchers.is_dir() and str(launchers) not in sys.path:
-        sys.path.append(str(launchers))
+    sys.path.extend(path for path in checkout_paths()[1:] if path not in sys.path)
 
 
 def cache_dir() -> Path:

@@ -34,6 +34,47 @@ UNMEASURED = CostModel(step_seconds=0.0, flop_seconds=1e-14, measured_cells=0)
 
 
 @dataclass(frozen=True)
+class Machine:
+    """What packs train on.
+
+    Attributes:
+        device: of a pack; of a remote machine, its type alone.
+        memory_bytes: for a pack and its base model, where `pack.memory_gb` is `auto`.
+        workers: packs that train at a time.
+        remote: whether it is another machine than this one, of which nothing can be measured here.
+    """
+
+    device: torch.device
+    memory_bytes: int
+    workers: int
+    remote: bool = False
+
+    @classmethod
+    def here(cls, device: str, workers: int) -> "Machine":
+        """This machine: 80 % of a GPU for a pack, or half of what the CPU has free, shared by the workers.
+
+        Raises:
+            ConfigError: `device` (`trainer.device`) is not usable.
+        """
+        chosen = resolve_device(device)
+        if chosen.type == "cuda":
+            free = int(0.8 * torch.cuda.get_device_properties(chosen).total_memory)
+        else:
+            free = int(0.5 * psutil.virtual_memory().available / workers)
+        return cls(chosen, free, workers)
+
+    def dtype(self, precision: str) -> torch.dtype:
+        """The dtype of the base model; `auto` on a GPU that is not here is bf16, as on any since Ampere.
+
+        Raises:
+            ConfigError: `precision` is none that there is.
+        """
+        if self.remote and self.device.type == "cuda" and precision == "auto":
+            return torch.bfloat16
+        return resolve_precision(precision, self.device)
+
+
+@dataclass(frozen=True)
 class Pack:
     """Cells to train together.
 
@@ -74,13 +115,13 @@ class Plan:
         return _fitted(pd.DataFrame(same)) or self.cost
 
 
-def make_plan(cells: Sequence[Cell], cfg: DictConfig, workers: int) -> Plan:
+def make_plan(cells: Sequence[Cell], cfg: DictConfig, machine: Machine) -> Plan:
     """Check the cells and group them into packs that fit the memory.
 
     Args:
         cells: the cells to train.
         cfg: a composed config, for its operational settings.
-        workers: processes that share this machine's CPU and its memory.
+        machine: what the packs train on.
 
     Raises:
         ConfigError: naming what is impossible.
@@ -88,8 +129,8 @@ def make_plan(cells: Sequence[Cell], cfg: DictConfig, workers: int) -> Plan:
     check_settings(cfg)
     for cell in cells:
         check_cell(cell)
-    device = resolve_device(cfg.trainer.device)
-    memory = _memory_bytes(cfg.pack.memory_gb, device, workers)
+    auto = cfg.pack.memory_gb == "auto"
+    memory = machine.memory_bytes if auto else int(float(cfg.pack.memory_gb) * 1e9)
     cached = "none" if cfg.trainer.prefix_cache_gb == 0 else "inside"
     known: dict[str, tuple[list[Target], Weights]] = {}
     sizes: dict[str, Sizes] = {}
@@ -100,22 +141,22 @@ def make_plan(cells: Sequence[Cell], cfg: DictConfig, workers: int) -> Plan:
             config, targets = resolve_cell(cell)
             known[key] = targets, Weights.of(without_weights(config), targets)
         targets, weights = known[key]
-        value_bytes = resolve_precision(cell.config.precision, device).itemsize
+        value_bytes = machine.dtype(cell.config.precision).itemsize
         shape = instantiate_checked(cell.config.data).expected_shape(cell.config.seq_len)
         sizes[cell.name] = sizes_of(cell, shape, weights, targets, value_bytes, cached)
         base_bytes[cell.name] = weights.parameters * value_bytes
     budgets = [memory - base_bytes[cell.name] for cell in cells]
-    chunk = CHUNK_BYTES[device.type]
+    chunk = CHUNK_BYTES[machine.device.type]
     groups = make_packs(cells, [sizes[cell.name] for cell in cells], budgets, cfg.pack.max_cells, chunk)
     packs = []
     for group in groups:
         own = [sizes[cell.name] for cell in group]
         packs.append(Pack(group, own, pack_bytes(own, chunk) + base_bytes[group[0].name]))
     finished = read_results(cells[0].study) if cells[0].study.exists() else pd.DataFrame()
-    precision = resolve_precision(cells[0].config.precision, device)
-    cost = cost_model(finished, device.type, precision)
-    if cost is None and (cfg.dry_run or device.type == "cpu"):
-        cost = CostModel.guess(device, precision)
+    dtype = machine.dtype(cells[0].config.precision)
+    cost = cost_model(finished, machine.device.type, dtype)
+    if cost is None and (machine.device.type == "cpu" or (cfg.dry_run and not machine.remote)):
+        cost = CostModel.guess(machine.device, dtype)
     return Plan(packs, cost or UNMEASURED)
 
 
@@ -139,15 +180,6 @@ def _fitted(finished: pd.DataFrame) -> CostModel | None:
         return None
     seconds = rows["worker_seconds"] / rows["steps_trained"]
     return CostModel.from_cells(rows["pack_size"], rows["step_flops"], seconds)
-
-
-def _memory_bytes(memory_gb: str | float, device: torch.device, workers: int) -> int:
-    """Memory for one pack and its base model: as told, 80 % of a GPU, or half of what the CPU has free."""
-    if memory_gb != "auto":
-        return int(float(memory_gb) * 1e9)
-    if device.type == "cuda":
-        return int(0.8 * torch.cuda.get_device_properties(device).total_memory)
-    return int(0.5 * psutil.virtual_memory().available / workers)
 
 
 def main() -> None:

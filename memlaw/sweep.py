@@ -1,18 +1,15 @@
 """From a grid of cells to trained cells: choose what is missing, check it, pack it, run it, show it."""
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
 from memlaw.cell import DONE, FAILED, Cell
 from memlaw.errors import ConfigError, SweepFailed
+from memlaw.runner import Runner
 from memlaw.tables import count, print_plan, print_study
 from memlaw.tracking import resolve_mode
-
-if TYPE_CHECKING:
-    from memlaw.plan import Plan
 
 log = logging.getLogger(__name__)
 
@@ -26,50 +23,49 @@ RERUN = {
 SETTINGS = ("trainer", "logger", "checkpoint")
 """Operational config groups that training itself reads."""
 
-RunPlan = Callable[["Plan", DictConfig], None]
 
-
-def run_sweep(
-    cells: Sequence[Cell], cfg: DictConfig, run_plan: RunPlan, workers: Callable[[], int] = lambda: 1
-) -> None:
-    """Train the cells that the study lacks and print the table of all of them.
+def run_sweep(cells: Sequence[Cell], cfg: DictConfig, runner: Runner) -> None:
+    """Train the cells that the study lacks and print the table of all of them; or queue them, and print nothing.
 
     Args:
         cells: the grid.
         cfg: a composed config, for its operational settings.
-        run_plan: trains packs, given the plan and the settings for `memlaw.pack.train_pack`; outcomes are in
-            the cells' directories.
-        workers: says how many packs it trains at a time on this machine.
+        runner: trains packs.
 
     Raises:
         ConfigError: before anything is trained, when the configuration is impossible.
         SweepFailed: after everything, when cells failed.
     """
     wanted = select(cells, cfg.rerun)
+    queued = runner.queued(wanted)
+    if queued:
+        log.info("%s queued already, and left to these jobs", count(len(queued), "cell"))
+        wanted = [cell for cell in wanted if cell.paths.directory not in queued]
     for cell in cells:
         if cell.paths.config.exists():
             Cell.load(cell.paths.directory)
     if wanted:
         from memlaw.plan import make_plan  # imports torch, which a sweep with nothing to do need not wait for
 
-        count_of_workers = workers()
-        plan = make_plan(wanted, cfg, count_of_workers)
+        machine = runner.machine(cfg)
+        plan = make_plan(wanted, cfg, machine)
+        settings = OmegaConf.masked_copy(cfg, list(SETTINGS))
+        settings.logger.mode = resolve_mode(cfg.logger.mode)
         if cfg.dry_run:
-            print_plan(cells, plan, count_of_workers)
+            print_plan(cells, plan, machine.workers)
+            runner.rehearse(plan, settings)
             return
         for cell in select(wanted, cfg.rerun):
             cell.plan(afresh=cfg.rerun == "all")
-        settings = OmegaConf.masked_copy(cfg, list(SETTINGS))
-        settings.logger.mode = resolve_mode(cfg.logger.mode)
         if settings.logger.mode == "offline":
             log.info("W&B offline (no credentials, or told so): runs are kept in %s", cells[0].study / "wandb")
         log.info(
             "%s to train in %s, into %s", count(len(wanted), "cell"), count(len(plan.packs), "pack"), cells[0].study
         )
-        run_plan(plan, settings)
-        left = [cell for cell in wanted if cell.state not in (DONE, FAILED)]
-        if left:
-            log.warning("%s left to another process that is training the same study", count(len(left), "cell"))
+        if not runner.run(plan, settings):
+            return
+    elif queued:
+        return
     else:
         log.info("Nothing to train: %s.", _tally(cells))
     print_study(cells)
@@ -79,6 +75,9 @@ def run_sweep(
             f"{len(failed)} of {len(cells)} cells failed; the causes are above and in their status.json. "
             "rerun=failed trains them again."
         )
+    left = [cell for cell in wanted if cell.state not in (DONE, FAILED)]
+    if left:
+        runner.account_for(left)
 
 
 def _tally(cells: Sequence[Cell]) -> str:

@@ -77,7 +77,7 @@ def print_plan(cells: Sequence[Cell], plan: "Plan", workers: int) -> None:
 def _basis(plan: "Plan", total: str) -> str:
     if plan.cost.measured_cells:
         return f"{total}, as {count(plan.cost.measured_cells, 'finished cell')} of this study took."
-    return f"{total} or more, by the speed of a matrix product here; there is no finished cell to go by."
+    return f"{total} or more, by its arithmetic alone; there is no finished cell to go by."
 
 
 def duration(seconds: float) -> str:

@@ -1,7 +1,5 @@
 """The sweep: `python -m memlaw.train -m lora.rank=1,4,16 seq_len=64,256,1024`. Without `-m`, one cell."""
 
-from typing import TYPE_CHECKING
-
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -11,27 +9,24 @@ from memlaw.cell import Cell
 from memlaw.errors import ConfigError, leave_interrupted, refuse
 from memlaw.paths import add_launchers, config_dir
 
-if TYPE_CHECKING:
-    from memlaw.plan import Plan
-
 add_launchers()
 
 
 @hydra.main(version_base="1.3", config_path=config_dir(), config_name="config")
 def run(cfg: DictConfig) -> None:
     """Train the one cell that `cfg` describes, unless the study has it."""
+    from memlaw.runner import Runner
     from memlaw.sweep import run_sweep
 
-    def run_plan(plan: "Plan", settings: DictConfig) -> None:
-        from memlaw.pack import train_pack
-
-        for pack in plan.packs:
-            train_pack(pack.cells, settings)
-
+    hydra_config = HydraConfig.get()
+    sweep = hydra_config.mode == RunMode.MULTIRUN
+    launcher = hydra_config.runtime.choices["hydra/launcher"]
     try:
-        run_sweep([Cell.from_config(cfg)], cfg, run_plan)
+        if not sweep and launcher != "local":
+            raise ConfigError(f"hydra/launcher={launcher} launches a sweep: add -m; without it the cell trains here")
+        run_sweep([Cell.from_config(cfg)], cfg, Runner())
     except ConfigError as error:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:  # the sweep's other jobs are not to blame
+        if sweep:  # the sweep's other jobs are not to blame
             raise
         refuse(error)
     except KeyboardInterrupt:

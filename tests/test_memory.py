@@ -21,7 +21,7 @@ from memlaw.base_model import byte_tokenizer
 from memlaw.cell import Cell
 from memlaw.pack import train_pack
 from memlaw.packing import pack_bytes
-from memlaw.plan import make_plan
+from memlaw.plan import Machine, make_plan
 from memlaw.token_loss import CHUNK_BYTES
 
 def peak_and_now():
@@ -46,7 +46,7 @@ def train(cells, cfg):
 warm, cfg = cells(1, "seq_len=20", "study=warm")
 train(warm, cfg)
 pack, cfg = cells(2)
-(plan,) = make_plan(pack, cfg, workers=1).packs
+(plan,) = make_plan(pack, cfg, Machine.here("cpu", workers=1)).packs
 Path("/proc/self/clear_refs").write_text("5")
 _, before = peak_and_now()
 train(pack, cfg)

@@ -3,14 +3,15 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from conftest import FAST
 
 from memlaw.errors import ConfigError
-from memlaw.plan import make_plan
+from memlaw.plan import Machine, make_plan
 
 
 def packs(cells, cfg):
-    return [len(pack.cells) for pack in make_plan(cells, cfg, workers=1).packs]
+    return [len(pack.cells) for pack in make_plan(cells, cfg, Machine.here("cpu", workers=1)).packs]
 
 
 def test_cells_are_packed_by_length_and_split_by_memory(tiny):
@@ -37,14 +38,24 @@ def test_impossible_settings_name_their_key(tiny, group: str, key: str, value):
     cell, cfg = tiny()
     cfg[group][key] = value
     with pytest.raises(ConfigError, match=rf"{group}\.{key}={value}"):
-        make_plan([cell], cfg, workers=1)
+        make_plan([cell], cfg, Machine.here("cpu", workers=1))
+
+
+def test_packs_for_another_machines_gpu_are_planned_without_one(tiny):
+    made = [tiny("seq_len=16", f"lora.rank={rank}", "trainer.device=auto") for rank in (1, 2)]
+    cells, cfg = [cell for cell, _ in made], made[0][1]
+    far = Machine(torch.device("cuda"), int(64e9), workers=8, remote=True)
+    (pack,) = make_plan(cells, cfg, far).packs
+    assert len(pack.cells) == 2
+    assert far.dtype("auto") == torch.bfloat16
+    assert len(make_plan(cells, cfg, Machine(torch.device("cuda"), 1, workers=8, remote=True)).packs) == 2
 
 
 def test_one_impossible_cell_refuses_the_whole_sweep(tiny):
     good, cfg = tiny()
     bad, _ = tiny("lora.layers=[7]")
     with pytest.raises(ConfigError, match=r"lora\.layers: 7"):
-        make_plan([good, bad], cfg, workers=1)
+        make_plan([good, bad], cfg, Machine.here("cpu", workers=1))
     assert not good.paths.directory.exists()
 
 
@@ -69,7 +80,7 @@ def test_the_plan_shows_what_is_done_and_what_would_run_and_trains_nothing(train
 
 def test_the_times_of_a_plan_come_from_finished_cells(tiny):
     cell, cfg = tiny("seq_len=16")
-    guess = make_plan([cell], cfg, workers=1)
+    guess = make_plan([cell], cfg, Machine.here("cpu", workers=1))
     assert guess.cost.measured_cells == 0
     done, _ = tiny("seq_len=8")
     done.plan()
@@ -77,7 +88,7 @@ def test_the_times_of_a_plan_come_from_finished_cells(tiny):
     row |= {"pack_size": 1, "step_flops": 1e6, "worker_seconds": 400.0, "steps_trained": 100}
     done.paths.result.write_text(json.dumps({**row, "device": "cpu", "dtype": "float32"}))
     done.set_status("done")
-    measured = make_plan([cell], cfg, workers=1)
+    measured = make_plan([cell], cfg, Machine.here("cpu", workers=1))
     assert measured.cost.measured_cells == 1
     assert measured.cost.cell_seconds(1e6, 1, 100) == pytest.approx(400)
     assert measured.packs[0].cell_seconds(measured.cost)[0] > 100 * guess.packs[0].cell_seconds(guess.cost)[0]

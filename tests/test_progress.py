@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from memlaw.plan import make_plan
+from memlaw.plan import Machine, make_plan
 from memlaw.progress import Watch
 
 
@@ -17,7 +17,7 @@ def test_finished_cells_set_the_weights_of_the_rest(tiny):
     cells, cfg = [cell for cell, _ in made], made[0][1]
     for cell in cells:
         cell.plan()
-    watch = Watch(make_plan(cells, cfg, workers=1))
+    watch = Watch(make_plan(cells, cfg, Machine.here("cpu", workers=1)))
     watch._update(task=watch.progress.add_task("sweep", eta="", losses=""))
     assert watch.began is None  # workers are still starting
     guessed = watch.weights

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, composed
+from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from memlaw.paths import config_dir
 from memlaw.records import RESULT_COLUMNS, TOKEN_COLUMNS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,7 +38,8 @@ def test_training_commands_compose(command: str):
     for override in OverridesParser.create().parse_overrides(overrides):
         first = next(iter(override.sweep_string_iterator())) if override.is_sweep_override() else None
         points.append(override.input_line if first is None else f"{override.key_or_group}={first}")
-    composed(*(point for point in points if not point.startswith("hydra/")))
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        compose("config", overrides=points, return_hydra_config=True)
 
 
 def test_the_sweep_of_the_readme_is_what_make_sweep_runs():

@@ -1,0 +1,70 @@
+"""What memlaw's launchers share: they compose the cells of a sweep and hand them to a runner."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+from memlaw.errors import INTERRUPTED, ConfigError, SweepFailed, leave_interrupted, refuse
+
+if TYPE_CHECKING:
+    from memlaw.runner import Runner
+
+
+class PackLauncher(Launcher):
+    """Composes the cells and lets its runner train those that the study lacks, in packs."""
+
+    interrupted = INTERRUPTED
+    """What Ctrl-C is answered with."""
+
+    config: DictConfig | None = None
+    hydra_context: HydraContext | None = None
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Called by Hydra before `launch`."""
+        self.config = config
+        self.hydra_context = hydra_context
+
+    @abstractmethod
+    def runner(self) -> "Runner":
+        """Where the packs are trained. Raises ConfigError when the launcher's own options are impossible."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Train one cell per job; a failed cell is raised only after all others were trained."""
+        from memlaw.cell import DONE, Cell
+        from memlaw.sweep import run_sweep
+
+        setup_globals()
+        assert self.config is not None and self.hydra_context is not None
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        configure_log(self.config.hydra.job_logging, self.config.hydra.verbose)
+        loader = self.hydra_context.config_loader
+        configs = [loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides]
+        failure: SweepFailed | None = None
+        try:
+            runner = self.runner()
+            _refuse_operational_sweeps(configs)
+            cells = [Cell.from_config(cfg) for cfg in configs]
+            run_sweep(cells, configs[0], runner)
+        except ConfigError as error:
+            refuse(error)
+        except KeyboardInterrupt:
+            leave_interrupted(self.interrupted)
+        except SweepFailed as error:
+            failure = error
+        return [
+            JobReturn(overrides, cfg, status=JobStatus.FAILED, _return_value=failure)
+            if failure and cell.state != DONE
+            else JobReturn(overrides, cfg, status=JobStatus.COMPLETED)
+            for overrides, cfg, cell in zip(job_overrides, configs, cells, strict=True)
+        ]
+
+
+def _refuse_operational_sweeps(configs: Sequence[DictConfig]) -> None:
+    for group in ("trainer", "logger", "checkpoint", "pack", "rerun", "dry_run"):
+        if any(cfg[group] != configs[0][group] for cfg in configs):
+            raise ConfigError(f"{group} says how to run and is one for the whole sweep; it cannot be swept")

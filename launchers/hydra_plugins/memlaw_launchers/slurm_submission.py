@@ -1,0 +1,100 @@
+"""A submission: the directory `runs/<study>/slurm/<time>/` with task files, scripts, logs and job ids."""
+
+import contextlib
+import io
+import json
+import shlex
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hydra_plugins.memlaw_launchers.slurm_job import TrainTask
+from hydra_plugins.memlaw_launchers.slurm_options import SlurmOptions
+from hydra_plugins.memlaw_launchers.slurm_tasks import Task
+
+from memlaw.errors import ConfigError
+from memlaw.files import write_json, write_text
+from memlaw.paths import checkout_paths
+
+
+class Submission:
+    """Tasks of one call, queued together.
+
+    Args:
+        directory: where all of it goes; visible from the jobs.
+        options: what the jobs ask for.
+    """
+
+    def __init__(self, directory: Path, options: SlurmOptions):
+        self.directory = directory
+        self.options = options
+        self.jobs: dict[str, str] = {}
+
+    @classmethod
+    def new(cls, study: Path, options: SlurmOptions) -> "Submission":
+        """A submission of its own directory in `study`."""
+        return cls(study / "slurm" / datetime.now().astimezone().strftime("%Y-%m-%dT%H-%M-%S.%f"), options)
+
+    def write_tasks(self, tasks: Sequence[Task]) -> list[Path]:
+        """Write each task's file."""
+        paths = [self.directory / "tasks" / f"{number:05}.json" for number in range(len(tasks))]
+        for path, task in zip(paths, tasks, strict=True):
+            task.write(path)
+        return paths
+
+    def submit(self, arrays: Sequence[Sequence[Path]]) -> list[str]:
+        """Queue one job array per list of task files and remember each task's job.
+
+        Returns:
+            Job ids, an array's as `12_3`.
+
+        Raises:
+            ConfigError: sbatch refuses, in its own words; arrays before that one are queued.
+        """
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+        for array in arrays:
+            executor = self._executor(arrays, array)
+            try:
+                with contextlib.redirect_stderr(io.StringIO()):  # submitit prints what it raises
+                    jobs = executor.submit_array([TrainTask(path) for path in array])
+            except (FailedJobError, FailedSubmissionError) as error:
+                queued = f" Queued before that: {', '.join(self.jobs)}." if self.jobs else ""
+                raise ConfigError(f"{error}.{queued}") from error
+            self.jobs |= {job.job_id: path.name for job, path in zip(jobs, array, strict=True)}
+            write_json(self.directory / "jobs.json", self.jobs)
+        return list(self.jobs)
+
+    def write_scripts(self, arrays: Sequence[Sequence[Any]]) -> list[Path]:
+        """Write the sbatch script of each array and submit none."""
+        paths = []
+        for number, array in enumerate(arrays):
+            executor = self._executor(arrays, array)
+            if len(array) > 1:
+                executor.parameters["map_count"] = len(array)
+            paths.append(self.directory / f"submission-{number}.sh")
+            write_text(paths[-1], executor._make_submission_file_text(executor._submitit_command_str, ""))
+        return paths
+
+    def _executor(self, arrays: Sequence[Sequence[Any]], array: Sequence[Any]) -> Any:
+        from submitit import SlurmExecutor
+
+        python = self.options.python
+        executor = SlurmExecutor(
+            self.directory, max_num_timeout=self.options.requeues, python=shlex.join(python) if python else None
+        )
+        limit = self.options.array_parallelism
+        parallel = len(array) if limit is None else max(1, limit // len(arrays))
+        study = self.directory.parent.parent
+        executor.update_parameters(**self.options.parameters(f"memlaw-{study.name}", parallel, checkout_paths()))
+        return executor
+
+
+def submitted(study: Path) -> dict[str, Path]:
+    """Job ids of all submissions of a study, with their task files."""
+    found = {}
+    for path in study.glob("slurm/*/jobs.json"):
+        jobs = json.loads(path.read_text(encoding="utf-8"))
+        found.update({job: path.parent / "tasks" / name for job, name in jobs.items()})
+    return found

@@ -1,0 +1,63 @@
+"""Where the packs of a plan are trained: in this process, unless a launcher brings a runner of its own."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from memlaw.cell import Cell
+    from memlaw.plan import Machine, Plan
+
+log = logging.getLogger(__name__)
+
+
+class Runner:
+    """Trains packs in this process, one after another."""
+
+    def machine(self, cfg: DictConfig) -> "Machine":
+        """What a pack trains on.
+
+        Args:
+            cfg: a composed config, for its operational settings.
+
+        Raises:
+            ConfigError: the settings ask for what is not there.
+        """
+        from memlaw.plan import Machine
+
+        return Machine.here(cfg.trainer.device, workers=1)
+
+    def queued(self, cells: Sequence["Cell"]) -> set[Path]:
+        """Directories of those cells that an earlier call has queued, so that they are trained without this one."""
+        return set()
+
+    def rehearse(self, plan: "Plan", settings: DictConfig) -> None:
+        """Show, for a dry run, what `run` would do beyond what the plan's table tells."""
+
+    def run(self, plan: "Plan", settings: DictConfig) -> bool:
+        """Train the packs; outcomes are in the cells' directories.
+
+        Args:
+            plan: the packs.
+            settings: see `memlaw.pack.train_pack`.
+
+        Returns:
+            Whether they were trained; False when they are queued.
+
+        Raises:
+            ConfigError: they cannot be trained with these settings.
+        """
+        from memlaw.pack import train_pack
+
+        for pack in plan.packs:
+            train_pack(pack.cells, settings)
+        return True
+
+    def account_for(self, left: Sequence["Cell"]) -> None:
+        """Say why cells are neither done nor failed after `run`. Raises SweepFailed when that is a failure."""
+        from memlaw.tables import count
+
+        log.warning("%s left to another process that is training the same study", count(len(left), "cell"))

@@ -1,0 +1,144 @@
+"""Sweeps through a real Slurm: equal to local ones, preempted, cancelled, repaired, refused."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from cluster import MAX_ARRAY_SIZE, Cluster, missing, running_cluster
+from conftest import FAST, TINY
+
+from memlaw.records import read_results
+
+SLURM = [
+    "hydra/launcher=slurm",
+    "hydra.launcher.gpus=0",
+    "hydra.launcher.cpus=1",
+    "hydra.launcher.mem_gb=2",
+    "hydra.launcher.packs_per_task=1",
+]
+WAIT = [*SLURM, "hydra.launcher.wait=true"]
+LONG = ["-m", *TINY, "steps=4000", "stop.when_recalled=false", "seq_len=8"]
+"""A sweep that takes long enough to be disturbed."""
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    lacking = missing()
+    if lacking and not os.environ.get("MEMLAW_REQUIRE_SLURM"):
+        pytest.skip(f"no Slurm to test against: lacks {', '.join(lacking)}")
+    assert not lacking, f"MEMLAW_REQUIRE_SLURM is set, but this machine lacks {', '.join(lacking)}"
+    with running_cluster() as started:
+        yield started
+
+
+@pytest.fixture
+def submit(train, cluster: Cluster) -> Callable[..., subprocess.CompletedProcess[str]]:
+    return partial(train, **cluster.environment)
+
+
+def _statuses(root: Path) -> dict[str, dict]:
+    return {path.parent.name: json.loads(path.read_text()) for path in root.glob("runs/default/*/status.json")}
+
+
+def _logs(root: Path) -> str:
+    return "".join(path.read_text() for path in root.glob("runs/default/slurm/*/*_log.out"))
+
+
+def _wait_for(condition: Callable[[], object], root: Path, seconds: float = 240) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain; {_statuses(root)}\n{_logs(root)}"
+        time.sleep(0.3)
+
+
+def _training(root: Path) -> bool:
+    """Whether a cell has taken steps, so that it has something to lose."""
+    return any(status["state"] == "running" and status.get("step", 0) > 0 for status in _statuses(root).values())
+
+
+def _finished(root: Path) -> bool:
+    return all(status["state"] in ("done", "failed") for status in _statuses(root).values())
+
+
+def test_nine_cells_as_array_tasks_equal_a_local_sweep(train, submit, tmp_path: Path):
+    grid = ["-m", *FAST, "lora.rank=1,2,4", "seq_len=8,16,24", "pack.max_cells=2"]
+    queued = submit(*grid, *WAIT)
+    assert queued.returncode == 0, queued.stdout + queued.stderr + _logs(tmp_path)
+    assert "9 cells to train in 6 packs" in queued.stdout
+    assert "6 tasks queued" in queued.stdout
+    (jobs,) = tmp_path.glob("runs/default/slurm/*/jobs.json")
+    ids = [job.split("_") for job in json.loads(jobs.read_text())]
+    assert len({array for array, _ in ids}) == 2, "six tasks are too many for one array here"
+    assert all(int(index) < MAX_ARRAY_SIZE for _, index in ids)
+    local = train(*grid, "study=local")
+    assert local.returncode == 0, local.stderr
+    both = [read_results(tmp_path / "runs" / study).set_index("cell") for study in ("default", "local")]
+    assert len(both[0]) == 9
+    assert set(both[0].index) == set(both[1].index)
+    for cell in both[0].index:
+        ours, theirs = (
+            pd.read_parquet(tmp_path / "runs" / study / cell / "tokens.parquet") for study in ("default", "local")
+        )
+        assert ours["step"].tolist() == theirs["step"].tolist()
+        np.testing.assert_allclose(np.exp(-ours["nll"]), np.exp(-theirs["nll"]), rtol=0, atol=1e-4)
+
+
+def test_a_preempted_task_is_requeued_and_finishes_and_is_not_queued_twice(cluster: Cluster, submit, tmp_path: Path):
+    queued = submit(*LONG, "lora.rank=1,2", *SLURM)
+    assert queued.returncode == 0, queued.stdout + queued.stderr
+    assert "squeue --jobs=" in queued.stdout
+    assert "memlaw.status" in queued.stdout
+    again = submit(*LONG, "lora.rank=1,2", *SLURM)
+    assert "2 cells queued already, and left to these jobs" in again.stdout
+    assert again.returncode == 0
+    assert len(list(tmp_path.glob("runs/default/slurm/*"))) == 1
+    _wait_for(lambda: _training(tmp_path), tmp_path)
+    cluster.ask("sbatch", "--partition=high", "--exclusive", "--output=/dev/null", "--wrap=sleep 3")
+    _wait_for(lambda: _finished(tmp_path), tmp_path)
+    assert "Requeued job" in _logs(tmp_path)
+    assert [(status["state"], status["attempt"]) for status in _statuses(tmp_path).values()] == [("done", 2)] * 2
+
+
+def test_a_cancelled_task_is_told_and_repaired_by_the_same_command(cluster: Cluster, submit, tmp_path: Path):
+    command = [sys.executable, "-m", "memlaw.train", *LONG, "lora.rank=1", *WAIT]
+    environment = {**os.environ, **cluster.environment, "COLUMNS": "160"}
+    waiting = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    _wait_for(lambda: _training(tmp_path), tmp_path)
+    cluster.ask("scancel", "--name=memlaw-default")
+    shown, _ = waiting.communicate(timeout=120)
+    assert waiting.returncode == 1, shown
+    assert "1 cell unfinished, and no job of this sweep is left" in shown
+    assert "Traceback" not in shown
+    repaired = submit(*LONG, "lora.rank=1", *WAIT)
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr + _logs(tmp_path)
+    assert [status["state"] for status in _statuses(tmp_path).values()] == ["done"]
+
+
+def test_a_refusal_of_sbatch_is_an_error_in_its_own_words(submit, tmp_path: Path):
+    refused = submit("-m", *FAST, "seq_len=8", *SLURM, "hydra.launcher.partition=nonsense")
+    assert refused.returncode == 2
+    assert "Invalid partition name specified" in refused.stderr
+    assert refused.stderr.count("invalid partition specified: nonsense") == 1
+    assert "Traceback" not in refused.stdout + refused.stderr
+
+
+def test_a_dry_run_prints_a_script_that_sbatch_takes(cluster: Cluster, submit, tmp_path: Path):
+    shown = submit("-m", *FAST, "seq_len=8,16", *SLURM, "dry_run=true", "hydra.launcher.array_parallelism=1")
+    assert shown.returncode == 0, shown.stderr
+    (script,) = tmp_path.glob("runs/default/slurm/dry-run/*.sh")
+    assert script.read_text() in shown.stdout
+    assert "#SBATCH --array=0-1%1" in shown.stdout
+    assert not _statuses(tmp_path)
+    cluster.ask("sbatch", "--test-only", str(script))
