@@ -134,7 +134,7 @@ class Cell:
             assert isinstance(config, DictConfig)
             cell = cls(config, directory.parent)
             name = cell.name
-        except (AssertionError, OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        except (AssertionError, AttributeError, OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
             raise ConfigError(f"{path} is not the config of a cell; move the directory away") from error
         if name != directory.name:
             raise ConfigError(

@@ -46,6 +46,8 @@ def _cost(seen: Sequence[Observation]) -> CostModel | None:
     known = [row for row in rows if row.get("steps_trained") and row.get("worker_seconds")]
     if known:
         seconds = [row["worker_seconds"] / row["steps_trained"] for row in known]
+        if len({row["tokens"] for row in known}) == 1:  # one length does not tell what another takes
+            return CostModel(0.0, median(seconds) / known[0]["tokens"], len(known))
         return CostModel.from_cells([row["pack_size"] for row in known], [row["tokens"] for row in known], seconds)
     running = [one for one in seen if one.state == RUNNING]
     began = {_worker(one): timestamp(one.status, "started") or time.time() for one in running}

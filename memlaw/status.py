@@ -34,11 +34,10 @@ SQUEUE_EVERY_S = 30.0
 def view(study: Path, seen: Sequence[Observation], jobs: Sequence[Job]) -> RenderableType:
     """All of it for the terminal: counts, ETA, maps, running losses, and what went wrong with its cause."""
     eta = eta_seconds(seen)
-    parts: list[RenderableType] = [f"[bold]{escape(str(study))}[/]  {tally(seen)}"]
-    if eta is not None:
-        parts[0] = f"{parts[0]}  ETA {duration(eta)}"
+    parts: list[RenderableType] = [Text(str(study), "bold")]
+    parts.append(tally(seen) + ("" if eta is None else f" · ETA {duration(eta)}"))
     for label, own in conditions(seen):
-        parts += ["", state_map(label, own)]
+        parts += ["", *([Text(label, "bold")] if label else []), state_map(own)]
     running = [one for one in seen if one.state == RUNNING]
     if running:
         parts += ["", _running(running)]

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from rich.markup import escape
 from rich.table import Table
 
 from memlaw.heartbeat import DEAD
@@ -34,14 +33,14 @@ def conditions(seen: Sequence[Observation]) -> Iterator[tuple[str, list[Observat
     yield from sorted(groups.items())
 
 
-def state_map(label: str, seen: Sequence[Observation]) -> Table:
+def state_map(seen: Sequence[Observation]) -> Table:
     """A row per rank, a column per length; seeds of a place are counted together."""
     places: dict[tuple[int, int], list[Observation]] = {}
     for one in seen:
         assert one.cell
         places.setdefault((one.cell.config.lora.rank, one.cell.config.seq_len), []).append(one)
     lengths = sorted({length for _, length in places})
-    table = Table(title=escape(label) or None, title_justify="left", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     table.add_column("rank", justify="right")
     for length in lengths:
         table.add_column(f"ℓ{length}")

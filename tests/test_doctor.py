@@ -1,7 +1,6 @@
 """Each check of `memlaw.doctor` on a faked environment."""
 
 import importlib.metadata
-import os
 import socket
 import sys
 import time
@@ -136,7 +135,8 @@ def test_wandb_by_mode_login_and_server(tmp_path, monkeypatch):
     assert services.wandb("online").level == "red"
     monkeypatch.setattr(services, "has_credentials", lambda: True)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setattr(services, "base_url", lambda: f"http://127.0.0.1:{server.getsockname()[1]}")
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setattr(services, "base_url", lambda: url)
         assert services.wandb("online").level == "green"
     assert services.wandb("online").level == "yellow"
 
@@ -207,4 +207,4 @@ def test_all_checks_run_here(path, tmp_path):
     found = command.examine(composed("model=random", "logger.mode=disabled"), tmp_path, try_job=False)
     expected = "Python packages GPU bf16 runs cache Hub+cache clock model W&B Slurm"
     assert [verdict.check for verdict in found] == [word.replace("+", " ") for word in expected.split()]
-    assert os.listdir(tmp_path) == ["bin"]
+    assert [place.name for place in tmp_path.iterdir()] == ["bin"]

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -126,7 +126,7 @@ def test_without_a_finished_cell_the_eta_rests_on_the_running_ones(tiny):
     cell = tiny("steps=10", "seq_len=8")[0]
     running(cell, 0)
     assert eta_seconds(observe(cell.study)) is None
-    ago = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() - 40))
+    ago = datetime.now(UTC) - timedelta(seconds=40)
     running(cell, 0, step=4, total_steps=10, started=ago)
     assert eta_seconds(observe(cell.study)) == pytest.approx(60, rel=0.1)
     cell.set_status("failed", cause="a cause")

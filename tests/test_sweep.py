@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from test_heartbeat import gone, running
 
@@ -14,7 +16,8 @@ def study(tiny):
     cells = dict(zip(states, (cell for cell, _ in made), strict=True))
     for cell in cells.values():
         cell.plan()
-    cells["done"].paths.result.write_text("{}")
+    done = cells["done"]
+    done.paths.result.write_text(json.dumps({**done.flat, "cell": done.name, "device": "cpu", "dtype": "float32"}))
     cells["done"].set_status("done")
     cells["failed"].set_status("failed", cause="a cause")
     running(cells["running"], 0)
