@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from memlaw.files import atomic_path
-from memlaw.records import RESULT_COLUMNS, read_results, read_status, read_tokens
+from memlaw.records import RESULT_COLUMNS, read_results, read_tokens
+from memlaw.status_file import DONE, read_status
 
 AXES = ("seq_len", "lora.rank", "seed")
 """What the law is about; every other config key that varies makes a condition of its own."""
@@ -49,7 +50,7 @@ def unfinished(study: Path) -> pd.DataFrame:
     rows = [
         {"cell": path.parent.name, "state": status["state"], "cause": status.get("cause", "")}
         for path in sorted(study.glob("*/status.json"))
-        if (status := read_status(path))["state"] != "done"
+        if (status := read_status(path))["state"] != DONE
     ]
     return pd.DataFrame(rows, columns=["cell", "state", "cause"])
 

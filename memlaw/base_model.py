@@ -203,12 +203,17 @@ class PackagedModel:
         """Load the packaged file, else the Hub model. Raises ConfigError naming both remedies."""
         return self._source().load(dtype, device)
 
-    def _source(self) -> ModelSource:
+    def file(self) -> Path | None:
+        """The packaged file; None where the package is not installed."""
         spec = importlib.util.find_spec(self.package)
-        for location in (spec.submodule_search_locations or []) if spec else []:
-            file = Path(location) / self.gguf_file
-            if file.is_file():
-                return LocalModel(self.name, str(file))
+        places = (spec.submodule_search_locations or []) if spec else []
+        files = [Path(place) / self.gguf_file for place in places]
+        return next((file for file in files if file.is_file()), None)
+
+    def _source(self) -> ModelSource:
+        file = self.file()
+        if file:
+            return LocalModel(self.name, str(file))
         hub = HubModel(self.name, self.id, self.revision)
         try:
             hub.config()

@@ -16,9 +16,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from memlaw.errors import CellError, ConfigError
 from memlaw.files import write_json, write_text
+from memlaw.status_file import DONE as DONE
+from memlaw.status_file import FAILED, PENDING, RUNNING, read_status
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +41,6 @@ SCIENTIFIC_KEYS = (
     "eval",
 )
 """Top-level config keys that can change a number. Everything else says where and how to run."""
-
-PENDING, RUNNING, DONE, FAILED = "pending", "running", "done", "failed"
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,11 @@ class CellPaths:
         """Held by the process that trains the cell; the operating system frees it when that dies."""
         return self.directory / ".lock"
 
+    @property
+    def heartbeat(self) -> Path:
+        """Its modification time says when that process was last seen alive (`memlaw.heartbeat`)."""
+        return self.directory / "heartbeat"
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -125,14 +131,19 @@ class Cell:
         """Read a planned cell back.
 
         Raises:
-            ConfigError: the stored config does not have the hash that the directory's name claims.
+            ConfigError: the stored config is no cell's, or does not have the hash that the directory's name claims.
         """
-        config = OmegaConf.load(CellPaths(directory).config)
-        assert isinstance(config, DictConfig)
-        cell = cls(config, directory.parent)
-        if cell.name != directory.name:
+        path = CellPaths(directory).config
+        try:
+            config = OmegaConf.load(path)
+            assert isinstance(config, DictConfig)
+            cell = cls(config, directory.parent)
+            name = cell.name
+        except (AssertionError, AttributeError, OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+            raise ConfigError(f"{path} is not the config of a cell; move the directory away") from error
+        if name != directory.name:
             raise ConfigError(
-                f"{directory} holds the config of another cell ({cell.name}); "
+                f"{directory} holds the config of another cell ({name}); "
                 "it was edited or moved. Restore it or move the directory away."
             )
         return cell
@@ -183,15 +194,12 @@ class Cell:
 
     @property
     def status(self) -> dict[str, Any]:
-        """The content of `status.json`; a pending status when the cell was never planned."""
-        try:
-            return json.loads(self.paths.status.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {"state": PENDING, "attempt": 0}
+        """The content of `status.json`: see `read_status`."""
+        return read_status(self.paths.status)
 
     @property
     def state(self) -> str:
-        """`pending`, `running`, `done` or `failed`. A killed cell keeps saying `running`: see `lock`."""
+        """`pending`, `running`, `done`, `failed` or `unreadable`. A killed cell keeps saying `running`: see `lock`."""
         return self.status["state"]
 
     def start(self, **details: Any) -> None:

@@ -7,15 +7,18 @@ Per token and decoder layer of P weights, a row of T positions and attention of 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy.optimize import nnls
 
-from memlaw.sizes import Sizes
+if TYPE_CHECKING:
+    import torch
+
+    from memlaw.sizes import Sizes
 
 
-def step_flops(s: Sizes) -> float:
+def step_flops(s: "Sizes") -> float:
     """Floating-point operations of one optimizer step of a cell.
 
     What follows the first adapter runs forward and backward; what comes before it runs forward where it is not
@@ -56,8 +59,10 @@ class CostModel:
         return cls(step_seconds, flop_seconds, measured_cells=len(terms))
 
     @classmethod
-    def guess(cls, device: torch.device, dtype: torch.dtype) -> "CostModel":
+    def guess(cls, device: "torch.device", dtype: "torch.dtype") -> "CostModel":
         """From the speed of a large matrix product on this machine; real steps are slower."""
+        import torch  # not above: what only reads a study does without it
+
         size, repeats = (8192, 10) if device.type == "cuda" else (1024, 1)
         a, b = (torch.ones(size, size, dtype=dtype, device=device) for _ in range(2))
         times = []

@@ -20,6 +20,7 @@ from memlaw.data.memory import DataSource, Memory
 from memlaw.data.tokens import loop_shape
 from memlaw.errors import CellError, ConfigError, is_out_of_memory
 from memlaw.fit import Member, fit
+from memlaw.heartbeat import beating
 from memlaw.memft import Method, method_of
 from memlaw.records import read_results
 from memlaw.tracking import Tracker
@@ -42,7 +43,8 @@ def train_pack(cells: Sequence[Cell], settings: DictConfig) -> None:
         try:
             for cell in mine:
                 cell.start()
-            _train(mine, settings)
+            with beating(mine):
+                _train(mine, settings)
         except Exception as error:  # any cause: the sweep goes on with the other packs
             for cell in mine:
                 if cell.state != DONE and cell.state != FAILED:

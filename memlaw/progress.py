@@ -53,7 +53,7 @@ class Watch:
     def _update(self, task: TaskID) -> None:
         statuses = [cell.status for cell in self.cells]
         self._learn(statuses)
-        share = [self._share(status) for status in statuses]
+        share = [trained_share(status) for status in statuses]
         done = sum(weight * part for weight, part in zip(self.weights, share, strict=True))
         elapsed = time.monotonic() - self.began if self.began else 0.0
         eta = elapsed * (sum(self.weights) / done - 1) if done and elapsed else None
@@ -85,8 +85,9 @@ class Watch:
             self.done = len(finished)
             self.weights = self._weights(self.plan.cost_after(finished))
 
-    @staticmethod
-    def _share(status: dict) -> float:
-        if status["state"] in (DONE, FAILED):
-            return 1.0
-        return status["step"] / status["total_steps"] if "step" in status else 0.0
+
+def trained_share(status: dict) -> float:
+    """How much of its steps a cell has taken, from 0 to 1; what ended counts whole."""
+    if status["state"] in (DONE, FAILED):
+        return 1.0
+    return status["step"] / status["total_steps"] if "step" in status and status.get("total_steps") else 0.0

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from memlaw.files import atomic_path, write_json
+from memlaw.status_file import DONE, read_status
 
 CRITICAL_LOSS_NATS = math.log(2)
 """ℒ_crit: a token with a smaller loss has p > 0.5 and is certain to be recalled (paper, section 4)."""
@@ -191,20 +192,9 @@ def read_results(study: Path) -> pd.DataFrame:
     rows = [
         json.loads((status.parent / "result.json").read_text(encoding="utf-8"))
         for status in sorted(study.glob("*/status.json"))
-        if read_status(status)["state"] == "done"
+        if read_status(status)["state"] == DONE
     ]
     return sort_results(pd.DataFrame(rows)) if rows else pd.DataFrame()
-
-
-def read_status(path: Path) -> dict[str, Any]:
-    """A cell's `status.json`; `unreadable`, with the cause, where it or what it promises cannot be read."""
-    try:
-        status = json.loads(path.read_text(encoding="utf-8"))
-        if status["state"] == "done":
-            json.loads((path.parent / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        return {"state": "unreadable", "cause": f"{path.parent.name}: {type(error).__name__}: {error}"}
-    return status
 
 
 def sort_results(table: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from memlaw.cell import DONE, FAILED, Cell
 from memlaw.errors import ConfigError, SweepFailed
+from memlaw.heartbeat import DEAD, observed_state
 from memlaw.runner import Runner
+from memlaw.status_file import UNREADABLE
 from memlaw.tables import count, print_plan, print_study
 from memlaw.tracking import resolve_mode
 
@@ -16,9 +18,10 @@ log = logging.getLogger(__name__)
 RERUN = {
     "missing": lambda state: state not in (DONE, FAILED),
     "failed": lambda state: state != DONE,
+    "stale": lambda state: state in (DEAD, UNREADABLE),
     "all": lambda state: True,
 }
-"""`rerun` → whether a cell in the given state is trained."""
+"""`rerun` → whether a cell in the given state (`memlaw.heartbeat.observed_state`) is trained."""
 
 SETTINGS = ("trainer", "logger", "checkpoint")
 """Operational config groups that training itself reads."""
@@ -55,7 +58,7 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, runner: Runner) -> None:
             print_plan(cells, plan, machine.workers)
             runner.rehearse(plan, settings)
             return
-        for cell in select(wanted, cfg.rerun):
+        for cell in select(wanted, cfg.rerun):  # others may have trained some meanwhile
             cell.plan(afresh=cfg.rerun == "all")
         if settings.logger.mode == "offline":
             log.info("W&B offline (no credentials, or told so): runs are kept in %s", cells[0].study / "wandb")
@@ -82,13 +85,20 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, runner: Runner) -> None:
 
 def _tally(cells: Sequence[Cell]) -> str:
     failed = sum(cell.state == FAILED for cell in cells)
-    done = f"{len(cells) - failed} of {len(cells)} cells are done"
+    done = f"{sum(cell.state == DONE for cell in cells)} of {len(cells)} cells are done"
     return f"{done}, {failed} failed (rerun=failed tries these again)" if failed else done
 
 
-def select(cells: Sequence[Cell], rerun: str) -> list[Cell]:
-    """The distinct cells that `rerun` asks for. Raises ConfigError when it is no policy of `RERUN`."""
-    if rerun not in RERUN:
-        raise ConfigError(f"rerun={rerun} is not one of {', '.join(RERUN)}")
+def select(cells: Sequence[Cell], rerun: str | int) -> list[Cell]:
+    """The distinct cells that `rerun` asks for: those in some states, or the one of that name or hash.
+
+    Raises:
+        ConfigError: it is neither a policy of `RERUN` nor one of the cells.
+    """
     distinct = {cell.paths.directory: cell for cell in cells}.values()
-    return [cell for cell in distinct if RERUN[rerun](cell.state)]
+    if str(rerun) in RERUN:
+        return [cell for cell in distinct if RERUN[str(rerun)](observed_state(cell.paths, cell.status))]
+    named = [cell for cell in distinct if str(rerun) in (cell.name, cell.hash)]
+    if not named:
+        raise ConfigError(f"rerun={rerun} is not one of {', '.join(RERUN)}, nor the name or hash of a cell of the grid")
+    return named

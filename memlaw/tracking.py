@@ -71,20 +71,25 @@ def resolve_mode(mode: str) -> Mode:
     chosen = os.environ.get("WANDB_MODE", "auto") if mode == "auto" else mode
     if chosen in ("online", "offline", "disabled"):
         return cast(Mode, chosen)
-    return "online" if _has_credentials() else "offline"
+    return "online" if has_credentials() else "offline"
 
 
-def _has_credentials() -> bool:
+def has_credentials() -> bool:
     """Whether W&B credentials are configured; asks no server, so it cannot hang."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    import wandb
-
-    host = urlparse(wandb.setup(wandb.Settings(silent=True)).settings.base_url).hostname
+    host = urlparse(base_url()).hostname
     try:
         return netrc.netrc(os.environ.get("NETRC")).authenticators(host or "") is not None
     except (OSError, netrc.NetrcParseError):
         return False
+
+
+def base_url() -> str:
+    """Where W&B's server is, as configured."""
+    import wandb
+
+    return wandb.setup(wandb.Settings(silent=True)).settings.base_url
 
 
 def run_id(cell: Cell) -> str:

@@ -152,6 +152,7 @@ def test_a_full_disk_fails_its_cell_alone(tiny, monkeypatch):
 def test_a_cell_that_was_finished_meanwhile_is_not_trained_again(tiny):
     (cell,), cfg = make_cells(tiny, [LONG])
     cell.plan()
+    cell.paths.result.write_text("{}")
     cell.set_status("done")
     train_pack([cell], cfg)
     assert cell.status["attempt"] == 0

@@ -1,5 +1,7 @@
 """The README tells the truth: its tree, its commands, its defaults and its column tables."""
 
+import argparse
+import importlib
 import re
 import shlex
 import subprocess
@@ -29,7 +31,9 @@ def test_the_two_commands_stand_there():
     assert any(command.startswith("make test") for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python -m memlaw.")])
+@pytest.mark.parametrize(
+    "command", [c for c in COMMANDS if c.startswith(("python -m memlaw.train", "python -m memlaw.plan"))]
+)
 def test_training_commands_compose(command: str):
     overrides = [word for word in shlex.split(command)[3:] if word != "-m"]
     if overrides == ["--help"]:
@@ -40,6 +44,24 @@ def test_training_commands_compose(command: str):
         points.append(override.input_line if first is None else f"{override.key_or_group}={first}")
     with initialize_config_dir(config_dir(), version_base="1.3"):
         compose("config", overrides=points, return_hydra_config=True)
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if re.match(r"python -m memlaw\.(status|logs|doctor)", c)])
+def test_looking_commands_parse(command: str, monkeypatch, capsys):
+    _, _, module, *arguments = shlex.split(command)
+    parsed: list[object] = []
+    parse = argparse.ArgumentParser.parse_args
+
+    def stop(self, *_):
+        parsed.append(parse(self, arguments))
+        raise KeyError("parsed")
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+    main = "memlaw.doctor.__main__" if module == "memlaw.doctor" else module
+    with pytest.raises(KeyError, match="parsed"):
+        importlib.import_module(main).main()
+    assert parsed
+    composed(*getattr(parsed[0], "overrides", []))
 
 
 def test_the_sweep_of_the_readme_is_what_make_sweep_runs():
@@ -62,14 +84,16 @@ def test_wandb_commands_exist(command: str):
 
 
 def test_every_command_is_of_a_kind_that_is_tested():
-    kinds = ("python -m memlaw.train", "python -m memlaw.plan", "python -m analysis.", "make ", "wandb ")
+    trained = ("python -m memlaw.train", "python -m memlaw.plan")
+    looked = ("python -m memlaw.status", "python -m memlaw.logs", "python -m memlaw.doctor")
+    kinds = (*trained, *looked, "python -m analysis.", "make ", "wandb ")
     assert [command for command in COMMANDS if not command.startswith(kinds)] == []
 
 
 def test_the_tree_names_every_module_and_nothing_else():
     tree = README.split("## Tree")[1].split("```")[1]
     named = set(re.findall(r"[\w/]+\.py", tree))
-    for folder in ("memlaw", "memlaw/data", "analysis", "launchers/hydra_plugins/memlaw_launchers"):
+    for folder in ("memlaw", "memlaw/data", "memlaw/doctor", "analysis", "launchers/hydra_plugins/memlaw_launchers"):
         modules = {path.name for path in (ROOT / folder).glob("*.py")} - {"__init__.py"}
         assert modules <= named, modules - named
         named -= modules

@@ -155,7 +155,10 @@ def _wait_for(condition, seconds: float = 120) -> None:
     [
         (["lora.rank=0"], "lora.rank=0 is not an integer of at least 1"),
         (["lora.target_modules=[nothing]"], "lora.target_modules=[nothing]"),
-        (["rerun=sometimes"], "rerun=sometimes is not one of missing, failed, all"),
+        (
+            ["rerun=sometimes"],
+            "rerun=sometimes is not one of missing, failed, stale, all, nor the name or hash of a cell",
+        ),
         (["lora.rank=1,0", "-m"], "lora.rank=0"),
     ],
 )

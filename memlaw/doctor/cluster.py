@@ -1,0 +1,86 @@
+"""Slurm: its commands, its limits, its signals, and whether jobs see the runs directory."""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from memlaw.doctor.verdict import Verdict, answer
+
+COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel")
+JOB_TIMEOUT_S = 120
+
+
+def has_slurm() -> bool:
+    """Whether this machine has any of Slurm's commands."""
+    return any(shutil.which(command) for command in COMMANDS)
+
+
+def commands(config: Mapping[str, str]) -> Verdict:
+    """Whether Slurm's commands are there and its controller answers.
+
+    Args:
+        config: of `slurm_config`.
+    """
+    missing = [command for command in COMMANDS if shutil.which(command) is None]
+    if len(missing) == len(COMMANDS):
+        return Verdict("Slurm", "green", "none here: sweeps run on this machine alone")
+    if missing:
+        return Verdict("Slurm", "red", f"no {', '.join(missing)} on PATH", "install Slurm's client, or load its module")
+    if not config:
+        return Verdict(
+            "Slurm", "red", "scontrol show config gives no answer", "ask whether slurmctld is up; scontrol ping"
+        )
+    return Verdict("Slurm", "green", f"cluster {config.get('ClusterName', '?')} answers")
+
+
+def slurm_config() -> dict[str, str]:
+    """What `scontrol show config` says; empty when it says nothing."""
+    pairs = re.findall(r"^(\w+)\s*=[ \t]*(.*?)\s*$", answer("scontrol", "show", "config") or "", re.MULTILINE)
+    return dict(pairs)
+
+
+def array_size(config: Mapping[str, str]) -> Verdict:
+    """How large an array of jobs may be."""
+    text = config.get("MaxArraySize", "")
+    if not text.isdigit():
+        return Verdict("MaxArraySize", "yellow", "not told by scontrol show config", "keep arrays below 1000 tasks")
+    if int(text) < 2:
+        return Verdict("MaxArraySize", "red", f"{text}: the cluster takes no arrays", "ask for MaxArraySize above 1")
+    return Verdict("MaxArraySize", "green", f"{text}: up to {int(text) - 1} tasks in one array")
+
+
+def preemption(config: Mapping[str, str]) -> Verdict:
+    """Whether a job that is preempted gets its own signal, at which cells write checkpoints."""
+    mode = config.get("PreemptMode", "OFF").upper()
+    if mode == "OFF":
+        return Verdict("preemption", "green", "off: running jobs are not preempted")
+    if "CANCEL" in mode:
+        remedy = "run the sweep's command again after a preemption, or ask for PreemptMode=REQUEUE"
+        return Verdict("preemption", "yellow", f"PreemptMode={mode}: preempted jobs are not queued again", remedy)
+    said = f"{config.get('SlurmctldParameters', '')},{config.get('PreemptParameters', '')}"
+    if "send_user_signal" in said:
+        return Verdict("preemption", "green", f"PreemptMode={mode}, and jobs get their own signal first")
+    remedy = "write checkpoints often, or ask for SlurmctldParameters=preempt_send_user_signal"
+    return Verdict("preemption", "yellow", f"PreemptMode={mode} without preempt_send_user_signal: no warning", remedy)
+
+
+def shared_directory(runs: Path, try_job: bool) -> Verdict:
+    """Whether a job sees the runs directory, by a tiny one if `try_job`; it goes where srun sends it by itself."""
+    check = "shared files"
+    if not try_job:
+        return Verdict(check, "yellow", f"not tried whether jobs see {runs}", "try it with --job")
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", prefix=".memlaw-doctor-", dir=runs.resolve()) as file:
+            file.write("seen by the job")
+            file.flush()
+            tiny = ("srun", "--ntasks=1", "--time=1", "--job-name=memlaw-doctor", "cat", file.name)
+            seen = answer(*tiny, timeout_s=JOB_TIMEOUT_S)
+    except OSError as error:
+        return Verdict(check, "red", f"{runs} cannot be written: {error}", "choose another runs_dir")
+    if seen == "seen by the job":
+        return Verdict(check, "green", f"a job sees {runs}")
+    remedy = "put runs_dir on a shared file system; SLURM_PARTITION and SLURM_ACCOUNT choose where srun goes"
+    return Verdict(check, "red", f"a job did not see {runs}, or none ran within {JOB_TIMEOUT_S} s", remedy)

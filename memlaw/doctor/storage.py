@@ -1,0 +1,61 @@
+"""Directories that a sweep writes to, their locks, and the clock."""
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from filelock import FileLock
+
+from memlaw.doctor.verdict import Level, Verdict, answer
+
+SKEW_S = 5.0
+"""Clocks that differ by more are told; heartbeats allow for two minutes."""
+
+
+def directory(check: str, path: Path, wanted_gb: float) -> Verdict:
+    """Whether a directory, or where it would be made, can be written to and locked, and has space.
+
+    Args:
+        check: what the directory is.
+        path: of it.
+        wanted_gb: free space below which the verdict is yellow; red below a tenth of it.
+    """
+    place = _existing(path)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".memlaw-doctor-", dir=place) as own, FileLock(Path(own) / "lock"):
+            (Path(own) / "file").write_bytes(b"x")
+        free_gb = shutil.disk_usage(place).free / 1e9
+    except (OSError, NotImplementedError) as error:
+        return Verdict(check, "red", f"{path} cannot be written and locked: {error}", "choose another place for it")
+    finding = f"{path}: writable, {free_gb:.0f} GB free"
+    if free_gb >= wanted_gb:
+        return Verdict(check, "green", finding)
+    level: Level = "yellow" if free_gb >= wanted_gb / 10 else "red"
+    return Verdict(check, level, finding, f"make room: {wanted_gb:g} GB or more is comfortable")
+
+
+def clock(runs: Path) -> Verdict:
+    """Whether this machine's clock agrees with the file system of `runs`, by which heartbeats are judged."""
+    try:
+        with tempfile.NamedTemporaryFile(prefix=".memlaw-doctor-", dir=_existing(runs)) as file:
+            skew = Path(file.name).stat().st_mtime - time.time()
+    except OSError as error:
+        return Verdict("clock", "yellow", f"not compared with the file system: {error}", "see the runs directory")
+    return clock_verdict(skew, answer("timedatectl", "show", "-p", "NTPSynchronized", "--value"))
+
+
+def clock_verdict(skew_s: float, synchronized: str | None) -> Verdict:
+    """From the file system's clock minus this machine's, in seconds, and what timedatectl says (`yes`, `no`)."""
+    if abs(skew_s) > SKEW_S:
+        level: Level = "red" if abs(skew_s) > 60 else "yellow"
+        finding = f"{skew_s:+.0f} s between the file system and this machine: live cells may be taken for dead"
+        return Verdict("clock", level, finding, "set both clocks by NTP")
+    if synchronized is not None and synchronized.strip() == "no":
+        return Verdict("clock", "yellow", "agrees with the file system, but is not set by NTP", "turn NTP on")
+    return Verdict("clock", "green", "agrees with the file system")
+
+
+def _existing(path: Path) -> Path:
+    """The directory itself, or the nearest one above it that exists."""
+    return next(place for place in (path, *path.resolve().parents) if place.is_dir())

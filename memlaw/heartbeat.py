@@ -1,0 +1,98 @@
+"""Whether the process that trains a cell still lives: a file that it touches, and a reader that writes nothing."""
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import psutil
+
+from memlaw.cell import Cell, CellPaths
+from memlaw.status_file import RUNNING
+
+log = logging.getLogger(__name__)
+
+PERIOD_S = 20.0
+"""Time between two touches of a running cell's heartbeat file."""
+
+SILENT_S = 120.0
+"""A process of which nothing else is known is dead when its heartbeat is older."""
+
+DEAD = "dead"
+"""The state of a cell whose status says running and whose process is gone; never written."""
+
+
+@contextmanager
+def beating(cells: Sequence[Cell]) -> Iterator[None]:
+    """Touch the heartbeat of each cell that is running, from a thread; those of cells that ended are removed."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(PERIOD_S):
+            _touch(cells)
+
+    _touch(cells)
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        for cell in cells:
+            cell.paths.heartbeat.unlink(missing_ok=True)
+
+
+def _touch(cells: Sequence[Cell]) -> None:
+    for cell in cells:
+        try:
+            if cell.state == RUNNING:
+                cell.paths.heartbeat.touch()
+            else:
+                cell.paths.heartbeat.unlink(missing_ok=True)
+        except OSError as error:  # a full disk or a file system away for a while: training goes on
+            log.warning("%s: no heartbeat: %s", cell.name, error)
+
+
+def observed_state(paths: CellPaths, status: dict[str, Any]) -> str:
+    """The state that a status names, or `dead` where it says running and the process is gone."""
+    return DEAD if status["state"] == RUNNING and not _alive(paths, status) else status["state"]
+
+
+def silence_seconds(paths: CellPaths, status: dict[str, Any]) -> float:
+    """Time since the process that trains a cell was last seen; infinite when nothing tells."""
+    try:
+        seen = paths.heartbeat.stat().st_mtime
+    except OSError:  # not begun yet, or trained by an older version
+        seen = timestamp(status, "updated") or float("-inf")
+    return time.time() - seen
+
+
+def timestamp(status: dict[str, Any], key: str) -> float | None:
+    """A time of a status (`started`, `updated`), in seconds since the epoch; None where it gives none."""
+    try:
+        return datetime.fromisoformat(status.get(key, "")).timestamp()
+    except ValueError:
+        return None
+
+
+def _alive(paths: CellPaths, status: dict[str, Any]) -> bool:
+    if status.get("host") == socket.gethostname() and "pid" in status:
+        return _process_lives(status["pid"], timestamp(status, "started"))
+    return silence_seconds(paths, status) <= SILENT_S
+
+
+def _process_lives(pid: int, started: float | None) -> bool:
+    """Whether process `pid` is there and is not a later one with the number of a dead one."""
+    try:
+        process = psutil.Process(pid)
+        later = started is not None and process.create_time() > started + SILENT_S
+        return process.status() != psutil.STATUS_ZOMBIE and not later
+    except psutil.AccessDenied:
+        return True
+    except (psutil.NoSuchProcess, ValueError, OverflowError):
+        return False

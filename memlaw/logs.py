@@ -1,0 +1,50 @@
+"""`python -m memlaw.logs runs/STUDY CELL`: what was logged about one cell, and its traceback. Writes nothing."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from memlaw.heartbeat import DEAD
+from memlaw.observe import NoStudy, Observation, find_cell, observe
+from memlaw.status import cause
+from memlaw.status_file import DONE
+
+LOG_SUFFIXES = (".log", ".out", ".err")
+STAMP = len("2026-01-31 23:59:59,123")
+"""Characters of the time that a log line begins with."""
+
+
+def log_lines(study: Path, name: str) -> list[str]:
+    """The lines of the study's logs that name a cell, by time."""
+    files = sorted(path for path in (study / "logs").rglob("*") if path.suffix in LOG_SUFFIXES)
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in files]
+    return sorted((line for text in texts for line in text.splitlines() if name in line), key=lambda line: line[:STAMP])
+
+
+def report(study: Path, one: Observation) -> str:
+    """Log lines, state with its cause, and the traceback of a failure."""
+    lines = log_lines(study, one.name) or [f"No line of {study / 'logs'} names this cell."]
+    why = "" if "cause" not in one.status and one.state != DEAD else f": {cause(study, one)}"
+    when = f", since {one.status['updated']}" if "updated" in one.status else ""
+    lines += ["", f"{one.name} is {one.state}{when}{why}"]
+    if one.state != DONE and "traceback" in one.status:
+        lines += ["", one.status["traceback"].rstrip()]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Command line entry."""
+    parser = argparse.ArgumentParser(prog="python -m memlaw.logs", description=__doc__)
+    parser.add_argument("study", type=Path, help="directory of the study, runs/<study>")
+    parser.add_argument("cell", help="a cell's name, its hash, or a part of its name that no other cell has")
+    options = parser.parse_args()
+    try:
+        seen = {one.name: one for one in observe(options.study)}
+        print(report(options.study, seen[find_cell(list(seen), options.cell)]))
+    except NoStudy as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

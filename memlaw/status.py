@@ -1,0 +1,151 @@
+"""`python -m memlaw.status runs/STUDY`: what a study's cells are doing, from its directory alone. Writes nothing."""
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from memlaw.cell import CellPaths
+from memlaw.eta import eta_seconds
+from memlaw.heartbeat import DEAD, silence_seconds, timestamp
+from memlaw.observe import NoStudy, Observation, cached_load, observe
+from memlaw.squeue import Job, study_jobs, summary
+from memlaw.status_file import DONE, FAILED, RUNNING, UNREADABLE
+from memlaw.status_map import COLOURS, conditions, state_map, tally
+from memlaw.tables import duration
+
+EVERY_S = 2.0
+"""Time between two looks of `--watch`."""
+
+SQUEUE_EVERY_S = 30.0
+"""Time between two questions to Slurm, whose controller serves the whole cluster."""
+
+
+def view(study: Path, seen: Sequence[Observation], jobs: Sequence[Job]) -> RenderableType:
+    """All of it for the terminal: counts, ETA, maps, running losses, and what went wrong with its cause."""
+    eta = eta_seconds(seen)
+    parts: list[RenderableType] = [Text(str(study), "bold")]
+    parts.append(tally(seen) + ("" if eta is None else f" · ETA {duration(eta)}"))
+    for label, own in conditions(seen):
+        parts += ["", *([Text(label, "bold")] if label else []), state_map(own)]
+    running = [one for one in seen if one.state == RUNNING]
+    if running:
+        parts += ["", _running(running)]
+    parts += _wrong(study, seen)
+    if jobs:
+        parts += ["", f"Slurm: {escape(summary(jobs))}"]
+    return Group(*parts)
+
+
+def _running(seen: Sequence[Observation]) -> Table:
+    table = Table("running", box=None, pad_edge=False)
+    for heading in ("step", "loss", "p>0.5", "for"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("process", overflow="fold")
+    for one in seen:
+        status, started = one.status, timestamp(one.status, "started")
+        step = f"{status['step']}/{status.get('total_steps', '?')}" if "step" in status else "starting"
+        loss = f"{status['loss_nats']:.3f}" if "loss_nats" in status else ""
+        recalled = f"{status['recalled_share']:.1%}" if "recalled_share" in status else ""
+        age = duration(max(0.0, time.time() - started)) if started else ""
+        process = f"{status.get('host', '?')}:{status.get('pid', '?')}"
+        table.add_row(escape(one.name), step, loss, recalled, age, escape(process))
+    return table
+
+
+def _wrong(study: Path, seen: Sequence[Observation]) -> Iterator[RenderableType]:
+    """A line for each cell that failed, died or cannot be read, and what to do about them."""
+    troubled = [one for one in seen if one.state in (FAILED, DEAD, UNREADABLE)]
+    if not troubled:
+        return
+    yield ""
+    for one in troubled:
+        yield Text.assemble((one.state, COLOURS[one.state]), f" {one.name}: {cause(study, one)}")
+    states = {one.state for one in troubled}
+    advice = {"failed": FAILED in states, "stale": bool(states & {DEAD, UNREADABLE})}
+    again = " or ".join(f"rerun={policy}" for policy, applies in advice.items() if applies)
+    yield Text(f"The sweep's command with {again} trains them again; python -m memlaw.logs {study} CELL says more.")
+
+
+def cause(study: Path, one: Observation) -> str:
+    """Why a cell failed, died or cannot be read, in one line."""
+    if one.state != DEAD:
+        return str(one.status["cause"])
+    silent = silence_seconds(CellPaths(study / one.name), one.status)
+    ago = f"last seen {duration(silent)} ago" if silent < float("inf") else "never seen"
+    at = f" at step {one.status['step']}" if "step" in one.status else ""
+    return f"process {one.status.get('pid', '?')} on {one.status.get('host', '?')} is gone{at}, {ago}"
+
+
+def as_json(study: Path, seen: Sequence[Observation], jobs: Sequence[Job]) -> dict[str, Any]:
+    """The same for programs: `counts`, `eta_seconds`, `cells` and `jobs`."""
+    keys = ("step", "total_steps", "loss_nats", "recalled_share", "host", "pid", "attempt", "started", "updated")
+    cells = []
+    for one in seen:
+        flat = one.cell.flat if one.cell else {}
+        axes = {
+            key: flat.get(key) for key in ("model.name", "data.name", "method.name", "lora.rank", "seq_len", "seed")
+        }
+        row = {"cell": one.name, "state": one.state, **axes, **{key: one.status.get(key) for key in keys}}
+        row["cause"] = cause(study, one) if one.state in (FAILED, DEAD, UNREADABLE) else None
+        cells.append(row)
+    return {
+        "study": str(study),
+        "counts": Counter(one.state for one in seen),
+        "eta_seconds": eta_seconds(seen),
+        "cells": cells,
+        "jobs": [vars(job) for job in jobs],
+    }
+
+
+def watch(study: Path, console: Console) -> None:
+    """Show the study until every cell is done or failed, or Ctrl-C."""
+    load, jobs, asked = cached_load(), study_jobs(study), time.monotonic()
+    with Live(console=console, auto_refresh=False) as live:
+        while True:
+            seen = observe(study, load)
+            if time.monotonic() - asked > SQUEUE_EVERY_S:
+                jobs, asked = study_jobs(study), time.monotonic()
+            live.update(view(study, seen, jobs), refresh=True)
+            if all(one.state in (DONE, FAILED) for one in seen):
+                return
+            time.sleep(EVERY_S)
+
+
+def main() -> None:
+    """Command line entry."""
+    parser = argparse.ArgumentParser(prog="python -m memlaw.status", description=__doc__)
+    parser.add_argument("study", type=Path, help="directory of the study, runs/<study>")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--watch", action="store_true", help="look again every two seconds, until all cells have ended")
+    how.add_argument("--json", action="store_true", help="print one JSON object instead")
+    options = parser.parse_args()
+    console = Console(highlight=False)
+    try:
+        if options.watch:
+            watch(options.study, console)
+            return
+        seen, jobs = observe(options.study), study_jobs(options.study)
+        if options.json:
+            print(json.dumps(as_json(options.study, seen, jobs), indent=1))
+        else:
+            console.print(view(options.study, seen, jobs))
+    except NoStudy as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

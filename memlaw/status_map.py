@@ -1,0 +1,71 @@
+"""The states of a study as maps of rank × length, one per condition."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from rich.table import Table
+
+from memlaw.heartbeat import DEAD
+from memlaw.observe import STATES, Observation
+from memlaw.progress import trained_share
+from memlaw.status_file import DONE, FAILED, PENDING, RUNNING, UNREADABLE
+from memlaw.tables import varied_keys
+
+COLOURS = {DONE: "green", RUNNING: "yellow", PENDING: "white", FAILED: "red", DEAD: "magenta", UNREADABLE: "red"}
+AXES = ("seq_len", "lora.rank", "seed")
+_PRESSING = (FAILED, UNREADABLE, DEAD, RUNNING)
+"""What a place of the map shows first where its seeds differ."""
+
+
+def conditions(seen: Sequence[Observation]) -> Iterator[tuple[str, list[Observation]]]:
+    """Split cells by everything that varies beside rank, length and seed: (label, cells).
+
+    The label names what varies, e.g. `method.name=sft`; it is empty when nothing does.
+    """
+    known = [one for one in seen if one.cell]
+    keys = [key for key in varied_keys([one.cell for one in known if one.cell]) if key not in AXES]
+    groups: dict[str, list[Observation]] = {}
+    for one in known:
+        assert one.cell
+        flat = one.cell.flat
+        label = " ".join(f"{key}={'–' if flat.get(key) is None else flat[key]}" for key in keys)
+        groups.setdefault(label, []).append(one)
+    yield from sorted(groups.items())
+
+
+def state_map(seen: Sequence[Observation]) -> Table:
+    """A row per rank, a column per length; seeds of a place are counted together."""
+    places: dict[tuple[int, int], list[Observation]] = {}
+    for one in seen:
+        assert one.cell
+        places.setdefault((one.cell.config.lora.rank, one.cell.config.seq_len), []).append(one)
+    lengths = sorted({length for _, length in places})
+    table = Table(box=None, pad_edge=False)
+    table.add_column("rank", justify="right")
+    for length in lengths:
+        table.add_column(f"ℓ{length}")
+    for rank in sorted({rank for rank, _ in places}):
+        table.add_row(str(rank), *(place(places.get((rank, length), [])) for length in lengths))
+    return table
+
+
+def place(seen: Sequence[Observation]) -> str:
+    """What the map says of the cells of one rank and length, with colour: `done`, `45 %`, `2/3 done`, `1/3 failed`."""
+    if not seen:
+        return "[dim]·[/]"
+    states = Counter(one.state for one in seen)
+    shown = next((state for state in _PRESSING if states[state]), DONE if states[DONE] else PENDING)
+    if len(seen) > 1:
+        text = f"{states[shown]}/{len(seen)} {shown}"
+    elif shown == RUNNING and "step" in seen[0].status:
+        text = f"{trained_share(seen[0].status):.0%}"
+    else:
+        text = shown
+    return f"[{COLOURS[shown]}]{text}[/]"
+
+
+def tally(seen: Sequence[Observation]) -> str:
+    """`5 of 9 cells done · 2 running · 1 failed`, coloured."""
+    states = Counter(one.state for one in seen)
+    others = [f"[{COLOURS[state]}]{states[state]} {state}[/]" for state in STATES[1:] if states[state]]
+    return " · ".join([f"[green]{states[DONE]} of {len(seen)} cells done[/]", *others])

@@ -1,0 +1,49 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from memlaw.squeue import Job, parse_jobs, study_jobs, summary
+
+
+def answer(study: Path) -> dict:
+    """Jobs as Slurm 22.05 and as 23.11 tell them, of this study and of another."""
+    old = {"job_id": 7, "array_job_id": 7, "array_task_id": 2, "array_task_string": "", "job_state": "RUNNING"}
+    new = {
+        "job_id": 9,
+        "array_job_id": {"set": True, "infinite": False, "number": 9},
+        "array_task_id": {"set": False, "infinite": False, "number": 0},
+        "array_task_string": "0-3%2",
+        "job_state": ["PENDING"],
+        "state_reason": "Priority",
+    }
+    single = {"job_id": 11, "array_job_id": {"set": False, "number": 0}, "job_state": ["COMPLETED"]}
+    own = [{**job, "standard_output": f"{study}/logs/%A_%a.out"} for job in (old, new, single)]
+    return {"jobs": [*own, {**old, "job_id": 8, "standard_output": "/elsewhere/out"}, {**old, "standard_output": None}]}
+
+
+def test_the_jobs_of_a_study_are_those_that_write_into_it(tmp_path):
+    jobs = parse_jobs(answer(tmp_path), tmp_path)
+    assert jobs == [Job("7_2", "RUNNING", ""), Job("9_0-3%2", "PENDING", "Priority")]
+    assert summary(jobs) == "1 running, 1 pending (Priority)"
+
+
+def stub(directory: Path, name: str, script: str) -> None:
+    (directory / name).write_text(f"#!/bin/sh\n{script}\n")
+    (directory / name).chmod(0o755)
+
+
+@pytest.mark.parametrize("script", [None, "exit 1", "echo no json", "echo '[]'", "echo '{}'"])
+def test_a_slurm_that_is_absent_or_odd_gives_no_jobs(tmp_path, monkeypatch, script):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if script:
+        stub(tmp_path, "squeue", script)
+    assert study_jobs(tmp_path) == []
+
+
+def test_squeue_is_asked(tmp_path, monkeypatch):
+    (tmp_path / "answer.json").write_text(json.dumps(answer(tmp_path)))
+    stub(tmp_path, "squeue", f'test "$1" = --json && cat {tmp_path}/answer.json')
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert len(study_jobs(tmp_path)) == 2

@@ -1,0 +1,195 @@
+"""`memlaw.status` and `memlaw.logs` over a study with a cell in every state."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from test_heartbeat import gone, running
+
+from memlaw.errors import CellError
+from memlaw.eta import eta_seconds
+from memlaw.observe import NoStudy, find_cell, observe
+from memlaw.status import view
+from memlaw.status_map import conditions, place
+
+
+def finish(cell, **row) -> None:
+    cost = {"pack_size": 1, "steps_trained": 10, "worker_seconds": 20.0}
+    cell.paths.result.write_text(json.dumps({**cost, **row}))
+    cell.set_status("done", step=10, total_steps=10)
+
+
+@pytest.fixture
+def study(tiny) -> tuple[Path, dict]:
+    """Ranks 1 and 4 × lengths 8 and 16; two seeds of the first place, and one cell of another method."""
+    points = {
+        "done": (1, 8, 0),
+        "pending": (1, 8, 1),
+        "running": (1, 16, 0),
+        "failed": (4, 8, 0),
+        "dead": (4, 16, 0),
+    }
+    cells = {
+        state: tiny("steps=10", f"lora.rank={rank}", f"seq_len={length}", f"seed={seed}")[0]
+        for state, (rank, length, seed) in points.items()
+    }
+    cells["unreadable"] = tiny("steps=10", "method=memft_ot", "seq_len=8", "lora.rank=1")[0]
+    for cell in cells.values():
+        cell.plan()
+    finish(cells["done"])
+    running(cells["running"], 0, step=4, total_steps=10, loss_nats=1.25, recalled_share=0.5)
+    cells["failed"].fail(CellError("diverged: [16 of 16] losses are not finite\nand more"))
+    running(cells["dead"], 300, pid=gone(), step=7, total_steps=10)
+    cells["unreadable"].paths.status.write_text('{"state": "runn')
+    logs = cells["done"].study / "logs"
+    logs.mkdir()
+    failed = cells["failed"].name
+    (logs / "worker-1.log").write_text(f"2026-01-01 00:00:02,000 second {failed}\nloading\n")
+    (logs / "worker-0.log").write_text(f"2026-01-01 00:00:01,000 first {failed}\n2026-01-01 00:00:03,000 other\n")
+    return cells["done"].study, cells
+
+
+def command(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    call = [sys.executable, "-m", f"memlaw.{module}", *arguments]
+    return subprocess.run(call, capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"}, timeout=120)
+
+
+def shown(study: Path) -> str:
+    console = Console(record=True, width=160)
+    console.print(view(study, observe(study), []))
+    return console.export_text()
+
+
+def test_every_state_is_found(study):
+    directory, cells = study
+    assert {one.name: one.state for one in observe(directory)} == {cell.name: state for state, cell in cells.items()}
+
+
+def test_the_map_shows_ranks_by_lengths_with_seeds_together_one_per_condition(study):
+    directory, _ = study
+    lines = [" ".join(line.split()) for line in shown(directory).splitlines()]
+    assert "method.name=sft" in lines
+    assert "method.name=memft_ot" in lines
+    assert "rank ℓ8 ℓ16" in lines
+    assert "1 1/2 done 40%" in lines
+    assert "4 failed dead" in lines
+    assert "1 unreadable" in lines
+
+
+def test_losses_causes_and_the_dead_are_told(study):
+    directory, cells = study
+    text = shown(directory)
+    assert "1 of 6 cells done · 1 running · 1 pending · 1 failed · 1 dead · 1 unreadable" in text
+    assert "4/10  1.250  50.0%" in text
+    assert f"failed {cells['failed'].name}: diverged: [16 of 16] losses are not finite\n" in text
+    assert f"dead {cells['dead'].name}: process {cells['dead'].status['pid']} on" in text
+    assert "is gone at step 7, last seen 5 min ago" in text
+    assert f"unreadable {cells['unreadable'].name}: JSONDecodeError" in text
+    assert "rerun=failed or rerun=stale" in text
+
+
+def test_the_most_pressing_state_of_a_place_is_shown(study):
+    found = {one.state: one for one in observe(study[0])}
+    assert place([]) == "[dim]·[/]"
+    assert place([found["done"], found["failed"], found["running"]]) == "[red]1/3 failed[/]"
+    assert place([found["done"], found["done"], found["pending"]]) == "[green]2/3 done[/]"
+    assert place([found["pending"], found["pending"]]) == "[white]2/2 pending[/]"
+
+
+def test_a_config_that_cannot_be_read_is_no_crash(study):
+    directory, cells = study
+    cells["pending"].paths.config.write_text("[")
+    (directory / "stray").mkdir()
+    (directory / "stray/status.json").write_text("{}")
+    assert sum(one.cell is None for one in observe(directory)) == 2
+    assert "stray: " in shown(directory)
+    for cell in cells.values():
+        cell.paths.config.write_text("[")
+    assert list(conditions(observe(directory))) == []
+    assert "6 unreadable" in shown(directory).replace("7 unreadable", "6 unreadable")
+
+
+def test_the_eta_is_the_work_left_over_the_workers_that_run(study):
+    directory, cells = study
+    # a step takes 2 s at length 8, so 4 s at 16: 6 steps of the running, 10 of the dead, 10 each of two of length 8
+    assert eta_seconds(observe(directory)) == pytest.approx(6 * 4 + 10 * 4 + 2 * 10 * 2, rel=0.01)
+    running(cells["pending"], 0, host="elsewhere", pid=1)
+    assert eta_seconds(observe(directory)) == pytest.approx((6 * 4 + 10 * 4 + 2 * 10 * 2) / 2, rel=0.01)
+
+
+def test_without_a_finished_cell_the_eta_rests_on_the_running_ones(tiny):
+    cell = tiny("steps=10", "seq_len=8")[0]
+    running(cell, 0)
+    assert eta_seconds(observe(cell.study)) is None
+    ago = datetime.now(UTC) - timedelta(seconds=40)
+    running(cell, 0, step=4, total_steps=10, started=ago)
+    assert eta_seconds(observe(cell.study)) == pytest.approx(60, rel=0.1)
+    cell.set_status("failed", cause="a cause")
+    assert eta_seconds(observe(cell.study)) is None
+
+
+def test_the_command_prints_json_reads_only_and_needs_no_torch(study, tmp_path):
+    directory, cells = study
+    before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in [directory, *directory.rglob("*")]}
+    found = json.loads(command("status", str(directory), "--json").stdout)
+    assert found["counts"] == dict.fromkeys(cells, 1)
+    by_name = {row["cell"]: row for row in found["cells"]}
+    assert by_name[cells["running"].name]["loss_nats"] == 1.25
+    assert by_name[cells["failed"].name]["cause"].startswith("diverged")
+    assert "1 of 6 cells done" in command("status", str(directory)).stdout
+    assert command("logs", str(directory), cells["failed"].name).returncode == 0
+    assert before == {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in before}
+    assert set(directory.rglob("*")) | {directory} == set(before)
+    code = "import sys, memlaw.status, memlaw.logs; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_watching_ends_when_all_cells_have(study):
+    directory, cells = study
+    for cell in cells.values():
+        finish(cell)
+    assert "6 of 6 cells done" in command("status", str(directory), "--watch").stdout
+
+
+def test_no_study_is_one_clear_error(tmp_path):
+    for module, *more in (("status",), ("logs", "r1")):
+        for place_, said in ((tmp_path / "none", "is no directory"), (tmp_path, "holds no cell")):
+            refused = command(module, str(place_), *more)
+            assert refused.returncode == 2
+            assert said in refused.stderr
+            assert "Traceback" not in refused.stderr
+
+
+def test_logs_shows_the_lines_of_a_cell_by_time_and_its_traceback(study):
+    directory, cells = study
+    text = command("logs", str(directory), cells["failed"].hash).stdout
+    lines = text.splitlines()
+    assert lines[0] == f"2026-01-01 00:00:01,000 first {cells['failed'].name}"
+    assert lines[1] == f"2026-01-01 00:00:02,000 second {cells['failed'].name}"
+    assert "other" not in text
+    assert f"{cells['failed'].name} is failed, since" in text
+    assert "memlaw.errors.CellError: diverged" in text
+
+
+def test_logs_of_a_cell_without_any_say_so(study):
+    directory, cells = study
+    assert "names this cell" in command("logs", str(directory), cells["done"].name).stdout
+
+
+@pytest.mark.parametrize(("wanted", "said"), [("l8", "in the names of 3 cells"), ("r9", "of none of the 4 cells")])
+def test_an_ambiguous_or_unknown_cell_is_one_clear_error(wanted: str, said: str):
+    names = ["m-r1-l8-0000aaaa", "m-r2-l8-0000bbbb", "m-r4-l8-0000cccc", "m-r4-l16-0000dddd"]
+    with pytest.raises(NoStudy, match=said):
+        find_cell(names, wanted)
+    assert find_cell(names, "0000bbbb") == find_cell(names, "r2") == names[1]
+    assert find_cell([*names, f"{names[1]}0"], names[1]) == names[1]
+
+
+def test_an_ambiguous_cell_ends_the_command_with_2(study):
+    refused = command("logs", str(study[0]), "l8")
+    assert (refused.returncode, refused.stdout) == (2, "")

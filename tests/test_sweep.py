@@ -1,0 +1,69 @@
+import json
+
+import pytest
+from test_heartbeat import gone, running
+
+from memlaw.errors import ConfigError
+from memlaw.pack import train_pack
+from memlaw.sweep import run_sweep, select
+
+
+@pytest.fixture
+def study(tiny):
+    """A cell in each state, by its name, and the config of one."""
+    states = ("pending", "done", "failed", "running", "dead", "unreadable")
+    made = [tiny("steps=3", "seq_len=8", f"seed={seed}") for seed in range(len(states))]
+    cells = dict(zip(states, (cell for cell, _ in made), strict=True))
+    for cell in cells.values():
+        cell.plan()
+    done = cells["done"]
+    done.paths.result.write_text(json.dumps({**done.flat, "cell": done.name, "device": "cpu", "dtype": "float32"}))
+    cells["done"].set_status("done")
+    cells["failed"].set_status("failed", cause="a cause")
+    running(cells["running"], 0)
+    running(cells["dead"], 0, pid=gone())
+    cells["unreadable"].paths.status.write_text("[]")
+    return cells, made[0][1]
+
+
+@pytest.mark.parametrize(
+    ("rerun", "chosen"),
+    [
+        ("missing", "pending running dead unreadable"),
+        ("failed", "pending failed running dead unreadable"),
+        ("stale", "dead unreadable"),
+        ("all", "pending done failed running dead unreadable"),
+    ],
+)
+def test_each_policy_chooses_by_state(study, rerun: str, chosen: str):
+    cells, _ = study
+    assert select(list(cells.values()), rerun) == [cells[state] for state in chosen.split()]
+
+
+@pytest.mark.parametrize("by", ["name", "hash"])
+def test_one_cell_is_chosen_by_name_or_hash_whatever_its_state(study, by: str):
+    cells, _ = study
+    assert select(list(cells.values()), getattr(cells["done"], by)) == [cells["done"]]
+
+
+@pytest.mark.parametrize("rerun", ["sometimes", "random", 12345678, None])
+def test_anything_else_is_one_error_that_names_what_is_allowed(study, rerun):
+    with pytest.raises(ConfigError, match=f"rerun={rerun} is not one of missing, failed, stale, all, nor the name"):
+        select(list(study[0].values()), rerun)
+
+
+def test_stale_cells_are_trained_again_and_no_others(study, capsys):
+    cells, cfg = study
+    chosen = [cells[state] for state in ("dead", "unreadable", "pending")]
+    cfg.rerun = "stale"
+    run_sweep(chosen, cfg, lambda plan, settings: [train_pack(pack.cells, settings) for pack in plan.packs])
+    assert [cell.state for cell in chosen] == ["done", "done", "pending"]
+    assert "unreadable" not in capsys.readouterr().out
+
+
+def test_a_directory_whose_config_is_no_cells_is_refused(study):
+    cells, cfg = study
+    for content in ("{", "- a list", "model: 3", ""):
+        cells["pending"].paths.config.write_text(content)
+        with pytest.raises(ConfigError, match="is not the config of a cell"):
+            run_sweep([cells["pending"]], cfg, lambda plan, settings: None)
