@@ -9,6 +9,9 @@ from memlaw.observe import NoStudy, Observation, find_cell, observe
 from memlaw.status import cause
 from memlaw.status_file import DONE
 
+LOG_FOLDERS = ("logs", "slurm")
+"""Of local workers and of SLURM jobs."""
+
 LOG_SUFFIXES = (".log", ".out", ".err")
 STAMP = len("2026-01-31 23:59:59,123")
 """Characters of the time that a log line begins with."""
@@ -16,14 +19,16 @@ STAMP = len("2026-01-31 23:59:59,123")
 
 def log_lines(study: Path, name: str) -> list[str]:
     """The lines of the study's logs that name a cell, by time."""
-    files = sorted(path for path in (study / "logs").rglob("*") if path.suffix in LOG_SUFFIXES)
+    files = sorted(
+        path for folder in LOG_FOLDERS for path in (study / folder).rglob("*") if path.suffix in LOG_SUFFIXES
+    )
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in files]
     return sorted((line for text in texts for line in text.splitlines() if name in line), key=lambda line: line[:STAMP])
 
 
 def report(study: Path, one: Observation) -> str:
     """Log lines, state with its cause, and the traceback of a failure."""
-    lines = log_lines(study, one.name) or [f"No line of {study / 'logs'} names this cell."]
+    lines = log_lines(study, one.name) or [f"No line of a log below {study} names this cell."]
     why = "" if "cause" not in one.status and one.state != DEAD else f": {cause(study, one)}"
     when = f", since {one.status['updated']}" if "updated" in one.status else ""
     lines += ["", f"{one.name} is {one.state}{when}{why}"]

@@ -35,19 +35,19 @@ def running(cell, seconds_ago: float | None, started: datetime | None = None, **
 @pytest.mark.parametrize(
     ("host", "pid", "seconds_ago", "state"),
     [
-        (socket.gethostname(), os.getpid(), 0, "running"),
-        (socket.gethostname(), os.getpid(), 2 * SILENT_S, "running"),  # stopped for a while, and alive
+        (socket.gethostname(), "own", 0, "running"),
+        (socket.gethostname(), "own", 2 * SILENT_S, "running"),  # stopped for a while, and alive
         (socket.gethostname(), None, 0, "dead"),
         (socket.gethostname(), None, 2 * SILENT_S, "dead"),
-        ("elsewhere", os.getpid(), 0, "running"),
+        ("elsewhere", "own", 0, "running"),
         ("elsewhere", None, SILENT_S - 10, "running"),
-        ("elsewhere", os.getpid(), SILENT_S + 10, "dead"),
+        ("elsewhere", "own", SILENT_S + 10, "dead"),
         ("elsewhere", 1, None, "running"),  # its status was written just now
     ],
 )
 def test_dead_is_told_from_running_by_host_process_and_heartbeat(tiny, host, pid, seconds_ago, state):
     cell, _ = tiny()
-    running(cell, seconds_ago, host=host, pid=pid or gone())
+    running(cell, seconds_ago, host=host, pid=os.getpid() if pid == "own" else pid or gone())
     assert observed_state(cell.paths, cell.status) == state
 
 

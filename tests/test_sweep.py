@@ -4,7 +4,7 @@ import pytest
 from test_heartbeat import gone, running
 
 from memlaw.errors import ConfigError
-from memlaw.pack import train_pack
+from memlaw.runner import Runner
 from memlaw.sweep import run_sweep, select
 
 
@@ -56,7 +56,7 @@ def test_stale_cells_are_trained_again_and_no_others(study, capsys):
     cells, cfg = study
     chosen = [cells[state] for state in ("dead", "unreadable", "pending")]
     cfg.rerun = "stale"
-    run_sweep(chosen, cfg, lambda plan, settings: [train_pack(pack.cells, settings) for pack in plan.packs])
+    run_sweep(chosen, cfg, Runner())
     assert [cell.state for cell in chosen] == ["done", "done", "pending"]
     assert "unreadable" not in capsys.readouterr().out
 
@@ -66,4 +66,4 @@ def test_a_directory_whose_config_is_no_cells_is_refused(study):
     for content in ("{", "- a list", "model: 3", ""):
         cells["pending"].paths.config.write_text(content)
         with pytest.raises(ConfigError, match="is not the config of a cell"):
-            run_sweep([cells["pending"]], cfg, lambda plan, settings: None)
+            run_sweep([cells["pending"]], cfg, Runner())
