@@ -102,7 +102,7 @@ def _refuse_other_weights(cell: Cell, base: BaseModel) -> None:
     for row in study.to_dict("records"):
         same = all(row.get(name) == value for name, value in own.items())
         same_device = str(row.get("device")).split(":")[0] == base.device.type
-        if same and same_device and row["model_fingerprint"] != base.fingerprint:
+        if same and same_device and row.get("model_fingerprint") not in (None, base.fingerprint):
             raise CellError(
                 f"the weights of model {cell.config.model.name} changed since {row['cell']} was trained (fingerprint "
                 f"{row['model_fingerprint']}, now {base.fingerprint}); bring them back or choose another study"
