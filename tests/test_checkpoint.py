@@ -198,9 +198,9 @@ def test_ctrl_c_writes_checkpoints_and_the_same_command_goes_on(tmp_path: Path, 
 
 @pytest.mark.slow
 def test_killed_twenty_times_a_sweep_of_nine_cells_ends_with_the_same_numbers(tmp_path: Path):
-    grid = ["-m", "lora.rank=1,2,4", "seq_len=8,16,24", "steps=300", EACH_STEP, "eval.per_decade=8", "pack.max_cells=4"]
+    grid = ["lora.rank=1,2,4", "seq_len=8,16,24", "steps=300", EACH_STEP, "eval.per_decade=8", "pack.max_cells=4"]
     plain = [word for word in COMMAND if not word.startswith(("steps", "seq_len", "study", "eval"))]
-    command = [sys.executable, "-m", "memlaw.train", *plain, *grid]
+    command = [sys.executable, "-m", "memlaw.train", "-m", *plain, *grid]
     subprocess.run([*command, "study=whole"], cwd=tmp_path, check=True, capture_output=True)
     whole, killed = tmp_path / "runs/whole", tmp_path / "runs/killed"
     rng = np.random.default_rng(0)
