@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from memlaw.errors import CellError, ConfigError
-from memlaw.files import write_json, write_text
+from memlaw.files import remove_unfinished, write_json, write_text
 from memlaw.status_file import DONE as DONE
 from memlaw.status_file import FAILED, PENDING, RUNNING, read_status
 
@@ -187,6 +187,7 @@ class Cell:
         try:
             with self.lock().acquire(timeout=0):
                 self._write_status({"state": PENDING, "attempt": self.status["attempt"]})
+                remove_unfinished(self.paths.directory)
                 if afresh:
                     self.paths.checkpoint.unlink(missing_ok=True)
         except Timeout:

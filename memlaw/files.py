@@ -44,3 +44,12 @@ def write_text(target: Path, text: str) -> None:
 def write_json(target: Path, value: Any) -> None:
     """Write `value` to `target` atomically, as indented JSON; NaN and infinities are refused."""
     write_text(target, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def remove_unfinished(directory: Path) -> None:
+    """Remove what a killed process was writing in `directory`; nobody else may be writing there."""
+    for temporary in directory.glob(".*.tmp"):
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)

@@ -148,6 +148,15 @@ def test_a_diverged_cell_does_not_go_on_from_where_it_was(tiny, monkeypatch):
     assert not cells[0].paths.checkpoint.exists()
 
 
+def test_what_a_killed_process_was_writing_is_removed(tiny):
+    (cell,), _ = make_cells(tiny, [LONG])
+    cell.plan()
+    (cell.paths.directory / ".adapter.0a1b2c3d.tmp").mkdir()
+    (cell.paths.directory / ".result.json.0a1b2c3d.tmp").write_text("{")
+    cell.plan()
+    assert sorted(path.name for path in cell.paths.directory.glob(".*.tmp")) == []
+
+
 def test_nothing_is_unpickled(tiny, monkeypatch):
     cells, cfg = make_cells(tiny, [("lora.rank=2", *LONG)], EACH_STEP)
     interrupted(monkeypatch, cells, cfg, 20)
@@ -198,7 +207,7 @@ def test_ctrl_c_writes_checkpoints_and_the_same_command_goes_on(tmp_path: Path, 
 
 @pytest.mark.slow
 def test_killed_twenty_times_a_sweep_of_nine_cells_ends_with_the_same_numbers(tmp_path: Path):
-    grid = ["lora.rank=1,2,4", "seq_len=8,16,24", "steps=300", EACH_STEP, "eval.per_decade=8", "pack.max_cells=4"]
+    grid = ["lora.rank=1,2,4", "seq_len=8,16,24", "steps=1500", EACH_STEP, "eval.per_decade=8", "pack.max_cells=4"]
     plain = [word for word in COMMAND if not word.startswith(("steps", "seq_len", "study", "eval"))]
     command = [sys.executable, "-m", "memlaw.train", "-m", *plain, *grid]
     subprocess.run([*command, "study=whole"], cwd=tmp_path, check=True, capture_output=True)
@@ -209,7 +218,7 @@ def test_killed_twenty_times_a_sweep_of_nine_cells_ends_with_the_same_numbers(tm
             [*command, "study=killed"],
             cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
-        time.sleep(rng.uniform(2, 25))
+        time.sleep(rng.uniform(6, 20))
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
         for path in killed.glob("*/status.json"):
@@ -217,10 +226,15 @@ def test_killed_twenty_times_a_sweep_of_nine_cells_ends_with_the_same_numbers(tm
                 assert len(read_tokens(path.parent / "tokens.parquet"))
                 json.loads((path.parent / "result.json").read_text())
     subprocess.run([*command, "study=killed"], cwd=tmp_path, check=True, capture_output=True)
+    attempts = [json.loads(path.read_text())["attempt"] for path in killed.glob("*/status.json")]
+    assert sum(attempts) > 9  # some were killed while they trained
     names = sorted(path.parent.name for path in whole.glob("*/result.json"))
     assert len(names) == 9
     assert names == sorted(path.parent.name for path in killed.glob("*/result.json"))
     for name in names:
         one, other = (read_tokens(study / name / "tokens.parquet") for study in (whole, killed))
-        np.testing.assert_allclose(one["p"], other["p"], atol=1e-4)
+        assert one[["step", "position", "token_id"]].equals(other[["step", "position", "token_id"]])
+        sizes = [json.loads((study / name / "result.json").read_text())["pack_size"] for study in (whole, killed)]
+        # A kill between two cells' checkpoints splits their pack, whose sums are then rounded otherwise.
+        np.testing.assert_allclose(one["p"], other["p"], atol=1e-4 if sizes[0] == sizes[1] else 0.1)
         assert [path.name for path in (killed / name).glob(".*.tmp")] == []
