@@ -66,13 +66,8 @@ class CellRun:
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """What a checkpoint keeps of it: the evaluations so far as tensors, and small values."""
-        steps, nll, argmax, weight = zip(*self.tokens.evaluations, strict=True)
-        tensors = {
-            "evaluations.step": torch.tensor(steps),
-            "evaluations.nll": torch.from_numpy(np.stack(nll)),
-            "evaluations.argmax": torch.from_numpy(np.stack(argmax)),
-            "evaluations.weight": torch.from_numpy(np.stack(weight)),
-        }
+        columns = zip(records.Evaluated._fields, zip(*self.tokens.evaluations, strict=True), strict=True)
+        tensors = {f"evaluations.{name}": torch.from_numpy(np.stack(values)) for name, values in columns}
         return tensors, {
             "recalled_checks": self.recalled_checks,
             "worker_seconds": self.worker_seconds,
@@ -84,28 +79,27 @@ class CellRun:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of the same base model and memory."""
         part = {name: value.numpy() for name, value in checkpoint.part("evaluations").items()}
-        for index, step in enumerate(part["step"].tolist()):
-            self.tokens.add(step, part["nll"][index], part["argmax"][index], part["weight"][index])
+        for step, *values_S in zip(*(part[name] for name in records.Evaluated._fields), strict=True):
+            self.tokens.add(records.Evaluated(int(step), *values_S))
         self.recalled_checks = checkpoint.progress["recalled_checks"]
         self.worker_seconds = checkpoint.progress["worker_seconds"]
         self.started -= checkpoint.progress["seconds"]
         self.cell.set_status(RUNNING, step=checkpoint.step, total_steps=self.total_steps)
         log.info("%s goes on from step %d", self.cell.name, checkpoint.step)
 
-    def check_finite(self, step: int, nll_S: np.ndarray) -> None:
+    def check_finite(self, evaluated: records.Evaluated) -> None:
         """Raise CellError when a loss is not finite; such a cell must not go on from where it is."""
-        broken = int((~np.isfinite(nll_S)).sum())
+        step, tokens = evaluated.step, len(evaluated.nll_S)
+        broken = int((~np.isfinite(evaluated.nll_S)).sum())
         if broken:
             self.cell.paths.checkpoint.unlink(missing_ok=True)
             advice = f"lower optimizer.lr={self.cell.config.optimizer.lr}" if step else "check precision and the model"
-            raise CellError(f"diverged: {broken} of {len(nll_S)} losses are not finite after step {step}; {advice}")
+            raise CellError(f"diverged: {broken} of {tokens} losses are not finite after step {step}; {advice}")
 
-    def record(
-        self, step: int, nll_S: np.ndarray, argmax_S: np.ndarray, weight_S: np.ndarray, learning_rate: float
-    ) -> None:
-        """Take the evaluation after `step` steps: add it to the table, the status and the tracker."""
-        self.tokens.add(step, nll_S, argmax_S, weight_S)
-        scalars = self.tokens.scalars()
+    def record(self, evaluated: records.Evaluated, learning_rate: float) -> None:
+        """Take an evaluation: add it to the table, the status and the tracker."""
+        self.tokens.add(evaluated)
+        step, scalars = evaluated.step, self.tokens.scalars()
         self.tracker.log(step, {**scalars, "learning_rate": learning_rate})
         self.cell.set_status(
             RUNNING,
@@ -116,12 +110,12 @@ class CellRun:
         )
         log.info("%s  step %d/%d  loss %.4f nats", self.cell.name, step, self.total_steps, scalars["loss_nats"])
 
-    def recalled(self, nll_S: np.ndarray) -> bool:
+    def recalled(self, evaluated: records.Evaluated) -> bool:
         """Count checks in a row at which every target token has p > `stop.p_above`; True at `stop.patience`.
 
         At once where the method has nothing left to train and ends then (`method.all_recalled=stop`).
         """
-        stop, p_S = self.cell.config.stop, np.exp(-nll_S)
+        stop, p_S = self.cell.config.stop, np.exp(-evaluated.nll_S)
         if self.method.all_recalled == "stop" and self.method.threshold and (p_S >= self.method.threshold).all():
             return True
         above = bool((p_S > stop.p_above).all())
@@ -139,7 +133,7 @@ class CellRun:
             written: what the cell writes from the query alone, if it was asked.
             effects: result columns of `memlaw.forgetting.SideEffects`, if it was asked.
         """
-        steps = self.tokens.evaluations[-1][0]
+        last = self.tokens.evaluations[-1]
         seconds = time.monotonic() - self.started
         scalars = self.tokens.scalars()
         delta_loss, tokens = scalars["delta_loss_nats"], self.memory.target_tokens
@@ -153,11 +147,11 @@ class CellRun:
             "pairs": len(self.memory.pairs),
             "target_tokens": tokens,
             "total_steps": self.total_steps,
-            "steps_trained": steps,
+            "steps_trained": last.step,
             "stop_reason": stop_reason,
             "seconds": seconds,
             "worker_seconds": self.worker_seconds,
-            "tokens_per_second": self.facts["scored_tokens_per_step"] * steps / seconds,
+            "tokens_per_second": self.facts["scored_tokens_per_step"] * last.step / seconds,
             "data_fingerprint": self.memory.fingerprint,
             **effects,
             **versions(),
@@ -166,15 +160,14 @@ class CellRun:
         paths = self.cell.paths
         table = self.tokens.table()
         if written:
-            _, nll_S, argmax_S, _ = self.tokens.evaluations[-1]
-            recalled = recall_record(self.memory, written, np.exp(-nll_S), argmax_S)
+            recalled = recall_record(self.memory, written, np.exp(-last.nll_S), last.argmax_S)
             row |= {name: value for name, value in recalled.items() if name in records.RESULT_COLUMNS}
             write_json(paths.recall, recalled)
         records.write_tokens(paths.tokens, table)
         with atomic_path(paths.adapter) as directory:
             export(directory)
         records.write_result(paths.result, row)
-        self.cell.set_status(DONE, step=steps, stop_reason=stop_reason)
+        self.cell.set_status(DONE, step=last.step, stop_reason=stop_reason)
         paths.checkpoint.unlink(missing_ok=True)
         self.tracker.finish(
             row,
@@ -189,7 +182,7 @@ class CellRun:
             delta_loss,
             100 * row["recalled_share"],
             stop_reason,
-            steps,
+            last.step,
         )
 
     def fail(self, error: BaseException) -> None:

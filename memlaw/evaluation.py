@@ -17,7 +17,8 @@ from memlaw.cell_run import CellRun
 from memlaw.forgetting import SideEffects
 from memlaw.module import PackModule
 from memlaw.recall import Recaller, Written
-from memlaw.records import log_spaced_steps
+from memlaw.records import Evaluated, log_spaced_steps
+from memlaw.token_loss import TokenLosses
 
 log = logging.getLogger(__name__)
 
@@ -82,25 +83,23 @@ class Evaluation(Callback):
 
     def _evaluate(self, module: PackModule) -> None:
         losses = module.evaluate(self.batch_rows)
-        self._take(module, module.steps_taken, *losses, module.weights(*losses))
+        self._take(module, module.steps_taken, losses, module.weights(losses))
 
-    def _take(self, module: PackModule, step: int, *evaluated: torch.Tensor) -> None:
-        nll_NPL, argmax_NPL, weight_NPL = (tensor.cpu() for tensor in evaluated)
+    def _take(self, module: PackModule, step: int, losses: TokenLosses, weight_NPL: torch.Tensor) -> None:
+        values = [value_NPL.cpu() for value_NPL in (*losses, weight_NPL)]
         valid_NPL = module.table.valid_NPL.cpu()
         learning_rate = float(module.trainer.optimizers[0].param_groups[0]["lr"])
         self._share_time()
         kept, ending = [], []
         for n, run in enumerate(self.runs):
-            nll_S, argmax_S, weight_S = (
-                values[n][valid_NPL[n]].numpy() for values in (nll_NPL, argmax_NPL, weight_NPL)
-            )
+            evaluated = Evaluated(step, *(value_NPL[n][valid_NPL[n]].numpy() for value_NPL in values))
             try:
-                run.check_finite(step, nll_S)
+                run.check_finite(evaluated)
                 stop_reason = "completed" if step == self.total_steps else None
-                if step in self.checked and run.recalled(nll_S):
+                if step in self.checked and run.recalled(evaluated):
                     stop_reason = "recalled"
                 if stop_reason or step in self.recorded:
-                    run.record(step, nll_S, argmax_S, weight_S, learning_rate)
+                    run.record(evaluated, learning_rate)
                 if stop_reason:
                     ending.append((n, stop_reason))
                 else:

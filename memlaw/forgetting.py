@@ -16,7 +16,7 @@ from memlaw.errors import ConfigError
 from memlaw.lora import LoraPack
 from memlaw.prefix import Prefix
 from memlaw.recall import whole_model
-from memlaw.token_loss import Head, token_nll
+from memlaw.token_loss import Head, token_losses
 
 OFF, SHIPPED = "off", "on"
 ROW_TOKENS = 256
@@ -89,7 +89,7 @@ class SideEffects:
                 hidden_NTD = self.model.get_decoder()(input_ids=ids_NT, use_cache=False).last_hidden_state
                 position_NL = torch.arange(1, len(row_T), device=device).expand(N, -1)
                 scored_NL = torch.ones_like(position_NL, dtype=torch.bool)
-                nll_NL, _ = token_nll(hidden_NTD, ids_NT, position_NL, scored_NL, head)
+                nll_NL = token_losses(hidden_NTD, ids_NT, position_NL, scored_NL, head).nll
                 total_N += nll_NL.double().sum(1).cpu()
         return (total_N / sum(len(row_T) - 1 for row_T in self.rows)).tolist()
 

@@ -18,7 +18,7 @@ from memlaw.data.tokens import TokenTable
 from memlaw.lora import LoraPack
 from memlaw.memft import BatchLosses, weighted_mean
 from memlaw.prefix_cache import PrefixCache
-from memlaw.token_loss import Head, token_nll
+from memlaw.token_loss import Head, TokenLosses, token_losses
 from memlaw.weighting import Weighting
 
 
@@ -67,15 +67,15 @@ class PackModule(LightningModule):
         self.total_steps = total_steps
         self.start_step = start_step
         self.kept_N = torch.arange(len(adapters.specs))
-        self._latest: tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+        self._latest: tuple[torch.Tensor, TokenLosses, torch.Tensor]
         # Not registered as a submodule: Lightning must not move, save or switch the frozen model's mode.
         self._frozen = (base.model.get_decoder(), Head(base.model))
 
-    def forward(self, rows_NB: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(self, rows_NB: torch.Tensor) -> tuple[TokenLosses, torch.Tensor]:
         """Losses of the target tokens of the given rows; a row of -1 scores nothing.
 
         Returns:
-            nll_NBL in nats, argmax_NBL, and valid_NBL, False for padding.
+            Losses [N, B, L], and valid_NBL, False for padding.
         """
         decoder, head = self._frozen
         N, B = rows_NB.shape
@@ -88,46 +88,44 @@ class PackModule(LightningModule):
             self.prefix.feed(cell_N1, row_NB)
         with _one_sequence_per_row():
             hidden_BTD = decoder(input_ids=input_ids_BT, use_cache=False).last_hidden_state
-        nll_BL, argmax_BL = token_nll(hidden_BTD, input_ids_BT, position_BL, valid_NBL.flatten(0, 1), head)
-        return nll_BL.view(N, B, -1), argmax_BL.view(N, B, -1), valid_NBL
+        losses = token_losses(hidden_BTD, input_ids_BT, position_BL, valid_NBL.flatten(0, 1), head)
+        return TokenLosses(*(value_BL.view(N, B, -1) for value_BL in losses)), valid_NBL
 
     def training_step(self, rows_NB: torch.Tensor, _batch_index: int) -> torch.Tensor:
         """Sum over cells of each cell's weighted loss; no cell's gradient contains another's loss."""
         rows_NB = rows_NB[self.kept_N]
-        nll_NBL, argmax_NBL, valid_NBL = self(rows_NB)
-        weights_NBL = self.weighting(self._losses(nll_NBL.detach(), argmax_NBL, valid_NBL, rows_NB), rows_NB)
-        self._latest = rows_NB, nll_NBL.detach(), argmax_NBL, weights_NBL
-        return weighted_mean(nll_NBL, weights_NBL).sum()
+        losses, valid_NBL = self(rows_NB)
+        known = losses._replace(nll=losses.nll.detach())
+        weights_NBL = self.weighting(self._batch_losses(known, valid_NBL, rows_NB), rows_NB)
+        self._latest = rows_NB, known, weights_NBL
+        return weighted_mean(losses.nll, weights_NBL).sum()
 
-    def _losses(
-        self, nll_NBL: torch.Tensor, argmax_NBL: torch.Tensor, valid_NBL: torch.Tensor, rows_NB: torch.Tensor
-    ) -> BatchLosses:
-        target_NBL = self.table.targets(rows_NB)
-        return BatchLosses(nll_NBL, (argmax_NBL != target_NBL) & valid_NBL, valid_NBL)
+    def _batch_losses(self, losses: TokenLosses, valid_NBL: torch.Tensor, rows_NB: torch.Tensor) -> BatchLosses:
+        wrong_NBL = losses.argmax != self.table.targets(rows_NB)
+        return BatchLosses(losses.nll, wrong_NBL & valid_NBL, valid_NBL)
 
     @torch.no_grad()
-    def weights(self, nll_NPL: torch.Tensor, argmax_NPL: torch.Tensor) -> torch.Tensor:
+    def weights(self, losses: TokenLosses) -> torch.Tensor:
         """What the methods would make of an evaluation, [N, P, L]: 0 where a token is no longer trained."""
-        N, P, _ = nll_NPL.shape
-        rows_NP = torch.arange(P, device=nll_NPL.device).expand(N, P)
-        losses = self._losses(nll_NPL, argmax_NPL, self.table.valid_NPL, rows_NP)
-        return self.weighting(losses, rows_NP, advance=False)
+        N, P, _ = losses.nll.shape
+        rows_NP = torch.arange(P, device=losses.nll.device).expand(N, P)
+        return self.weighting(self._batch_losses(losses, self.table.valid_NPL, rows_NP), rows_NP, advance=False)
 
     @torch.no_grad()
-    def evaluate(self, batch_rows: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Losses of all target tokens of all cells: nll_NPL and argmax_NPL."""
+    def evaluate(self, batch_rows: int) -> TokenLosses:
+        """Losses [N, P, L] of all target tokens of all cells."""
         N, P, _ = self.table.input_ids_NPT.shape
         rows_NP = torch.arange(P, device=self.table.input_ids_NPT.device).expand(N, P)
-        parts = [self(rows_NB) for rows_NB in rows_NP.split(batch_rows, dim=1)]
-        return torch.cat([nll for nll, _, _ in parts], 1), torch.cat([argmax for _, argmax, _ in parts], 1)
+        parts = [self(rows_NB)[0] for rows_NB in rows_NP.split(batch_rows, dim=1)]
+        return TokenLosses(*(torch.cat(values, 1) for values in zip(*parts, strict=True)))
 
-    def training_losses(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def training_losses(self) -> tuple[TokenLosses, torch.Tensor]:
         """What `evaluate` would give before the step in progress, and the step's weights; it must hold all pairs."""
-        rows_NB, *values = self._latest
+        rows_NB, losses, weights_NBL = self._latest
         place_B = torch.arange(rows_NB.shape[1], device=rows_NB.device)
         order_NB1 = rows_NB.where(rows_NB >= 0, place_B).argsort(1)[..., None]
-        nll_NBL, argmax_NBL, weights_NBL = (value.take_along_dim(order_NB1, 1) for value in values)
-        return nll_NBL, argmax_NBL, weights_NBL
+        in_order = TokenLosses(*(value_NBL.take_along_dim(order_NB1, 1) for value_NBL in losses))
+        return in_order, weights_NBL.take_along_dim(order_NB1, 1)
 
     @property
     def steps_taken(self) -> int:

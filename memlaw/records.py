@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,7 @@ TOKEN_COLUMNS = {
     "base_nll": ("float32", "its loss under the base model, nats"),
     "nll": ("float32", "its loss under base and adapter, nats; p = exp(-nll)"),
     "argmax_id": ("int32", "the most probable token there, given the true prefix"),
+    "argmax_nll": ("float32", "its loss under base and adapter, nats: -ln of the largest probability there"),
     "weight": ("float32", "its weight in the method's loss there; 0: not trained any more"),
 }
 """Columns of `tokens.parquet`, a row per evaluation and target token: name → (dtype, meaning)."""
@@ -83,6 +84,21 @@ RESULT_COLUMNS = {
 """Columns of `result.json` beside the cell's config, whose keys stand there dotted (`lora.rank`)."""
 
 
+class Evaluated(NamedTuple):
+    """One evaluation of a cell. S target tokens, pairs in order.
+
+    Attributes:
+        step: optimizer steps taken before it.
+        nll_S, argmax_S, argmax_nll_S, weight_S: as in `TOKEN_COLUMNS`.
+    """
+
+    step: int
+    nll_S: np.ndarray
+    argmax_S: np.ndarray
+    argmax_nll_S: np.ndarray
+    weight_S: np.ndarray
+
+
 @dataclass
 class TokenLog:
     """Collects the evaluations of one cell. S target tokens, pairs in order.
@@ -94,41 +110,42 @@ class TokenLog:
     pair_S: np.ndarray
     position_S: np.ndarray
     token_id_S: np.ndarray
-    evaluations: list[tuple[int, np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=list)
+    evaluations: list[Evaluated] = field(default_factory=list)
 
-    def add(self, step: int, nll_S: np.ndarray, argmax_S: np.ndarray, weight_S: np.ndarray) -> None:
-        """Add the evaluation after `step` steps; the first one must be the base model's (step 0)."""
-        assert self.evaluations or step == 0
-        self.evaluations.append((step, nll_S, argmax_S, weight_S))
+    def add(self, evaluated: Evaluated) -> None:
+        """Add an evaluation; the first one must be the base model's (step 0)."""
+        assert self.evaluations or evaluated.step == 0
+        self.evaluations.append(evaluated)
 
     @property
     def base_nll_S(self) -> np.ndarray:
         """Loss of each target token under the base model, nats."""
-        return self.evaluations[0][1]
+        return self.evaluations[0].nll_S
 
     def table(self) -> pd.DataFrame:
         """The long table, with the columns of `TOKEN_COLUMNS`."""
         frames = [
             pd.DataFrame(
                 {
-                    "step": step,
+                    "step": evaluated.step,
                     "pair": self.pair_S,
                     "position": self.position_S,
                     "token_id": self.token_id_S,
                     "base_nll": self.base_nll_S,
-                    "nll": nll_S,
-                    "argmax_id": argmax_S,
-                    "weight": weight_S,
+                    "nll": evaluated.nll_S,
+                    "argmax_id": evaluated.argmax_S,
+                    "argmax_nll": evaluated.argmax_nll_S,
+                    "weight": evaluated.weight_S,
                 }
             )
-            for step, nll_S, argmax_S, weight_S in self.evaluations
+            for evaluated in self.evaluations
         ]
         dtypes = {name: dtype for name, (dtype, _) in TOKEN_COLUMNS.items()}
         return pd.concat(frames, ignore_index=True).astype(dtypes)
 
     def scalars(self) -> dict[str, float | int | None]:
         """`token_scalars`, `active_share` and `spent_share` of the latest evaluation."""
-        _, nll_S, argmax_S, weight_S = self.evaluations[-1]
+        _, nll_S, argmax_S, _, weight_S = self.evaluations[-1]
         total, recalled_S = float(weight_S.sum()), nll_S < CRITICAL_LOSS_NATS
         return {
             **token_scalars(self.base_nll_S, nll_S, argmax_S == self.token_id_S),

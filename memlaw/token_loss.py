@@ -6,7 +6,7 @@ Shapes: B rows, T positions of a row, L target tokens of a row, S scored tokens,
 """
 
 import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,20 @@ from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttenti
 
 CHUNK_BYTES = {"cpu": 32 * 2**20, "cuda": 512 * 2**20}
 """fp32 logits held at a time; the head's memory does not depend on the sequence length."""
+
+
+class TokenLosses(NamedTuple):
+    """What a model makes of target tokens, in tensors of one shape.
+
+    Attributes:
+        nll: ℒ_t of the target token in nats, fp32.
+        argmax: id of the most probable token there, int64.
+        argmax_nll: that token's own loss, fp32; `nll` to the last bit where it is the target, and never above it.
+    """
+
+    nll: torch.Tensor
+    argmax: torch.Tensor
+    argmax_nll: torch.Tensor
 
 
 class _GivenHidden(nn.Module):
@@ -56,8 +70,8 @@ def _with_replaced(module: nn.Module, path: list[str], replacement: nn.Module) -
     return view
 
 
-class _ChunkedNll(torch.autograd.Function):
-    """NLL and argmax in row chunks. The gradient of each token's NLL is taken in the same pass.
+class _ChunkedLosses(torch.autograd.Function):
+    """`TokenLosses` in row chunks. The gradient of each token's NLL is taken in the same pass.
 
     A token's NLL depends on its own hidden state alone, so the unit gradients [S, D] are all that backward
     needs: it scales them with whatever weights the loss put on the tokens.
@@ -66,10 +80,11 @@ class _ChunkedNll(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, hidden_SD: torch.Tensor, target_S: torch.Tensor, head: Head
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         with_gradient = ctx.needs_input_grad[0]
         nll_S = torch.empty(target_S.shape, dtype=torch.float32, device=hidden_SD.device)
         argmax_S = torch.empty_like(target_S)
+        argmax_nll_S = torch.empty_like(nll_S)
         unit_SD = torch.empty_like(hidden_SD) if with_gradient else None
         rows = head.chunk_rows(hidden_SD.device)
         for start in range(0, len(target_S), rows):
@@ -77,15 +92,17 @@ class _ChunkedNll(torch.autograd.Function):
             with torch.set_grad_enabled(with_gradient):
                 hidden = hidden_SD[chunk].detach().requires_grad_(with_gradient)
                 logits = head(hidden)
-                nll = F.cross_entropy(logits.float(), target_S[chunk], reduction="none")
+                logp = logits.float().log_softmax(-1)
+                nll = F.nll_loss(logp, target_S[chunk], reduction="none")
                 if unit_SD is not None:
                     (unit_SD[chunk],) = torch.autograd.grad(nll.sum(), hidden)
             nll_S[chunk] = nll.detach()
             argmax_S[chunk] = logits.argmax(-1)
+            argmax_nll_S[chunk] = F.nll_loss(logp, argmax_S[chunk], reduction="none")
         if unit_SD is not None:
             ctx.save_for_backward(unit_SD)
-        ctx.mark_non_differentiable(argmax_S)
-        return nll_S, argmax_S
+        ctx.mark_non_differentiable(argmax_S, argmax_nll_S)
+        return nll_S, argmax_S, argmax_nll_S
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor, None, None]:
@@ -93,28 +110,28 @@ class _ChunkedNll(torch.autograd.Function):
         return unit_SD * gradients[0][:, None].to(unit_SD.dtype), None, None
 
 
-def token_nll(
+def token_losses(
     hidden_BTD: torch.Tensor,
     input_ids_BT: torch.Tensor,
     position_BL: torch.Tensor,
     valid_BL: torch.Tensor,
     head: Head,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """NLL of each target token, in nats, and the token that the model would write instead.
+) -> TokenLosses:
+    """Loss of each target token, and of the token that the model would write instead.
 
     Args:
         hidden_BTD: the decoder's output.
         input_ids_BT: token ids of the rows.
         position_BL: positions of the target tokens in their rows, at least 1.
-        valid_BL: False for padding; scores 0 there.
+        valid_BL: False for padding, whose `nll` is 0; its argmax means nothing.
         head: the base model's head.
 
     Returns:
-        nll_BL in fp32, differentiable in `hidden_BTD`, and argmax_BL, int64.
+        Losses [B, L]; `nll` is differentiable in `hidden_BTD`.
     """
     before_BL = position_BL - 1  # the hidden state that predicts a token stands one position before it
     picked_BLD = hidden_BTD.gather(1, before_BL[..., None].expand(-1, -1, hidden_BTD.shape[-1]))
     target_BL = input_ids_BT.gather(1, position_BL)
-    nll_S, argmax_S = _ChunkedNll.apply(picked_BLD.flatten(0, 1), target_BL.flatten(), head)
-    shape = target_BL.shape
-    return nll_S.view(shape).where(valid_BL, 0.0), argmax_S.view(shape)
+    losses_S = _ChunkedLosses.apply(picked_BLD.flatten(0, 1), target_BL.flatten(), head)
+    losses = TokenLosses(*(value_S.view(target_BL.shape) for value_S in losses_S))
+    return losses._replace(nll=losses.nll.where(valid_BL, 0.0))

@@ -8,13 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memlaw import records
-from memlaw.records import TokenLog, capacity, log_spaced_steps, token_scalars
+from memlaw.records import Evaluated, TokenLog, capacity, log_spaced_steps, token_scalars
+
+
+def evaluated(step: int, nll: list[float], argmax: list[int], weight: list[float]) -> Evaluated:
+    """An evaluation whose most probable tokens have half the loss of the targets."""
+    nll_S = np.array(nll, dtype=np.float32)
+    return Evaluated(step, nll_S, np.array(argmax), nll_S / 2, np.array(weight))
 
 
 def log_of(*evaluations: tuple[int, list[float], list[int]]) -> TokenLog:
     log = TokenLog(np.array([0, 0, 1]), np.array([0, 1, 0]), np.array([7, 8, 9]))
     for step, nll, argmax in evaluations:
-        log.add(step, np.array(nll, dtype=np.float32), np.array(argmax), np.ones(len(nll)))
+        log.add(evaluated(step, nll, argmax, [1.0] * 3))
     return log
 
 
@@ -49,6 +55,8 @@ def test_the_token_table_is_written_and_read_back(tmp_path):
     assert len(table) == 6
     last = table[table["step"] == 5]
     assert last["base_nll"].tolist() == [3, 2, 1]
+    np.testing.assert_allclose(last["argmax_nll"], [0.05, 0.35, 0.1], rtol=1e-6)
+    assert last["argmax_id"].tolist() == [7, 8, 1]
     np.testing.assert_allclose(last["p"], np.exp([-0.1, -0.7, -0.2]), rtol=1e-6)
     assert last["pair"].tolist() == [0, 0, 1]
     stubborn = records.stubborn_tokens(table, 2)
@@ -74,14 +82,12 @@ def test_only_finished_cells_are_read(tmp_path):
 
 def test_where_weight_lies_and_where_the_argmax_fails_first():
     log = log_of((0, [3.0, 2.0, 1.0], [1, 1, 1]))
-    right = log.token_id_S.copy()
-    wrong = np.where(np.arange(3) == 1, right + 1, right)
-    log.add(5, np.array([0.1, 2.0, 0.2]), wrong, np.array([0.5, 1.0, 0.0]))
+    log.add(evaluated(5, [0.1, 2.0, 0.2], [7, 9, 9], [0.5, 1.0, 0.0]))
     scalars = log.scalars()
     assert scalars["first_wrong"] == 1
     assert scalars["active_share"] == pytest.approx(0.5)
     assert scalars["spent_share"] == pytest.approx(0.5 / 1.5)
-    log.add(6, np.zeros(3), right, np.zeros(3))
+    log.add(evaluated(6, [0.0] * 3, [7, 8, 9], [0.0] * 3))
     assert (log.scalars()["first_wrong"], log.scalars()["spent_share"]) == (None, 0.0)
 
 
