@@ -57,6 +57,10 @@ def test_training_equals_plain_peft_with_a_loop_written_by_hand(tiny, data):
         assert {0, 1, STEPS} < set(steps)
         ours = [table[table["step"] == step]["p"].to_numpy() for step in steps]
         np.testing.assert_allclose(ours, _reference(cell, steps), atol=1e-4)
+        right = table["argmax_id"] == table["token_id"]
+        assert (table["argmax_nll"] <= table["nll"]).all()
+        assert table.loc[right, "argmax_nll"].equals(table.loc[right, "nll"])
+        assert (table.loc[~right, "argmax_nll"] < table.loc[~right, "nll"]).any()
 
 
 class _OnlyThreshold:
