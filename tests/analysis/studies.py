@@ -6,7 +6,7 @@ import numpy as np
 
 from analysis.forms import Inputs, power
 from memlaw.files import write_json
-from memlaw.records import TokenLog, write_tokens
+from memlaw.records import Evaluated, TokenLog, write_tokens
 
 TRUTH = {"C": 60.0, "alpha": 0.7, "beta": 0.6, "b": 0.4}
 BASE_LOSS = 13.24
@@ -37,9 +37,10 @@ def write_cell(
     write_json(cell / "result.json", row)
     write_json(cell / "status.json", {"state": "done"})
     log = TokenLog(np.zeros(4, int), np.arange(4), np.arange(4))
-    log.add(0, np.full(4, BASE_LOSS), np.full(4, 9), np.ones(4))
-    log.add(1, np.full(4, 5.0), np.full(4, 9), np.ones(4))
-    log.add(10, np.array([0.1, 0.2, 0.8, 3.0]), np.array([0, 1, 2, 9]), np.ones(4))
+    log.add(Evaluated(0, np.full(4, BASE_LOSS), np.full(4, 9), np.ones(4), np.ones(4)))
+    log.add(Evaluated(1, np.full(4, 5.0), np.full(4, 9), np.ones(4), np.ones(4)))
+    last_S = np.array([0.1, 0.2, 0.8, 3.0])
+    log.add(Evaluated(10, last_S, np.array([0, 1, 2, 9]), np.minimum(last_S, 1.0), np.ones(4)))
     write_tokens(cell / "tokens.parquet", log.table())
 
 
