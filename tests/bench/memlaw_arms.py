@@ -30,6 +30,7 @@ from memlaw.pack import train_pack
 from memlaw.prefix import Prefix
 from memlaw.prefix_cache import PrefixCache, cache_prefix
 from memlaw.records import read_tokens
+from memlaw.sweep import SETTINGS
 from memlaw.weighting import Weighting
 
 
@@ -118,7 +119,7 @@ def through_lightning(task: Task, device: torch.device) -> Record:
         cell.plan()
         with watched(device, task.steps) as watches:
             started = now(device)
-            train_pack([cell], OmegaConf.masked_copy(cfg, ["trainer", "logger"]))
+            train_pack([cell], OmegaConf.masked_copy(cfg, list(SETTINGS)))
             whole = now(device) - started
         times = watches[0].result()
         table = read_tokens(cell.paths.tokens)
