@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from analysis.load import NoCells
+from memlaw.cell import flatten
 from memlaw.records import RESULT_COLUMNS, sort_results
 
 
@@ -50,8 +51,6 @@ def table_of(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def _row(run: Run) -> dict[str, Any]:
-    config = {name: value for name, value in run.config.items() if not name.startswith("_")}
-    measured = {
-        name: value for name, value in run.summary.items() if name in RESULT_COLUMNS or name.startswith("version.")
-    }
-    return {**config, **measured}
+    config = dict(flatten(run.config["config"]))
+    measured = {name: value for name, value in run.summary.items() if name in RESULT_COLUMNS}
+    return {"cell": run.config["cell"], **config, **measured, **dict(flatten(run.summary["version"], "version"))}

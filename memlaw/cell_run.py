@@ -19,7 +19,8 @@ from memlaw.errors import CellError
 from memlaw.files import atomic_path, write_json
 from memlaw.memft import Method
 from memlaw.recall import Written, recall_record
-from memlaw.tracking import CellTracker, Decode
+from memlaw.tracking.contents import Decode
+from memlaw.tracking.tracker import CellTracker
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class CellRun:
         export: writes the adapter to the directory given to it.
         decode: a token id's text.
         worker_seconds: the cell's share of its worker's time so far.
+        curves: scalars of each recorded evaluation (`memlaw.tracking.contents.CURVES`).
     """
 
     cell: Cell
@@ -53,6 +55,7 @@ class CellRun:
     decode: Decode
     recalled_checks: int = 0
     worker_seconds: float = 0.0
+    curves: list[dict[str, Any]] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -69,6 +72,7 @@ class CellRun:
         columns = zip(records.Evaluated._fields, zip(*self.tokens.evaluations, strict=True), strict=True)
         tensors = {f"evaluations.{name}": torch.from_numpy(np.stack(values)) for name, values in columns}
         return tensors, {
+            "curves": self.curves,
             "recalled_checks": self.recalled_checks,
             "worker_seconds": self.worker_seconds,
             "seconds": time.monotonic() - self.started,
@@ -81,6 +85,9 @@ class CellRun:
         part = {name: value.numpy() for name, value in checkpoint.part("evaluations").items()}
         for step, *values_S in zip(*(part[name] for name in records.Evaluated._fields), strict=True):
             self.tokens.add(records.Evaluated(int(step), *values_S))
+        self.curves = checkpoint.progress["curves"]
+        for evaluated, curves in zip(self.tokens.evaluations, self.curves, strict=True):
+            self.tracker.log(evaluated.step, curves, evaluated.nll_S)  # a mirror leaves out what it holds already
         self.recalled_checks = checkpoint.progress["recalled_checks"]
         self.worker_seconds = checkpoint.progress["worker_seconds"]
         self.started -= checkpoint.progress["seconds"]
@@ -100,7 +107,8 @@ class CellRun:
         """Take an evaluation: add it to the table, the status and the tracker."""
         self.tokens.add(evaluated)
         step, scalars = evaluated.step, self.tokens.scalars()
-        self.tracker.log(step, {**scalars, "learning_rate": learning_rate})
+        self.curves.append({**scalars, "learning_rate": learning_rate, "tokens_per_second": self._speed(step)})
+        self.tracker.log(step, self.curves[-1], evaluated.nll_S)
         self.cell.set_status(
             RUNNING,
             step=step,
@@ -109,6 +117,10 @@ class CellRun:
             recalled_share=scalars["recalled_share"],
         )
         log.info("%s  step %d/%d  loss %.4f nats", self.cell.name, step, self.total_steps, scalars["loss_nats"])
+
+    def _speed(self, step: int) -> float | None:
+        """Scored tokens per second since the start, what came before an interruption included."""
+        return self.facts["scored_tokens_per_step"] * step / (time.monotonic() - self.started) if step else None
 
     def recalled(self, evaluated: records.Evaluated) -> bool:
         """Count checks in a row at which every target token has p > `stop.p_above`; True at `stop.patience`.
@@ -169,12 +181,7 @@ class CellRun:
         records.write_result(paths.result, row)
         self.cell.set_status(DONE, step=last.step, stop_reason=stop_reason)
         paths.checkpoint.unlink(missing_ok=True)
-        self.tracker.finish(
-            row,
-            table,
-            self.decode,
-            [path for path in (paths.tokens, paths.result, paths.recall, paths.config) if path.exists()],
-        )
+        self.tracker.finish(self.cell, row, table, self.decode)
         log.info(
             "done %s  loss %.4f nats, delta %.4f, recalled %.1f %%, %s after %d steps",
             self.cell.name,

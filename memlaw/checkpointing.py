@@ -46,9 +46,22 @@ class Checkpointing(Callback):
             self._write(pl_module)
             self._written = time.monotonic()
         if self.signals:
-            for run in self.evaluation.runs:
-                run.cell.set_status(PENDING)
-            trainer.should_stop = self.signals.pass_on() or trainer.should_stop
+            self._end(trainer)
+
+    def _end(self, trainer: Trainer) -> None:
+        """Let whoever else waits for the signals have them; SLURM's requeues the job and exits here."""
+        for run in self.evaluation.runs:
+            run.cell.set_status(PENDING)
+        ends = True
+        try:
+            ends = self.signals.pass_on()
+        finally:
+            if ends:
+                for run in self.evaluation.runs:
+                    run.tracker.interrupt()
+                for run in self.evaluation.runs[-1:]:
+                    run.tracker.settle()
+        trainer.should_stop = ends or trainer.should_stop
 
     def _write(self, module: Any) -> None:
         for n, run in enumerate(self.evaluation.runs):

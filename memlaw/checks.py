@@ -13,7 +13,6 @@ from memlaw.errors import ConfigError
 from memlaw.forgetting import held_out_text
 from memlaw.lora_spec import LoraSpec
 from memlaw.targets import Target, resolve_targets
-from memlaw.tracking import resolve_mode
 
 
 def check_cell(cell: Cell) -> None:
@@ -74,8 +73,7 @@ def check_settings(cfg: DictConfig) -> None:
         _number("trainer.prefix_cache_gb", cfg.trainer.prefix_cache_gb, above=0)
     if cfg.checkpoint.every_min is not None:
         _number("checkpoint.every_min", cfg.checkpoint.every_min, above=0)
-    resolve_mode(cfg.logger.mode)
-    _number("logger.timeout_s", cfg.logger.timeout_s, above=0)
+    instantiate_checked(cfg.logger)
 
 
 def resolve_cell(cell: Cell) -> tuple[Any, list[Target]]:

@@ -31,7 +31,7 @@ from memlaw.prefix_cache import PrefixCache, cache_budget_bytes, cache_prefix
 from memlaw.recall import Recaller
 from memlaw.sizes import Weights, sizes_of
 from memlaw.targets import Target, resolve_targets
-from memlaw.tracking import CellTracker
+from memlaw.tracking.tracker import CellTracker
 from memlaw.weighting import Weighting
 
 

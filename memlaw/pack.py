@@ -23,7 +23,7 @@ from memlaw.fit import Member, fit
 from memlaw.heartbeat import beating
 from memlaw.memft import Method, method_of
 from memlaw.records import read_results
-from memlaw.tracking import Tracker
+from memlaw.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def _train(cells: list[Cell], settings: DictConfig) -> None:
     config = cells[0].config
     device = resolve_device(settings.trainer.device)
     dtype = resolve_precision(config.precision, device)
-    tracker = Tracker(**settings.logger)
+    tracker = Tracker(instantiate(settings.logger))
     load = partial(_base_model, config.model, dtype, device)  # held by nobody else: a failed loop drops it
     _refuse_other_weights(cells[0], load())
     prepared = _prepared(cells, load())

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from memlaw.cell import DONE, FAILED, Cell
@@ -11,7 +12,6 @@ from memlaw.heartbeat import DEAD, observed_state
 from memlaw.runner import Runner
 from memlaw.status_file import UNREADABLE
 from memlaw.tables import count, print_plan, print_study
-from memlaw.tracking import resolve_mode
 
 log = logging.getLogger(__name__)
 
@@ -53,15 +53,17 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, runner: Runner) -> None:
         machine = runner.machine(cfg)
         plan = make_plan(wanted, cfg, machine)
         settings = OmegaConf.masked_copy(cfg, list(SETTINGS))
-        settings.logger.mode = resolve_mode(cfg.logger.mode)
+        service = instantiate(cfg.logger)
+        settings.logger.mode = service.mode  # jobs elsewhere do as this process would
         if cfg.dry_run:
             print_plan(cells, plan, machine.workers)
             runner.rehearse(plan, settings)
             return
         for cell in select(wanted, cfg.rerun):  # others may have trained some meanwhile
             cell.plan(afresh=cfg.rerun == "all")
-        if settings.logger.mode == "offline":
-            log.info("W&B offline (no credentials, or told so): runs are kept in %s", cells[0].study / "wandb")
+        hint = service.hint(cells[0].study)
+        if hint:
+            log.info(hint)
         log.info(
             "%s to train in %s, into %s", count(len(wanted), "cell"), count(len(plan.packs), "pack"), cells[0].study
         )

@@ -128,7 +128,7 @@ def test_a_hub_model_is_green_only_when_its_files_are_here(tmp_path, monkeypatch
 def test_wandb_by_mode_login_and_server(tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setattr(services, "has_credentials", lambda: False)
-    monkeypatch.setattr("memlaw.tracking.has_credentials", lambda: False)
+    monkeypatch.setattr("memlaw.tracking.mode.has_credentials", lambda: False)
     assert services.wandb("disabled").level == "green"
     assert services.wandb("offline").level == "green"
     assert services.wandb("auto").level == "yellow"

@@ -85,7 +85,7 @@ def test_wandb_commands_exist(command: str):
 
 def test_every_command_is_of_a_kind_that_is_tested():
     trained = ("python -m memlaw.train", "python -m memlaw.plan")
-    looked = ("python -m memlaw.status", "python -m memlaw.logs", "python -m memlaw.doctor")
+    looked = ("python -m memlaw.status", "python -m memlaw.logs", "python -m memlaw.doctor", "python -m memlaw.sync")
     kinds = (*trained, *looked, "python -m analysis.", "make ", "wandb ")
     assert [command for command in COMMANDS if not command.startswith(kinds)] == []
 
@@ -93,7 +93,14 @@ def test_every_command_is_of_a_kind_that_is_tested():
 def test_the_tree_names_every_module_and_nothing_else():
     tree = README.split("## Tree")[1].split("```")[1]
     named = set(re.findall(r"[\w/]+\.py", tree))
-    for folder in ("memlaw", "memlaw/data", "memlaw/doctor", "analysis", "launchers/hydra_plugins/memlaw_launchers"):
+    for folder in (
+        "memlaw",
+        "memlaw/data",
+        "memlaw/doctor",
+        "memlaw/tracking",
+        "analysis",
+        "launchers/hydra_plugins/memlaw_launchers",
+    ):
         modules = {path.name for path in (ROOT / folder).glob("*.py")} - {"__init__.py"}
         assert modules <= named, modules - named
         named -= modules

@@ -12,7 +12,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from memlaw.base_model import HubModel, LocalModel, ModelSource, PackagedModel, RandomModel
 from memlaw.doctor.verdict import Verdict
 from memlaw.errors import ConfigError
-from memlaw.tracking import base_url, has_credentials, resolve_mode
+from memlaw.tracking.mode import base_url, has_credentials, resolve_mode
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 

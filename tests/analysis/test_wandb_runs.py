@@ -7,12 +7,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 from studies import write_study
 
 from analysis.load import NoCells, load_studies
 from analysis.wandb_runs import load_wandb, table_of
 from memlaw.pack import train_pack
 from memlaw.records import RESULT_COLUMNS, read_results
+from memlaw.tracking.contents import run_summary
 
 
 @dataclass
@@ -37,9 +39,12 @@ class Api:
 def mirrored(row: dict[str, Any]) -> Run:
     """A row of `result.json` as W&B has it: config and summary apart, nulls not told, W&B's own keys beside."""
     measured = {name for name in row if name in RESULT_COLUMNS or name.startswith("version.")}
-    config = {name: value for name, value in row.items() if name not in measured or name == "cell"}
-    summary = {name: row[name] for name in measured if row[name] is not None}
-    return Run({**config, "_wandb": {"cli_version": "0"}}, {**summary, "_runtime": 3, "p": {"_type": "histogram"}})
+    config = OmegaConf.create()
+    for name in row:
+        if name not in measured:
+            OmegaConf.update(config, name, row[name])
+    held = {"cell": row["cell"], "config": OmegaConf.to_container(config), "_wandb": {"cli_version": "0"}}
+    return Run(held, {**run_summary(row), "_runtime": 3, "p": {"_type": "histogram"}})
 
 
 def test_runs_give_the_table_of_the_study_on_disk(tmp_path: Path):
@@ -70,7 +75,7 @@ def test_offline_runs_hold_what_the_study_holds(tiny):
     for run in (cells[0].study / "wandb").glob("offline-run-*"):
         command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--summary", "--json", str(run)]
         read = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-        runs.append(Run({name: value for name, value in read["config"].items() if name != "study"}, read["summary"]))
+        runs.append(Run(read["config"], read["summary"]))
     told = expected.dropna(axis=1, how="all")
     table = table_of(runs).dropna(axis=1, how="all")  # W&B keeps what a config leaves null
     pd.testing.assert_frame_equal(table[told.columns], told, check_dtype=False)

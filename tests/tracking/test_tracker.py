@@ -11,7 +11,10 @@ import pytest
 
 from memlaw.errors import ConfigError
 from memlaw.pack import train_pack
-from memlaw.tracking import Tracker, resolve_mode, run_id
+from memlaw.tracking.contents import CURVES, run_id
+from memlaw.tracking.mode import resolve_mode
+from memlaw.tracking.tracker import Tracker
+from memlaw.tracking.wandb_service import WandbService
 
 
 @pytest.fixture
@@ -43,11 +46,17 @@ def test_each_cell_of_a_pack_has_its_own_run_with_config_and_summary(offline):
         (run,) = (cell.study / "wandb").glob(f"offline-run-*-{run_id(cell)}")
         read = summary_of(run)
         result = json.loads(cell.paths.result.read_text())
-        assert read["config"]["lora.rank"] == cell.config.lora.rank
+        assert read["config"]["rank"] == read["config"]["config"]["lora"]["rank"] == cell.config.lora.rank
         assert read["config"]["study"] == cell.study.name
+        assert read["summary"]["version"]["torch"] == result["version.torch"]
+        assert {name for name in CURVES if name not in read["summary"]} <= {n for n in CURVES if result.get(n) is None}
         for key in ("delta_loss_nats", "recalled_share", "bits_per_parameter", "stop_reason"):
             assert read["summary"][key] == pytest.approx(result[key])
-        assert list((run / "files/media/table").glob("stubborn_tokens*.json"))
+        (table,) = (run / "files/media/table").glob("stubborn_tokens*.json")
+        held = json.loads(table.read_text())
+        assert held["columns"] == ["pair", "position", "token", "p", "argmax", "argmax_p", "base_nll"]
+        assert len(held["data"]) == 16
+        assert list((run / "files/media/images").glob("probability_strip*.png"))
 
 
 def test_a_cell_that_starts_again_logs_each_step_once(tiny, monkeypatch):
@@ -56,19 +65,23 @@ def test_a_cell_that_starts_again_logs_each_step_once(tiny, monkeypatch):
     logged = []
 
     class Run:
+        offline = True
+        step = 6  # what an interrupted process had logged: steps up to 5
+
         def define_metric(self, *_, **__):
             pass
 
-        def log(self, values):
-            logged.append(values["step"])
+        def log(self, values, step, commit):
+            assert values["step"] == step
+            logged.append(step)
 
     monkeypatch.setattr(wandb, "init", lambda **_: Run())
-    tracker = Tracker("offline", "project", None, 30)
+    tracker = Tracker(WandbService("offline", "project", None, 30, 0))
     mirror = tracker.start(tiny()[0])
     for step in (0, 5, 10, 0, 5, 10, 20):
-        mirror.log(step, {})
+        mirror.log(step, {}, np.ones(3))
     tracker.drain()
-    assert logged == [0, 5, 10, 20]
+    assert logged == [10, 20]
 
 
 def test_the_run_id_comes_from_the_cells_hash_and_differs_between_studies(tiny):
@@ -112,13 +125,13 @@ def test_a_hanging_wandb_never_holds_up_a_cell(offline, monkeypatch, caplog):
 
 def test_disabled_tracking_starts_nothing(tiny):
     cell, _ = tiny()
-    Tracker("disabled", "p", None, 1).start(cell).log(0, {"loss_nats": np.float64(1)})
+    Tracker(WandbService("disabled", "p", None, 1, 0)).start(cell).log(0, {"loss_nats": 1.0}, np.ones(3))
     assert not (cell.study / "wandb").exists()
 
 
 @pytest.mark.parametrize(("key", "mode"), [(None, "offline"), ("a" * 40, "online")])
 def test_auto_is_online_only_with_credentials(monkeypatch, tmp_path: Path, key, mode: str):
-    code = "from memlaw.tracking import resolve_mode; print(resolve_mode('auto'))"
+    code = "from memlaw.tracking.mode import resolve_mode; print(resolve_mode('auto'))"
     environment = {"PATH": "/usr/bin", "HOME": str(tmp_path), **({"WANDB_API_KEY": key} if key else {})}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split()[-1] == mode

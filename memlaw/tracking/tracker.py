@@ -1,0 +1,176 @@
+"""When a cell's run is told what: through one background thread.
+
+A slow, failing or hanging service costs a warning and the mirror, never a cell and never a step.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from memlaw.cell import Cell
+from memlaw.tracking.contents import (
+    HISTOGRAM,
+    STRIP,
+    TABLE,
+    Decode,
+    histogram,
+    probability_strip,
+    run_summary,
+    stubborn_rows,
+)
+
+log = logging.getLogger(__name__)
+
+SETTLE_S = 10.0
+"""How long a process that is about to be preempted waits for its service."""
+
+
+class Run(Protocol):
+    """A run at a service."""
+
+    def log(self, step: int, values: dict[str, Any]) -> None:
+        """Values after `step` optimizer steps; steps ascend, and those that the run holds already are left out."""
+        ...
+
+    def keep(self, name: str, kind: str, files: list[Path]) -> None:
+        """Keep files and directories as an artifact."""
+        ...
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """The run is complete."""
+        ...
+
+    def fail(self) -> None:
+        """The run failed."""
+        ...
+
+    def interrupt(self) -> None:
+        """The run ends for now and will be gone on with."""
+        ...
+
+
+class Service(Protocol):
+    """Keeps runs; a config of `conf/logger/`.
+
+    Attributes:
+        mode: `disabled` keeps none.
+        timeout_s: how long the end of a pack waits for it.
+        name: what messages call it.
+    """
+
+    mode: str
+    timeout_s: float
+    name: str
+
+    def open(self, cell: Cell) -> Run:
+        """Begin a cell's run, or go on with it."""
+        ...
+
+    def hint(self, study: Path) -> str | None:
+        """What a user should know when a sweep begins."""
+        ...
+
+
+class CellTracker:
+    """Mirrors one cell. No method raises or waits, but `settle`."""
+
+    def __init__(self, worker: "_Worker | None", name: str, open_run: Callable[[], Run]):
+        self._worker = worker
+        self._name = name
+        self._run: Run
+        self._broken = False
+        self._logged = -1
+        self._submit(lambda: setattr(self, "_run", open_run()))
+
+    def _submit(self, call: Callable[[], None]) -> None:
+        def guarded() -> None:
+            if self._broken:
+                return
+            try:
+                call()
+            except Exception as error:  # whatever the service raises, the cell goes on
+                self._broken = True
+                log.warning("%s: %s: %s; this run is not mirrored any further", self._name, type(error).__name__, error)
+
+        if self._worker:
+            self._worker.submit(guarded)
+
+    def log(self, step: int, scalars: dict[str, Any], nll_S: np.ndarray) -> None:
+        """The evaluation after `step` steps: `memlaw.tracking.contents.CURVES`, and losses of the S target tokens."""
+        if step > self._logged:  # a cell that had to start again gives the same numbers again
+            self._logged = step
+            self._submit(lambda: self._run.log(step, {**scalars, HISTOGRAM: histogram(np.exp(-nll_S))}))
+
+    def finish(self, cell: Cell, result: dict[str, Any], tokens: pd.DataFrame, decode: Decode) -> None:
+        """The cell is done: its result row and token table, as they are on disk."""
+
+        def finish() -> None:
+            paths, last = cell.paths, result["steps_trained"]
+            media = {TABLE: stubborn_rows(tokens, decode), STRIP: probability_strip(tokens)}
+            self._run.log(last + 1, {"step": last, **media})  # a row of its own; that of the last step is sent already
+            self._run.keep("records", "records", [paths.tokens, paths.result, paths.recall, paths.config])
+            self._run.keep("adapter", "adapter", [paths.adapter])
+            self._run.finish(run_summary(result))
+
+        self._submit(finish)
+
+    def fail(self) -> None:
+        """The cell failed."""
+        self._submit(lambda: self._run.fail())
+
+    def interrupt(self) -> None:
+        """The process is about to end; the cell will go on in another."""
+        self._submit(lambda: self._run.interrupt())
+
+    def settle(self) -> None:
+        """Wait, at most `SETTLE_S`, until the service has been told all of it."""
+        if self._worker:
+            self._worker.drain(SETTLE_S)
+
+
+class _Worker:
+    """Runs calls in order on one daemon thread."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name="tracking", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            self._calls.get()()
+
+    def submit(self, call: Callable[[], None]) -> None:
+        self._calls.put(call)
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until all submitted calls have run; False when `timeout_s` passes first."""
+        done = threading.Event()
+        self.submit(done.set)
+        return done.wait(timeout_s)
+
+
+class Tracker:
+    """Starts the trackers of a process's cells."""
+
+    def __init__(self, service: Service):
+        self.service = service
+        self._worker = _Worker() if service.mode != "disabled" else None
+
+    def start(self, cell: Cell) -> CellTracker:
+        """Open the run of a cell."""
+        return CellTracker(self._worker, self.service.name, lambda: self.service.open(cell))
+
+    def drain(self) -> None:
+        """Give the service `timeout_s` to catch up; what it has not taken by then stays behind, with a warning."""
+        if self._worker and not self._worker.drain(self.service.timeout_s):
+            log.warning(
+                "%s did not catch up within %g s; the records on disk are complete",
+                self.service.name,
+                self.service.timeout_s,
+            )

@@ -1,0 +1,100 @@
+"""Trackio, a dashboard on this machine without an account: `logger=trackio`."""
+
+import contextvars
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from memlaw.cell import Cell
+from memlaw.errors import ConfigError, check_number
+from memlaw.tracking.contents import rendered, run_config
+from memlaw.tracking.wandb_service import add_files, artifact_name
+
+MODES = ("local", "disabled")
+
+
+class TrackioService:
+    """Runs in Trackio's own directory (`TRACKIO_DIR`), which `trackio show` serves.
+
+    Args:
+        mode: `local` or `disabled`.
+        project: Trackio project.
+        timeout_s: how long to wait for it at the end of a pack.
+
+    Raises:
+        ConfigError: a value is impossible, or trackio is not installed.
+    """
+
+    name = "Trackio"
+
+    def __init__(self, mode: str, project: str, timeout_s: float):
+        if mode not in MODES:
+            raise ConfigError(f"logger.mode={mode} is not one of {', '.join(MODES)}")
+        check_number("logger.timeout_s", timeout_s, "a number above 0", lambda value: value > 0)
+        if mode == "local" and importlib.util.find_spec("trackio") is None:
+            raise ConfigError("logger=trackio needs the package trackio: pip install 'memlaw[trackio]'")
+        self.mode = mode
+        self.project = project
+        self.timeout_s = timeout_s
+
+    def hint(self, study: Path) -> str | None:
+        """How to look at the runs."""
+        return f"Trackio: trackio show --project {self.project}" if self.mode == "local" else None
+
+    def open(self, cell: Cell) -> "TrackioRun":
+        """Begin a cell's run or go on with it."""
+        import trackio
+
+        # In a context of its own: Trackio ends the run that it finds in its context, and cells of a pack run together.
+        run = contextvars.Context().run(
+            trackio.init,
+            project=self.project,
+            name=cell.name,
+            group=cell.study.name,
+            config=run_config(cell),
+            resume="allow",
+            embed=False,
+            auto_log_gpu=False,
+            auto_log_cpu=False,
+        )
+        return TrackioRun(run)
+
+
+class TrackioRun:
+    """One run; see `memlaw.tracking.tracker.Run`. Trackio knows no states and no summary."""
+
+    def __init__(self, run: Any):
+        self._run = run
+        self._last = -1
+
+    def log(self, step: int, values: dict[str, Any]) -> None:
+        """One row of history."""
+        import trackio
+
+        if step >= self._run._next_step:  # no public name for it; a resumed run repeats no step
+            self._run.log(
+                rendered(trackio, {name: value for name, value in values.items() if name != "step"}), step=step
+            )
+            self._last = step
+
+    def keep(self, name: str, kind: str, files: list[Path]) -> None:
+        """Log an artifact."""
+        import trackio
+
+        artifact = trackio.Artifact(artifact_name(f"{name}-{self._run.name}"), type=kind)
+        add_files(artifact, files)
+        self._run.log_artifact(artifact)
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """The summary's numbers end the run's curves."""
+        numbers = {name: value for name, value in summary.items() if isinstance(value, int | float)}
+        self._run.log(numbers, step=self._last)
+        self._run.finish()
+
+    def fail(self) -> None:
+        """Trackio keeps what was logged."""
+        self._run.finish()
+
+    def interrupt(self) -> None:
+        """Trackio keeps what was logged."""
+        self._run.finish()

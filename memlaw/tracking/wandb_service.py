@@ -1,0 +1,179 @@
+"""W&B: `logger=wandb`."""
+
+import json
+import logging
+import os
+import random
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from memlaw.cell import Cell
+from memlaw.errors import check_number
+from memlaw.tracking.contents import CURVES, HISTOGRAM, STRIP, TABLE, rendered, run_config, run_id, run_tags
+from memlaw.tracking.mode import Mode, resolve_mode
+
+log = logging.getLogger(__name__)
+
+INTERRUPTED = 143
+"""Exit code of a run that will be gone on with: that of a process ended by SIGTERM."""
+
+
+class WandbService:
+    """Runs at W&B's server, or in the study's directory until `memlaw.sync` uploads them.
+
+    Args:
+        mode: `auto`, `online`, `offline` or `disabled` (see `memlaw.tracking.mode.resolve_mode`).
+        project: W&B project.
+        entity: W&B team or user; None is the account's default.
+        timeout_s: how long to wait for the server, once at the start of a run and once at the end of a pack.
+        stagger_s: a process's first run waits a random time up to this, so that a cluster's processes do not ask all
+            at once; training does not wait for it.
+
+    Raises:
+        ConfigError: a value is impossible; it names the key.
+    """
+
+    name = "W&B"
+
+    def __init__(self, mode: str, project: str, entity: str | None, timeout_s: float, stagger_s: float):
+        check_number("logger.timeout_s", timeout_s, "a number above 0", lambda value: value > 0)
+        check_number("logger.stagger_s", stagger_s, "a number of at least 0", lambda value: value >= 0)
+        self.mode: Mode = resolve_mode(mode)
+        self.project = project
+        self.entity = entity
+        self.timeout_s = timeout_s
+        self._stagger_s = stagger_s
+        self._reachable = self.mode == "online"
+
+    def hint(self, study: Path) -> str | None:
+        """Where offline runs are kept."""
+        if self.mode != "offline":
+            return None
+        return f"W&B offline (no credentials, or told so): runs are kept in {study / 'wandb'}; memlaw.sync uploads them"
+
+    def open(self, cell: Cell) -> "WandbRun":
+        """Begin a cell's run or go on with it; offline where the server cannot be had."""
+        if self._reachable:
+            time.sleep(random.uniform(0, self._stagger_s))
+            self._stagger_s = 0
+            try:
+                return WandbRun(self.init(cell, "online"), cell)
+            except Exception as error:  # no server, a wrong key, too many requests: all end here, after W&B's retries
+                self._reachable = False  # this process's other runs do not wait for it again
+                log.warning(
+                    "W&B: %s; runs are kept offline: python -m memlaw.sync %s uploads them",
+                    str(error).splitlines()[0] if str(error) else type(error).__name__,
+                    cell.study,
+                )
+        return WandbRun(self.init(cell, "offline"), cell)
+
+    def init(self, cell: Cell, mode: Mode) -> Any:
+        """`wandb.init` for a cell's run."""
+        return init_run(
+            cell.study,
+            project=self.project,
+            entity=self.entity,
+            mode=mode,
+            timeout_s=self.timeout_s,
+            id=run_id(cell),
+            name=cell.name,
+            job_type="cell",
+            tags=run_tags(cell),
+            config=run_config(cell),
+        )
+
+
+def init_run(study: Path, mode: Mode, timeout_s: float, **described: Any) -> Any:
+    """A run of a study, with W&B's files inside of the study's directory; it can be moved and synced from elsewhere.
+
+    Args:
+        study: the study's directory; its name is the run's group.
+        mode: `online` or `offline`.
+        timeout_s: how long to wait for the server.
+        described: further arguments of `wandb.init`.
+    """
+    os.environ.setdefault("WANDB_DATA_DIR", str(study / "wandb" / "data"))  # artifacts wait here for their upload
+    import wandb
+
+    return wandb.init(
+        mode=mode,
+        group=study.name,
+        dir=str(study),
+        resume="allow" if mode == "online" else None,
+        reinit="create_new",
+        settings=wandb.Settings(
+            silent=True, console="off", init_timeout=timeout_s, x_disable_stats=True, x_disable_meta=True
+        ),
+        **described,
+    )
+
+
+class WandbRun:
+    """One run; see `memlaw.tracking.tracker.Run`."""
+
+    def __init__(self, run: Any, cell: Cell):
+        self._run = run
+        run.define_metric("step", hidden=True)
+        for name in CURVES:
+            run.define_metric(name, step_metric="step", summary="last")
+        for name in (HISTOGRAM, TABLE, STRIP):
+            run.define_metric(name, step_metric="step")
+        if not run.offline:  # W&B cannot tell an offline run what it uses
+            run.use_artifact(_study_artifact(cell.study))
+
+    def log(self, step: int, values: dict[str, Any]) -> None:
+        """One row of history, whose own counter is the step, so that a resumed run repeats none."""
+        import wandb
+
+        if step >= self._run.step:
+            self._run.log({"step": step, **rendered(wandb, values)}, step=step, commit=True)
+
+    def keep(self, name: str, kind: str, files: list[Path]) -> None:
+        """Log an artifact."""
+        import wandb
+
+        artifact = wandb.Artifact(f"{name}-{self._run.id}", type=kind)
+        add_files(artifact, files)
+        self._run.log_artifact(artifact)
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Write the summary and upload what is left; what was uploaded whole gets W&B's own mark for it."""
+        self._run.summary.update(summary)
+        self._run.finish()
+        if not self._run.offline:
+            Path(f"{self._run.settings.sync_file}.synced").touch()
+
+    def fail(self) -> None:
+        """The run's state is `failed`."""
+        self._run.finish(exit_code=1)
+
+    def interrupt(self) -> None:
+        """The run's state is `preempted`."""
+        self._run.mark_preempting()
+        self._run.finish(exit_code=INTERRUPTED)
+
+
+def add_files(artifact: Any, paths: list[Path]) -> None:
+    """Add those files and directories that exist to an artifact."""
+    for path in paths:
+        if path.is_dir():
+            artifact.add_dir(str(path))
+        elif path.exists():
+            artifact.add_file(str(path))
+
+
+def artifact_name(text: str) -> str:
+    """A name as W&B allows it for an artifact."""
+    return re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII)
+
+
+def _study_artifact(study: Path) -> Any:
+    """What all runs of a study come from, so that W&B's lineage leads from the study to its cells."""
+    import wandb
+
+    artifact = wandb.Artifact(artifact_name(f"study-{study.name}"), type="study")
+    with artifact.new_file("study.json") as file:
+        json.dump({"study": study.name}, file)
+    return artifact
