@@ -22,7 +22,7 @@ from memlaw.files import atomic_path
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 _PROGRESS = "progress"
 
 

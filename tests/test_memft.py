@@ -207,7 +207,7 @@ def test_the_recorded_weights_are_those_that_trained(tiny, monkeypatch):
 
     def noted(self, rows_NB, index):
         loss = step(self, rows_NB, index)
-        used[self.steps_taken] = self._latest[3][0, 0].clone().numpy()
+        used[self.steps_taken] = self._latest[2][0, 0].clone().numpy()
         return loss
 
     monkeypatch.setattr(PackModule, "training_step", noted)
