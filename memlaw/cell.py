@@ -21,7 +21,7 @@ from yaml import YAMLError
 from memlaw.errors import CellError, ConfigError
 from memlaw.files import remove_unfinished, write_json, write_text
 from memlaw.status_file import DONE as DONE
-from memlaw.status_file import FAILED, PENDING, RUNNING, read_status
+from memlaw.status_file import FAILED, FORECAST, PENDING, RUNNING, read_status
 
 log = logging.getLogger(__name__)
 
@@ -171,11 +171,12 @@ class Cell:
         container = OmegaConf.to_container(self.config, resolve=True)
         return dict(flatten(container))
 
-    def plan(self, afresh: bool = False) -> None:
+    def plan(self, afresh: bool = False, **forecast: float) -> None:
         """Create the directory with the frozen config, and say pending unless a process trains it right now.
 
         Args:
             afresh: forget how far it came before an interruption.
+            forecast: what `FORECAST` names, for the status.
 
         Raises:
             ConfigError: the directory holds another config.
@@ -186,7 +187,7 @@ class Cell:
             write_text(self.paths.config, OmegaConf.to_yaml(self.config, resolve=True, sort_keys=True))
         try:
             with self.lock().acquire(timeout=0):
-                self._write_status({"state": PENDING, "attempt": self.status["attempt"]})
+                self._write_status({"state": PENDING, "attempt": self.status["attempt"], **forecast})
                 remove_unfinished(self.paths.directory)
                 if afresh:
                     self.paths.checkpoint.unlink(missing_ok=True)
@@ -205,8 +206,10 @@ class Cell:
 
     def start(self, **details: Any) -> None:
         """Say that this process now trains the cell; counts an attempt and forgets the one before."""
+        before = self.status
+        forecast = {key: before[key] for key in FORECAST if key in before}
         started = {"host": socket.gethostname(), "pid": os.getpid(), "started": _now()}
-        self._write_status({"state": RUNNING, "attempt": self.status["attempt"] + 1, **started, **details})
+        self._write_status({"state": RUNNING, "attempt": before["attempt"] + 1, **forecast, **started, **details})
 
     def set_status(self, state: str, **details: Any) -> None:
         """Write a new state; `details` replace those of the same name and the others stay."""

@@ -107,6 +107,14 @@ class Plan:
     packs: list[Pack]
     cost: CostModel
 
+    def forecast(self) -> dict[str, dict[str, float]]:
+        """What `memlaw.status_file.FORECAST` names, by the cells' names."""
+        return {
+            cell.name: {"total_steps": _total_steps(cell, size.all_rows), "step_flops": step_flops(size)}
+            for pack in self.packs
+            for cell, size in zip(pack.cells, pack.sizes, strict=True)
+        }
+
     def cost_after(self, done: Sequence[Cell]) -> CostModel:
         """The cost model once `done` cells of this plan have finished; the present one while there are none."""
         rows = [json.loads(cell.paths.result.read_text(encoding="utf-8")) for cell in done]

@@ -37,15 +37,12 @@ class Runner:
     def rehearse(self, plan: "Plan", settings: DictConfig) -> None:
         """Show, for a dry run, what `run` would do beyond what the plan's table tells."""
 
-    def run(self, plan: "Plan", settings: DictConfig) -> bool:
-        """Train the packs; outcomes are in the cells' directories.
+    def run(self, plan: "Plan", settings: DictConfig) -> None:
+        """Train the packs, or queue them; outcomes are in the cells' directories.
 
         Args:
             plan: the packs.
             settings: see `memlaw.pack.train_pack`.
-
-        Returns:
-            Whether they were trained; False when they are queued.
 
         Raises:
             ConfigError: they cannot be trained with these settings.
@@ -54,6 +51,17 @@ class Runner:
 
         for pack in plan.packs:
             train_pack(pack.cells, settings)
+
+    def follow(self, cells: Sequence["Cell"], cfg: DictConfig) -> bool:
+        """Stay with cells that `run` or an earlier call queued until they have ended, or none will train them.
+
+        Args:
+            cells: those that the sweep wants trained.
+            cfg: as for `machine`.
+
+        Returns:
+            Whether it stayed, or there was nothing to stay for; False leaves them to the queue.
+        """
         return True
 
     def account_for(self, left: Sequence["Cell"]) -> None:

@@ -21,8 +21,8 @@ from memlaw.heartbeat import DEAD, silence_seconds, timestamp
 from memlaw.observe import NoStudy, Observation, cached_load, observe
 from memlaw.squeue import Job, study_jobs, summary
 from memlaw.status_file import DONE, FAILED, RUNNING, UNREADABLE
-from memlaw.status_map import COLOURS, conditions, state_map, tally
-from memlaw.tables import duration
+from memlaw.status_map import conditions, state_map, tally
+from memlaw.tables import COLOURS, duration
 
 EVERY_S = 2.0
 """Time between two looks of `--watch`."""

@@ -10,6 +10,9 @@ PENDING, RUNNING, DONE, FAILED = "pending", "running", "done", "failed"
 UNREADABLE = "unreadable"
 """What a reader makes of a file that is broken, or not memlaw's."""
 
+FORECAST = ("total_steps", "step_flops")
+"""What a status tells from the moment the cell is planned: its steps, and their arithmetic (`memlaw.cost`)."""
+
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "attempt": int,
     "host": str,
@@ -18,6 +21,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "updated": str,
     "step": int,
     "total_steps": int,
+    "step_flops": (int, float),
     "loss_nats": (int, float),
     "recalled_share": (int, float),
     "cause": str,

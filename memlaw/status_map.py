@@ -9,9 +9,8 @@ from memlaw.heartbeat import DEAD
 from memlaw.observe import STATES, Observation
 from memlaw.progress import trained_share
 from memlaw.status_file import DONE, FAILED, PENDING, RUNNING, UNREADABLE
-from memlaw.tables import varied_keys
+from memlaw.tables import COLOURS, varied_keys
 
-COLOURS = {DONE: "green", RUNNING: "yellow", PENDING: "white", FAILED: "red", DEAD: "magenta", UNREADABLE: "red"}
 AXES = ("seq_len", "lora.rank", "seed")
 _PRESSING = (FAILED, UNREADABLE, DEAD, RUNNING)
 """What a place of the map shows first where its seeds differ."""

@@ -39,11 +39,11 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, runner: Runner) -> None:
         ConfigError: before anything is trained, when the configuration is impossible.
         SweepFailed: after everything, when cells failed.
     """
-    wanted = select(cells, cfg.rerun)
-    queued = runner.queued(wanted)
+    awaited = select(cells, cfg.rerun)
+    queued = runner.queued(awaited)
     if queued:
         log.info("%s queued already, and left to these jobs", count(len(queued), "cell"))
-        wanted = [cell for cell in wanted if cell.paths.directory not in queued]
+    wanted = [cell for cell in awaited if cell.paths.directory not in queued]
     for cell in cells:
         if cell.paths.config.exists():
             Cell.load(cell.paths.directory)
@@ -59,20 +59,20 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, runner: Runner) -> None:
             print_plan(cells, plan, machine.workers)
             runner.rehearse(plan, settings)
             return
+        forecast = plan.forecast()
         for cell in select(wanted, cfg.rerun):  # others may have trained some meanwhile
-            cell.plan(afresh=cfg.rerun == "all")
+            cell.plan(afresh=cfg.rerun == "all", **forecast[cell.name])
         hint = service.hint(cells[0].study)
         if hint:
             log.info(hint)
         log.info(
             "%s to train in %s, into %s", count(len(wanted), "cell"), count(len(plan.packs), "pack"), cells[0].study
         )
-        if not runner.run(plan, settings):
-            return
-    elif queued:
-        return
-    else:
+        runner.run(plan, settings)
+    elif not queued:
         log.info("Nothing to train: %s.", _tally(cells))
+    if awaited and (cfg.dry_run or not runner.follow(awaited, cfg)):
+        return
     print_study(cells)
     failed = [cell for cell in cells if cell.state == FAILED]
     if failed:
@@ -80,7 +80,7 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, runner: Runner) -> None:
             f"{len(failed)} of {len(cells)} cells failed; the causes are above and in their status.json. "
             "rerun=failed trains them again."
         )
-    left = [cell for cell in wanted if cell.state not in (DONE, FAILED)]
+    left = [cell for cell in awaited if cell.state not in (DONE, FAILED)]
     if left:
         runner.account_for(left)
 

@@ -8,12 +8,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from memlaw.cell import DONE, FAILED, RUNNING, Cell
+from memlaw.cell import Cell
+from memlaw.heartbeat import DEAD, observed_state
+from memlaw.status_file import DONE, FAILED, PENDING, RUNNING, UNREADABLE
 
 if TYPE_CHECKING:
     from memlaw.plan import Plan
 
-_COLOURS = {DONE: "green", RUNNING: "yellow", FAILED: "red"}
+COLOURS = {DONE: "green", RUNNING: "yellow", PENDING: "white", FAILED: "red", DEAD: "magenta", UNREADABLE: "red"}
+"""Of each state that a cell can be found in."""
 
 
 def print_study(cells: Sequence[Cell]) -> None:
@@ -116,8 +119,8 @@ def _table(cells: Sequence[Cell], varied: Sequence[str], *numbers: str) -> Table
 
 
 def _row(cell: Cell, varied: Sequence[str]) -> list[str]:
-    colour = _COLOURS.get(cell.state, "white")
-    return [*(escape(str(cell.flat.get(key, "–"))) for key in varied), f"[{colour}]{cell.state}[/]"]
+    state = observed_state(cell.paths, cell.status)
+    return [*(escape(str(cell.flat.get(key, "–"))) for key in varied), f"[{COLOURS[state]}]{state}[/]"]
 
 
 def count(number: int, noun: str) -> str:

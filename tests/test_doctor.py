@@ -168,10 +168,14 @@ def test_a_job_is_asked_only_if_told_and_must_see_the_file(path, tmp_path):
     assert cluster.shared_directory(runs, try_job=False).level == "yellow"
     assert not runs.exists()
     assert cluster.shared_directory(runs, try_job=True).level == "red"  # no srun
-    stub(path, "srun", 'shift 3; exec "$@"')
+    stub(path, "srun", 'shift 5; exec "$@"')
     assert cluster.shared_directory(runs, try_job=True).level == "green"
     stub(path, "srun", "echo something else")
     assert cluster.shared_directory(runs, try_job=True).level == "red"
+    stub(path, "srun", "echo 'cat: x: No such file' >&2; exit 1")
+    assert cluster.shared_directory(runs, try_job=True).finding.endswith("cat: x: No such file")
+    stub(path, "srun", "echo 'srun: error: Unable to allocate resources' >&2; exit 1")
+    assert cluster.shared_directory(runs, try_job=True).level == "yellow"
     assert list(runs.iterdir()) == []
 
 

@@ -5,9 +5,11 @@ import sys
 import pytest
 import torch
 from conftest import FAST
+from test_heartbeat import gone, running
 
 from memlaw.errors import ConfigError
 from memlaw.plan import Machine, make_plan
+from memlaw.tables import print_plan
 
 
 def packs(cells, cfg):
@@ -76,6 +78,18 @@ def test_the_plan_shows_what_is_done_and_what_would_run_and_trains_nothing(train
     assert "2 of 4 cells to train in 1 pack on 1 worker" in shown
     assert "as 2 finished cells of this study took" in shown
     assert len(list((tmp_path / "runs/default").glob("*/status.json"))) == 2
+
+
+def test_a_plan_shows_a_cell_whose_process_is_gone_as_dead(tiny, capsys):
+    made = [tiny("seq_len=8", f"lora.rank={rank}") for rank in (1, 2)]
+    cells, cfg = [cell for cell, _ in made], made[0][1]
+    for cell in cells:
+        cell.plan()
+    running(cells[1], 300, pid=gone())
+    print_plan(cells, make_plan(cells, cfg, Machine.here("cpu", workers=1)), workers=1)
+    shown = capsys.readouterr().out
+    assert [line[:3] for line in _lines(shown, "dead")] == [["8", "2", "dead"]]
+    assert not _lines(shown, "running")
 
 
 def test_the_times_of_a_plan_come_from_finished_cells(tiny):

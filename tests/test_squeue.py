@@ -44,6 +44,6 @@ def test_a_slurm_that_is_absent_or_odd_gives_no_jobs(tmp_path, monkeypatch, scri
 
 def test_squeue_is_asked(tmp_path, monkeypatch):
     (tmp_path / "answer.json").write_text(json.dumps(answer(tmp_path)))
-    stub(tmp_path, "squeue", f'test "$1" = --json && cat {tmp_path}/answer.json')
+    stub(tmp_path, "squeue", f'test "$*" = "--json --user={os.getuid()}" && cat {tmp_path}/answer.json')
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     assert len(study_jobs(tmp_path)) == 2

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from memlaw.doctor.verdict import Verdict, answer
 
 COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel")
 JOB_TIMEOUT_S = 120
+WHERE = "try again when a node is free; SLURM_PARTITION and SLURM_ACCOUNT choose where srun goes"
 
 
 def has_slurm() -> bool:
@@ -71,16 +73,22 @@ def shared_directory(runs: Path, try_job: bool) -> Verdict:
     check = "shared files"
     if not try_job:
         return Verdict(check, "yellow", f"not tried whether jobs see {runs}", "try it with --job")
+    tiny = ("srun", "--ntasks=1", "--time=1", f"--immediate={JOB_TIMEOUT_S}", "--job-name=memlaw-doctor", "cat")
+    if shutil.which(tiny[0]) is None:
+        return Verdict(check, "red", "no srun on PATH", "install Slurm's client, or load its module")
     try:
         runs.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", prefix=".memlaw-doctor-", dir=runs.resolve()) as file:
             file.write("seen by the job")
             file.flush()
-            tiny = ("srun", "--ntasks=1", "--time=1", "--job-name=memlaw-doctor", "cat", file.name)
-            seen = answer(*tiny, timeout_s=JOB_TIMEOUT_S)
+            job = subprocess.run([*tiny, file.name], capture_output=True, text=True, timeout=JOB_TIMEOUT_S + 30)
     except OSError as error:
         return Verdict(check, "red", f"{runs} cannot be written: {error}", "choose another runs_dir")
-    if seen == "seen by the job":
+    except subprocess.TimeoutExpired:
+        return Verdict(check, "yellow", f"no job ran within {JOB_TIMEOUT_S} s", WHERE)
+    if job.stdout == "seen by the job":
         return Verdict(check, "green", f"a job sees {runs}")
-    remedy = "put runs_dir on a shared file system; SLURM_PARTITION and SLURM_ACCOUNT choose where srun goes"
-    return Verdict(check, "red", f"a job did not see {runs}, or none ran within {JOB_TIMEOUT_S} s", remedy)
+    said = (job.stderr.strip().splitlines() or ["it said nothing"])[0]
+    if "cat:" in job.stderr or not job.returncode:
+        return Verdict(check, "red", f"a job did not see {runs}: {said}", "put runs_dir on a shared file system")
+    return Verdict(check, "yellow", f"no job ran: {said}", WHERE)

@@ -1,6 +1,8 @@
 """The SLURM launcher's parts, without a Slurm."""
 
+import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -9,16 +11,29 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from hydra_plugins.memlaw_launchers.slurm_job import TrainTask
 from hydra_plugins.memlaw_launchers.slurm_options import SlurmOptions
-from hydra_plugins.memlaw_launchers.slurm_queue import max_array_size, ranges
-from hydra_plugins.memlaw_launchers.slurm_submission import submitted
-from hydra_plugins.memlaw_launchers.slurm_tasks import Task, by_number, by_seconds, seconds_per_task, split_arrays
+from hydra_plugins.memlaw_launchers.slurm_queue import live_jobs, max_array_size, ranges
+from hydra_plugins.memlaw_launchers.slurm_submission import Submission, submitted
+from hydra_plugins.memlaw_launchers.slurm_tasks import (
+    Task,
+    by_number,
+    by_seconds,
+    seconds_per_task,
+    split_arrays,
+    start_within_s,
+)
 from omegaconf import OmegaConf
 
 from memlaw.errors import ConfigError
 from memlaw.files import write_json
+from memlaw.heartbeat import SILENT_S
 
 DEFAULTS = OmegaConf.to_container(OmegaConf.load(ROOT / "conf/hydra/launcher/slurm.yaml"))
 CLUSTERS = sorted(path.stem for path in (ROOT / "conf/hydra/launcher").glob("slurm*.yaml"))
+
+
+def stub(directory: Path, name: str, commands: str) -> None:
+    (directory / name).write_text(f"#!/bin/sh\n{commands}\n")
+    (directory / name).chmod(0o755)
 
 
 def options(**own) -> SlurmOptions:
@@ -37,6 +52,46 @@ def test_every_example_is_a_launcher_with_possible_options(name: str, monkeypatc
     assert found.pack_memory_gb > 0 if name != "slurm" else found == options()
     if name == "slurm_container":
         assert found.python == ["apptainer", "exec", "--nv", "/images/memlaw.sif", "python3"]
+
+
+def script(directory: Path, name: str, tasks: int) -> list[str]:
+    """Lines of the script that the launcher `name` would submit."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("config", overrides=[f"hydra/launcher={name}"], return_hydra_config=True)
+    submission = Submission(directory / "my study/slurm/dry-run", instantiate(cfg.hydra.launcher).runner().options)
+    return submission.write_scripts([range(tasks)])[0].read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "never", "command"),
+    [
+        (
+            "slurm_gpu_node",
+            ["--array=0-19%8", "--gpus-per-node=1", "--cpus-per-task=12", "--mem=122880M", "--partition=gpu"],
+            "--exclusive",
+            "bin/python",
+        ),
+        ("slurm_preemptible", ["--requeue", "--time=120", "--partition=preemptible"], "--gres", "bin/python"),
+        ("slurm_cpu", ["--partition=cpu", "--cpus-per-task=16", "--mem=65536M"], "--gpus", "bin/python"),
+        (
+            "slurm_container",
+            ["--gpus-per-node=1"],
+            "--partition",
+            "apptainer exec --nv '/my images/memlaw.sif' python3",
+        ),
+    ],
+)
+def test_the_script_of_every_example(name, asked, never: str, command: str, tmp_path: Path, monkeypatch):
+    stub(tmp_path, "srun", "")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("MEMLAW_IMAGE", "/my images/memlaw.sif")
+    monkeypatch.setattr("sys.executable", "/env/bin/python")
+    lines = script(tmp_path, name, 20)
+    assert {f"#SBATCH {option}" for option in (*asked, "--requeue", "--signal=USR2@120", "--nodes=1")} <= set(lines)
+    assert not any(never in line or "wckey" in line for line in lines)
+    assert f"#SBATCH --output='{tmp_path}/my study/slurm/dry-run/%A_%a_0_log.out'" in lines
+    (srun,) = (line for line in lines if line.startswith("srun "))
+    assert f"{command} -u -m submitit.core._submit '{tmp_path}/my study/slurm/dry-run'" in srun
 
 
 def test_options_become_what_sbatch_is_told():
@@ -104,6 +159,34 @@ def test_arrays_keep_their_last_index_below_the_limit(tasks: int, limit: int, le
     assert [task for array in arrays for task in array] == list(range(tasks))
 
 
+def test_a_crowd_of_tasks_spreads_its_start_and_a_few_do_not_wait():
+    assert start_within_s(8) == 0
+    assert start_within_s(40) == 10
+    assert start_within_s(1000) == 30
+
+
+def test_jobs_that_are_ending_are_not_live(tmp_path: Path, monkeypatch):
+    stub(tmp_path, "squeue", 'echo "$*" | tr " " "\\n" | grep states')
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert live_jobs() == {"--states=PENDING,RUNNING,SUSPENDED"}
+
+
+def test_a_job_that_submits_hands_on_the_users_wishes_and_not_its_own_limits(tmp_path: Path, monkeypatch):
+    stub(tmp_path, "srun", "")
+    stub(tmp_path, "sbatch", f"env > {tmp_path}/seen; echo Submitted batch job 7")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    kept = {"SLURM_CONF": "/etc/my.conf", "SBATCH_ACCOUNT": "mine"}
+    for name, value in {**kept, "SLURM_MEM_PER_CPU": "100", "SLURM_JOB_ID": "1"}.items():
+        monkeypatch.setenv(name, value)
+    submission = Submission(tmp_path / "study/slurm/now", options(gpus=0))
+    task = Task(str(tmp_path), [["a"]], {})
+    assert submission.submit([submission.write_tasks([task])]) == ["7"]
+    assert submitted(tmp_path / "study") == {"7": submission.directory / "tasks/00000.json"}
+    seen = dict(line.partition("=")[::2] for line in (tmp_path / "seen").read_text().splitlines())
+    assert {name: value for name, value in seen.items() if name.startswith(("SLURM", "SBATCH"))} == kept
+    assert os.environ["SLURM_JOB_ID"] == "1"
+
+
 def test_the_limit_is_read_from_scontrol():
     shown = "Configuration data as of 2026-01-01\nMaxArraySize            = 10001\nMaxJobCount  = 20000\n"
     assert max_array_size(shown) == 10001
@@ -121,6 +204,27 @@ def test_task_files_say_what_is_queued(tmp_path: Path):
     write_json(tmp_path / "slurm/2026/jobs.json", {"7_0": "00000.json"})
     assert submitted(tmp_path) == {"7_0": path}
     assert Task.read(path) == task
+
+
+def test_a_task_goes_past_a_cell_that_is_moved_away_and_waits_for_one_that_is_held(tiny, tmp_path: Path, monkeypatch):
+    (cell, _), (moved, _) = tiny("seq_len=8"), tiny("seq_len=16")
+    cell.plan()
+    tries = []
+
+    def held_once(cells, settings):
+        tries.append([own.name for own in cells])
+        if len(tries) == 3:
+            cell.set_status("failed", cause="a cause")
+
+    monkeypatch.setattr("memlaw.pack.train_pack", held_once)
+    monkeypatch.setattr("hydra_plugins.memlaw_launchers.slurm_job.RETRY_S", 0.01)
+    path = tmp_path / "task.json"
+    Task(str(cell.study), [[moved.name], [cell.name]], {}).write(path)
+    began = time.monotonic()
+    TrainTask(path)()
+    assert tries == [[], [cell.name], [], [cell.name]][: len(tries)]
+    assert cell.state == "failed"
+    assert time.monotonic() - began < SILENT_S
 
 
 def test_a_job_that_cannot_be_requeued_ends_and_fails_no_cell(tmp_path: Path, monkeypatch):

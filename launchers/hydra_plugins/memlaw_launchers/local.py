@@ -43,7 +43,7 @@ class _LocalRunner(Runner):
 
         return Machine.here(cfg.trainer.device, len(self._environments(cfg.trainer.device)))
 
-    def run(self, plan: "Plan", settings: DictConfig) -> bool:
+    def run(self, plan: "Plan", settings: DictConfig) -> None:
         from hydra_plugins.memlaw_launchers.workers import train_packs
 
         from memlaw.progress import Watch
@@ -51,4 +51,3 @@ class _LocalRunner(Runner):
         groups = [pack.cells for pack in plan.packs]
         log_dir = groups[0][0].study / "logs"
         train_packs(groups, settings, self._environments(settings.trainer.device), log_dir, Watch(plan).run)
-        return True

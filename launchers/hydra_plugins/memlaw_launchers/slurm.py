@@ -66,18 +66,10 @@ class _SlurmRunner(Runner):
         return Machine(torch.device(options.device), int(memory_gb * 1e9), at_a_time, remote=True)
 
     def queued(self, cells: Sequence["Cell"]) -> set[Path]:
-        from hydra_plugins.memlaw_launchers.slurm_queue import live_jobs
-        from hydra_plugins.memlaw_launchers.slurm_submission import submitted
-        from hydra_plugins.memlaw_launchers.slurm_tasks import Task
-
         from memlaw.cell import DONE, FAILED
 
-        jobs = {job: path for study in {cell.study for cell in cells} for job, path in submitted(study).items()}
-        live = live_jobs() if jobs else set()
-        tasks = [Task.read(path) for job, path in jobs.items() if job in live]
-        directories = {Path(task.study) / name for task in tasks for pack in task.packs for name in pack}
         waiting = {cell.paths.directory for cell in cells if cell.state not in (DONE, FAILED)}
-        return directories & waiting
+        return waiting & set().union(*_live_tasks(cells).values())
 
     def rehearse(self, plan: "Plan", settings: DictConfig) -> None:
         from hydra_plugins.memlaw_launchers.slurm_submission import Submission
@@ -92,7 +84,7 @@ class _SlurmRunner(Runner):
             f"{scripts[0].read_text(encoding='utf-8')}\nWritten to {', '.join(map(str, scripts))}; nothing submitted."
         )
 
-    def run(self, plan: "Plan", settings: DictConfig) -> bool:
+    def run(self, plan: "Plan", settings: DictConfig) -> None:
         from hydra_plugins.memlaw_launchers.slurm_queue import ranges
         from hydra_plugins.memlaw_launchers.slurm_submission import Submission
 
@@ -110,9 +102,25 @@ class _SlurmRunner(Runner):
         log.info("  the study   python -m memlaw.status %s", where)
         log.info("  the output  %s/*_log.out", shlex.quote(str(submission.directory)))
         log.info("  take back   scancel %s", arrays.replace(",", " "))
-        if self.options.wait:
-            self._wait(plan, set(jobs))
-        return self.options.wait
+
+    def follow(self, cells: Sequence["Cell"], cfg: DictConfig) -> bool:
+        if not self.options.wait:
+            return False
+        from hydra_plugins.memlaw_launchers.slurm_queue import Watched
+
+        from memlaw.cell import DONE, FAILED
+        from memlaw.plan import make_plan
+        from memlaw.progress import Watch
+
+        directories = {cell.paths.directory for cell in cells}
+        watched = Watched({job for job, own in _live_tasks(cells).items() if own & directories})
+
+        def ended(seconds: float) -> bool:
+            time.sleep(seconds)
+            return all(cell.state in (DONE, FAILED) for cell in cells) or watched.gone()
+
+        Watch(make_plan(cells, cfg, self.machine(cfg))).run(ended)
+        return True
 
     def account_for(self, left: Sequence["Cell"]) -> None:
         from memlaw.tables import count
@@ -124,7 +132,13 @@ class _SlurmRunner(Runner):
 
     def _tasks(self, plan: "Plan", settings: DictConfig) -> list["Task"]:
         """The plan's packs as tasks, with the settings as they are in a job."""
-        from hydra_plugins.memlaw_launchers.slurm_tasks import Task, by_number, by_seconds, seconds_per_task
+        from hydra_plugins.memlaw_launchers.slurm_tasks import (
+            Task,
+            by_number,
+            by_seconds,
+            seconds_per_task,
+            start_within_s,
+        )
 
         options = self.options
         if options.packs_per_task == "auto":
@@ -138,7 +152,8 @@ class _SlurmRunner(Runner):
         if options.device == "cpu" and options.mem_gb and own["trainer"]["prefix_cache_gb"] == "auto":
             own["trainer"]["prefix_cache_gb"] = options.mem_gb / 4  # of the job's memory, not of the node's
         study = str(plan.packs[0].cells[0].study)
-        return [Task(study, [[cell.name for cell in pack.cells] for pack in group], own) for group in groups]
+        within_s = start_within_s(min(len(groups), options.array_parallelism or len(groups)))
+        return [Task(study, [[cell.name for cell in pack.cells] for pack in group], own, within_s) for group in groups]
 
     def _arrays(self, tasks: Sequence[Any]) -> list[list[Any]]:
         from hydra_plugins.memlaw_launchers.slurm_queue import ask, max_array_size
@@ -146,18 +161,14 @@ class _SlurmRunner(Runner):
 
         return split_arrays(tasks, max_array_size(ask("scontrol", "show", "config")))
 
-    def _wait(self, plan: "Plan", jobs: set[str]) -> None:
-        """Show progress until every cell is done or failed, or none of the jobs is left in the queue."""
-        from hydra_plugins.memlaw_launchers.slurm_queue import Watched
 
-        from memlaw.cell import DONE, FAILED
-        from memlaw.progress import Watch
+def _live_tasks(cells: Sequence["Cell"]) -> dict[str, set[Path]]:
+    """By the id of each waiting or running job of the cells' study, the directories of the cells that it trains."""
+    from hydra_plugins.memlaw_launchers.slurm_queue import live_jobs
+    from hydra_plugins.memlaw_launchers.slurm_submission import submitted
+    from hydra_plugins.memlaw_launchers.slurm_tasks import Task
 
-        cells = [cell for pack in plan.packs for cell in pack.cells]
-        watched = Watched(jobs)
-
-        def finished(seconds: float) -> bool:
-            time.sleep(seconds)
-            return all(cell.state in (DONE, FAILED) for cell in cells) or watched.gone()
-
-        Watch(plan).run(finished)
+    jobs = {job: path for study in {cell.study for cell in cells} for job, path in submitted(study).items()}
+    live = live_jobs() if jobs else set()
+    tasks = {job: Task.read(path) for job, path in jobs.items() if job in live}
+    return {job: {Path(task.study) / name for pack in task.packs for name in pack} for job, task in tasks.items()}

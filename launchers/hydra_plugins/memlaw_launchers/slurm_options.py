@@ -120,7 +120,8 @@ class SlurmOptions:
             "stderr_to_stdout": True,
             "additional_parameters": {"requeue": True, **self.additional},
         }
-        return {name: value for name, value in asked.items() if value is not None}
+        told = {name: value for name, value in asked.items() if value is not None}
+        return {**told, "wckey": None}  # submitit's own is refused where keys are tracked
 
 
 def _key(name: str) -> str:

@@ -40,8 +40,12 @@ def max_array_size(shown: str) -> int:
 
 
 def live_jobs() -> set[str]:
-    """Ids of the user's waiting and running jobs, an array's as `12_3`. Raises ConfigError as `ask` does."""
-    return set(ask("squeue", "--me", "--noheader", "--array", "--format=%i").split())
+    """Ids of the user's waiting and running jobs, an array's as `12_3`. Raises ConfigError as `ask` does.
+
+    A cancelled job that is still completing is none of them; one that completes in order to wait again is.
+    """
+    states = "--states=PENDING,RUNNING,SUSPENDED"
+    return set(ask("squeue", "--me", "--noheader", "--array", states, "--format=%i").split())
 
 
 def ranges(ids: Iterable[str]) -> str:

@@ -3,8 +3,9 @@
 import contextlib
 import io
 import json
+import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ class Submission:
         for array in arrays:
             executor = self._executor(arrays, array)
             try:
-                with contextlib.redirect_stderr(io.StringIO()):  # submitit prints what it raises
+                with _outside_of_a_job(), contextlib.redirect_stderr(io.StringIO()):  # submitit prints what it raises
                     jobs = executor.submit_array([TrainTask(path) for path in array])
             except (FailedJobError, FailedSubmissionError) as error:
                 queued = f" Queued before that: {', '.join(self.jobs)}." if self.jobs else ""
@@ -89,6 +90,17 @@ class Submission:
         study = self.directory.parent.parent
         executor.update_parameters(**self.options.parameters(f"memlaw-{study.name}", parallel, checkout_paths()))
         return executor
+
+
+@contextlib.contextmanager
+def _outside_of_a_job() -> Iterator[None]:
+    """Hide what a surrounding job has in its environment, which sbatch would take for wishes; the user's own stay."""
+    from submitit.helpers import clean_env
+
+    own = {name: value for name, value in os.environ.items() if name == "SLURM_CONF" or name.startswith("SBATCH_")}
+    with clean_env():
+        os.environ.update(own)
+        yield
 
 
 def submitted(study: Path) -> dict[str, Path]:

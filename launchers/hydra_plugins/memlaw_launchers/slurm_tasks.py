@@ -15,6 +15,11 @@ TASK_SECONDS = 600.0
 GUESSED = 0.1
 """Without a finished cell the predicted times are lower bounds; tasks are made that much shorter."""
 
+CROWD = 8
+"""So many tasks may begin at one moment."""
+STARTS_PER_S = 4.0
+LONGEST_START_S = 30.0
+
 
 @dataclass(frozen=True)
 class Task:
@@ -24,11 +29,13 @@ class Task:
         study: directory of the study.
         packs: names of the cells of each pack.
         settings: the operational config that `memlaw.pack.train_pack` reads.
+        start_within_s: the task waits a random time of at most this before it trains.
     """
 
     study: str
     packs: list[list[str]]
     settings: dict[str, Any]
+    start_within_s: float = 0.0
 
     def write(self, path: Path) -> None:
         """Write the task to a file."""
@@ -48,6 +55,11 @@ def seconds_per_task(timeout_min: int, measured: bool) -> float:
         measured: whether the predicted times rest on finished cells.
     """
     return min(TASK_SECONDS, 15.0 * timeout_min) * (1 if measured else GUESSED)
+
+
+def start_within_s(at_a_time: int) -> float:
+    """The time over which tasks that could all begin at one moment spread, for the sake of W&B, Hub and file server."""
+    return min(LONGEST_START_S, at_a_time / STARTS_PER_S) if at_a_time > CROWD else 0.0
 
 
 def by_number(packs: Sequence[T], packs_per_task: int) -> list[list[T]]:
