@@ -1,0 +1,172 @@
+"""`python -m memlaw.sync runs/STUDY`: upload those W&B runs of a study that the server lacks; run again, it goes on."""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from memlaw.errors import ConfigError, leave_interrupted, refuse
+from memlaw.observe import NoStudy, observe
+from memlaw.status_file import RUNNING
+from memlaw.tracking.mode import base_url, has_credentials
+
+UPLOADED, UNCHANGED, IN_TRAINING = "uploaded", "unchanged", "still training"
+
+ATTEMPTS = 3
+"""How often the server is asked whether it is there; W&B gives up after some ten seconds each time."""
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """A run in a study's directory.
+
+    Attributes:
+        id: see `memlaw.tracking.contents.run_id`.
+        directories: one for each process that wrote the run, the latest last; that one holds the whole history,
+            because a cell that goes on logs again what came before.
+    """
+
+    id: str
+    directories: tuple[Path, ...]
+
+    @property
+    def changed(self) -> bool:
+        """Whether W&B's mark of a whole upload is missing, or older than what it stands for."""
+        mark, log = self.mark(self.directories[-1]), self._log(self.directories[-1])
+        return not mark.exists() or mark.stat().st_mtime < log.stat().st_mtime
+
+    def _log(self, directory: Path) -> Path:
+        return directory / f"run-{self.id}.wandb"
+
+    def mark(self, directory: Path) -> Path:
+        """The empty file that `wandb sync` leaves beside what it uploaded."""
+        return directory / f"run-{self.id}.wandb.synced"
+
+
+def local_runs(study: Path) -> list[LocalRun]:
+    """The runs in a study's directory, by id."""
+    found = defaultdict(list)
+    for log in study.glob("wandb/*run-*/run-*.wandb"):
+        found[log.stem.removeprefix("run-")].append(log.parent)
+    return [
+        LocalRun(name, tuple(sorted(own, key=lambda path: path.name.removeprefix("offline-"))))
+        for name, own in sorted(found.items())
+    ]
+
+
+def check_server() -> None:
+    """Ask W&B's server whether it is there and takes the key.
+
+    Raises:
+        ConfigError: it is not, or does not.
+    """
+    import wandb
+
+    if not has_credentials():
+        raise ConfigError(f"no W&B key for {base_url()}: run `wandb login` or set WANDB_API_KEY")
+    for attempt in range(ATTEMPTS):
+        try:
+            wandb.login(verify=True)
+            return
+        except Exception as error:  # W&B has no one class for a wrong key, an absent server and too many requests
+            if attempt + 1 == ATTEMPTS:
+                said = _first_line(str(error)) or type(error).__name__
+                raise ConfigError(f"W&B at {base_url()} is not there or refuses the key: {said}") from error
+
+
+def upload(run: LocalRun, study: Path, arguments: Sequence[str], timeout_s: float) -> str:
+    """Upload a run with `wandb sync`, which appends to what an interrupted upload left: equal values at equal steps.
+
+    Args:
+        run: the run.
+        study: the study's directory, with the files that artifacts wait in.
+        arguments: further ones of `wandb sync`.
+        timeout_s: after which the upload is given up.
+
+    Returns:
+        `UPLOADED`, or why it failed.
+    """
+    latest = run.directories[-1]
+    run.mark(latest).unlink(missing_ok=True)  # what W&B writes anew once all of it is uploaded
+    options = ("--yes", "--include-online", "--include-synced", *arguments)
+    command = [sys.executable, "-m", "wandb", "sync", *options, str(latest)]
+    environment = {"WANDB_DATA_DIR": str(study / "wandb" / "data"), **os.environ}
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        return f"not uploaded within {timeout_s:g} s"
+    if done.returncode or not run.mark(latest).exists():
+        said = [line for line in (done.stdout + done.stderr).splitlines() if "rror" in line]
+        return _first_line(" ".join(said[-1:])) or "wandb sync did not complete it"
+    for earlier in run.directories[:-1]:  # parts of what is uploaded now
+        run.mark(earlier).touch()
+    return UPLOADED
+
+
+def sync(study: Path, jobs: int, arguments: Sequence[str], timeout_s: float) -> Iterator[tuple[str, str]]:
+    """Upload what is missing or changed, `jobs` runs at a time.
+
+    Yields:
+        Each run's name and what became of it, in the order of the runs' ids.
+
+    Raises:
+        ConfigError: the server cannot be used.
+        NoStudy: the directory is no study.
+    """
+    seen = {one.name.rpartition("-")[2]: one for one in observe(study)}
+    names = {run: seen.get(run.id.rpartition("-")[2]) for run in local_runs(study)}
+    training = {run for run, one in names.items() if one and one.state == RUNNING}
+    changed = {run for run in names if run.changed} - training
+    if changed:
+        check_server()
+    with ThreadPoolExecutor(jobs) as threads:
+        uploads = {run: threads.submit(upload, run, study, arguments, timeout_s) for run in names if run in changed}
+        try:
+            for run, one in names.items():
+                kept = IN_TRAINING if run in training else UNCHANGED
+                yield one.name if one else run.id, uploads[run].result() if run in uploads else kept
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def main() -> None:
+    """Command line entry."""
+    parser = argparse.ArgumentParser(prog="python -m memlaw.sync", description=__doc__)
+    parser.add_argument("study", type=Path, help="directory of the study, runs/<study>")
+    parser.add_argument("--entity", help="W&B team or user; default: the one that the runs were made for")
+    parser.add_argument("--project", help="W&B project; default: the one that the runs were made for")
+    parser.add_argument("--jobs", type=int, default=4, help="uploads at a time (4)")
+    parser.add_argument("--timeout", type=float, default=600, help="seconds after which an upload is given up (600)")
+    options = parser.parse_args()
+    if options.jobs < 1:
+        parser.error(f"--jobs={options.jobs} is not at least 1")
+    named = (("--entity", options.entity), ("--project", options.project))
+    arguments = [word for flag, value in named if value for word in (flag, value)]
+    ends: Counter[str] = Counter()
+    try:
+        for name, end in sync(options.study.resolve(), options.jobs, arguments, options.timeout):
+            good = end in (UPLOADED, UNCHANGED, IN_TRAINING)
+            print(f"{name}: {end if good else f'failed: {end}'}", flush=True)
+            ends[end if good else "failed"] += 1
+    except NoStudy as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    except ConfigError as error:
+        refuse(error)
+    except KeyboardInterrupt:
+        leave_interrupted("Interrupted. The same command goes on with what is missing.")
+    print(", ".join(f"{number} {end}" for end, number in ends.items()) or "no W&B runs in this study")
+    sys.exit(1 if ends["failed"] else 0)
+
+
+if __name__ == "__main__":
+    main()
