@@ -168,7 +168,7 @@ def test_a_job_is_asked_only_if_told_and_must_see_the_file(path, tmp_path):
     assert cluster.shared_directory(runs, try_job=False).level == "yellow"
     assert not runs.exists()
     assert cluster.shared_directory(runs, try_job=True).level == "red"  # no srun
-    stub(path, "srun", 'shift 5; exec "$@"')
+    stub(path, "srun", 'shift 4; exec "$@"')
     assert cluster.shared_directory(runs, try_job=True).level == "green"
     stub(path, "srun", "echo something else")
     assert cluster.shared_directory(runs, try_job=True).level == "red"

@@ -12,6 +12,7 @@ from memlaw import heartbeat
 from memlaw.heartbeat import SILENT_S, beating, observed_state
 from memlaw.module import PackModule
 from memlaw.pack import train_pack
+from memlaw.status_file import FORECAST
 
 
 def gone() -> int:
@@ -22,7 +23,7 @@ def gone() -> int:
 
 
 def running(cell, seconds_ago: float | None, started: datetime | None = None, **process) -> None:
-    cell.plan()
+    cell.plan(**{key: cell.status[key] for key in FORECAST if key in cell.status})
     cell.start(**process)
     if started:
         cell.set_status("running", started=started.isoformat())
