@@ -46,7 +46,10 @@ def test_training_commands_compose(command: str):
         compose("config", overrides=points, return_hydra_config=True)
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if re.match(r"python -m memlaw\.(status|logs|doctor|sync)", c)])
+LOOKING = re.compile(r"python -m memlaw\.(status|logs|doctor|sync)")
+
+
+@pytest.mark.parametrize("command", list(filter(LOOKING.match, COMMANDS)))
 def test_looking_commands_parse(command: str, monkeypatch, capsys):
     _, _, module, *arguments = shlex.split(command)
     parsed: list[object] = []
