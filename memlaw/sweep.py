@@ -74,6 +74,9 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, runner: Runner) -> None:
     if awaited and (cfg.dry_run or not runner.follow(awaited, cfg)):
         return
     print_study(cells)
+    left_behind = wanted and service.left_behind(cells[0].study)
+    if left_behind:
+        log.warning(left_behind)
     failed = [cell for cell in cells if cell.state == FAILED]
     if failed:
         raise SweepFailed(

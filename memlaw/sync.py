@@ -94,7 +94,7 @@ def upload(run: LocalRun, study: Path, arguments: Sequence[str], timeout_s: floa
     latest = run.directories[-1]
     run.mark(latest).unlink(missing_ok=True)  # what W&B writes anew once all of it is uploaded
     options = ("--yes", "--include-online", "--include-synced", *arguments)
-    command = [sys.executable, "-m", "wandb", "sync", *options, str(latest)]
+    command = [sys.executable, "-m", "wandb", "sync", "--no-skip-online", *options, str(latest)]
     environment = {"WANDB_DATA_DIR": str(study / "wandb" / "data"), **os.environ}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout_s)

@@ -6,7 +6,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models; workers of pytest-
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 
 from memlaw.cell import Cell
 from memlaw.paths import config_dir
+from tests.wandb_server import WandbServer
 
 settings.register_profile("no deadline", deadline=None)  # machines that run tests are busy ones
 settings.load_profile("no deadline")
@@ -58,3 +59,11 @@ def train(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture
+def server() -> Iterator[WandbServer]:
+    """A W&B server on loopback."""
+    running = WandbServer()
+    yield running
+    running.stop()

@@ -218,7 +218,7 @@ def test_killed_twenty_times_a_sweep_of_nine_cells_ends_with_the_same_numbers(tm
             [*command, "study=killed"],
             cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
-        time.sleep(rng.uniform(6, 20))
+        time.sleep(rng.uniform(6, 16))
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
         for path in killed.glob("*/status.json"):
@@ -235,6 +235,8 @@ def test_killed_twenty_times_a_sweep_of_nine_cells_ends_with_the_same_numbers(tm
         one, other = (read_tokens(study / name / "tokens.parquet") for study in (whole, killed))
         assert one[["step", "position", "token_id"]].equals(other[["step", "position", "token_id"]])
         sizes = [json.loads((study / name / "result.json").read_text())["pack_size"] for study in (whole, killed)]
-        # A kill between two cells' checkpoints splits their pack, whose sums are then rounded otherwise.
-        np.testing.assert_allclose(one["p"], other["p"], atol=1e-4 if sizes[0] == sizes[1] else 0.1)
+        if sizes[0] == sizes[1]:
+            np.testing.assert_allclose(one["p"], other["p"], atol=1e-4)
+        else:  # a kill between two cells' checkpoints split their pack, whose sums are then rounded otherwise
+            assert np.quantile(np.abs(one["p"] - other["p"]), 0.95) < 0.05
         assert [path.name for path in (killed / name).glob(".*.tmp")] == []

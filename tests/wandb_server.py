@@ -136,7 +136,7 @@ class WandbServer:
             "id": asked["name"], "name": asked["name"], "summaryMetrics": json.dumps(kept.summary), "displayName": "",
             "logLineCount": 0, "historyLineCount": len(lines), "eventsLineCount": 0,
             "historyTail": json.dumps([json.dumps(line) for line in lines[-1:]]), "eventsTail": "[]",
-            "config": json.dumps(kept.config), "tags": [], "wandbConfig": "{}",
+            "config": json.dumps(kept.config), "tags": [], "wandbConfig": json.dumps({"t": 1}),
         }  # fmt: skip
         return {"model": {**project, "bucket": bucket}}
 
@@ -151,9 +151,13 @@ class WandbServer:
                   "historyLineCount": len(kept.lines)}  # fmt: skip
         return {"upsertBucket": {"bucket": bucket, "inserted": kept.created == 1}}
 
+    def _ArtifactType(self, _: Any) -> Any:
+        return {"project": {"artifact": None}}
+
     def _CreateArtifact(self, asked: Any) -> Any:
         told = asked.get("input") or asked
-        self.runs[told.get("runName") or "?"].artifacts.append(told.get("artifactCollectionName") or "?")
+        if told.get("runName") in self.runs:
+            self.runs[told["runName"]].artifacts.append(told.get("artifactCollectionName") or "?")
         sequence = {"id": "s", "latestArtifact": None}
         return {"createArtifact": {"artifact": {"id": "a", "state": "COMMITTED", "artifactSequence": sequence}}}
 

@@ -76,6 +76,18 @@ class Service(Protocol):
         """What a user should know when a sweep begins."""
         ...
 
+    def left_behind(self, study: Path) -> str | None:
+        """What a user should know when a sweep has ended: runs that the service was to have and has not."""
+        ...
+
+    def close(self) -> None:
+        """End whatever the runs needed in common, once they have ended; it may take long."""
+        ...
+
+    def abandon(self) -> None:
+        """Stop waiting: what the service has not taken by now must not keep this process from ending."""
+        ...
+
 
 class CellTracker:
     """Mirrors one cell. No method raises or waits, but `settle`."""
@@ -167,10 +179,17 @@ class Tracker:
         return CellTracker(self._worker, self.service.name, lambda: self.service.open(cell))
 
     def drain(self) -> None:
-        """Give the service `timeout_s` to catch up; what it has not taken by then stays behind, with a warning."""
-        if self._worker and not self._worker.drain(self.service.timeout_s):
+        """Give the service `timeout_s` to open a run that it may be opening, and as long to catch up.
+
+        What it has not taken by then stays behind, with a warning.
+        """
+        if not self._worker:
+            return
+        self._worker.submit(self.service.close)
+        if not self._worker.drain(2 * self.service.timeout_s):
             log.warning(
                 "%s did not catch up within %g s; the records on disk are complete",
                 self.service.name,
-                self.service.timeout_s,
+                2 * self.service.timeout_s,
             )
+            self.service.abandon()

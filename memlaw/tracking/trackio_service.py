@@ -41,6 +41,16 @@ class TrackioService:
         """How to look at the runs."""
         return f"Trackio: trackio show --project {self.project}" if self.mode == "local" else None
 
+    def left_behind(self, study: Path) -> str | None:
+        """Trackio writes to this machine's disk; nothing is left behind."""
+        return None
+
+    def close(self) -> None:
+        """Its runs have nothing in common."""
+
+    def abandon(self) -> None:
+        """Its threads end with this process."""
+
     def open(self, cell: Cell) -> "TrackioRun":
         """Begin a cell's run or go on with it."""
         import trackio

@@ -6,6 +6,7 @@ import os
 import random
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from memlaw.tracking.contents import CURVES, HISTOGRAM, STRIP, TABLE, rendered, 
 from memlaw.tracking.mode import Mode, resolve_mode
 
 log = logging.getLogger(__name__)
+
+TERMINATE_S = 5.0
+"""How long W&B's own process may take to end when it is told to."""
 
 INTERRUPTED = 143
 """Exit code of a run that will be gone on with: that of a process ended by SIGTERM."""
@@ -53,13 +57,41 @@ class WandbService:
             return None
         return f"W&B offline (no credentials, or told so): runs are kept in {study / 'wandb'}; memlaw.sync uploads them"
 
+    def left_behind(self, study: Path) -> str | None:
+        """How many runs were to be at the server and are not, or not whole."""
+        from memlaw.sync import local_runs
+
+        if self.mode != "online" or not (left := sum(run.changed for run in local_runs(study))):
+            return None
+        return f"W&B: {left} of the study's runs not uploaded, or not whole: python -m memlaw.sync {study} uploads them"
+
+    def close(self) -> None:
+        """End W&B's own process, and with it runs that broke off; left to W&B's hook, that would wait without limit."""
+        import wandb
+
+        wandb.teardown()
+
+    def abandon(self) -> None:
+        """End W&B's own process without its uploads; what it was told is in the study's directory."""
+        import psutil
+
+        import wandb
+
+        cores = [process for process in psutil.Process().children() if process.name().startswith("wandb-core")]
+        for process in cores:
+            process.terminate()
+        for process in psutil.wait_procs(cores, timeout=TERMINATE_S)[1]:
+            process.kill()
+        with suppress(Exception):  # it finds nobody to tell; a later pack begins with a process of its own
+            wandb.teardown()
+
     def open(self, cell: Cell) -> "WandbRun":
         """Begin a cell's run or go on with it; offline where the server cannot be had."""
         if self._reachable:
             time.sleep(random.uniform(0, self._stagger_s))
             self._stagger_s = 0
             try:
-                return WandbRun(self.init(cell, "online"), cell)
+                run = self.init(cell, "online")
             except Exception as error:  # no server, a wrong key, too many requests: all end here, after W&B's retries
                 self._reachable = False  # this process's other runs do not wait for it again
                 log.warning(
@@ -67,6 +99,8 @@ class WandbService:
                     str(error).splitlines()[0] if str(error) else type(error).__name__,
                     cell.study,
                 )
+            else:
+                return WandbRun(run, cell)
         return WandbRun(self.init(cell, "offline"), cell)
 
     def init(self, cell: Cell, mode: Mode) -> Any:
@@ -121,7 +155,10 @@ class WandbRun:
         for name in (HISTOGRAM, TABLE, STRIP):
             run.define_metric(name, step_metric="step")
         if not run.offline:  # W&B cannot tell an offline run what it uses
-            run.use_artifact(_study_artifact(cell.study))
+            try:
+                run.use_artifact(_study_artifact(cell.study))
+            except Exception as error:  # the run itself is well
+                log.warning("W&B: %s has no lineage: %s", cell.name, str(error).partition("\n")[0])
 
     def log(self, step: int, values: dict[str, Any]) -> None:
         """One row of history, whose own counter is the step, so that a resumed run repeats none."""

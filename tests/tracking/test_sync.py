@@ -3,7 +3,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +12,9 @@ from memlaw.sync import local_runs
 from memlaw.tracking.contents import run_id
 from memlaw.tracking.tracker import Tracker
 from memlaw.tracking.wandb_service import WandbService
-from tests.wandb_server import KEY, WandbServer
+from tests.wandb_server import KEY
 
 STEPS = (0, 1, 2, 5, 10)
-
-
-@pytest.fixture
-def server() -> Iterator[WandbServer]:
-    """A W&B server on loopback."""
-    running = WandbServer()
-    yield running
-    running.stop()
 
 
 @pytest.fixture

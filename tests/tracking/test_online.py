@@ -1,0 +1,119 @@
+"""Cells whose runs go to a W&B server while they train: whatever becomes of it, the cells are done."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import FAST, TINY
+
+from memlaw.records import read_results
+from memlaw.tracking.contents import study_digest
+from tests.wandb_server import KEY, KeptRun, WandbServer
+
+ONLINE = ["logger.mode=online", "logger.entity=me", "logger.stagger_s=0"]
+EACH_SECOND = {"WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL": "1"}
+"""W&B sends history every 15 seconds, which is longer than these cells take."""
+LONG = [*TINY, "steps=3000", "stop.when_recalled=false", "seq_len=8", "checkpoint.every_min=0.02", *ONLINE]
+"""A cell that takes long enough to be killed, and goes on afterwards."""
+
+
+@pytest.fixture
+def at(train, server: WandbServer):
+    """Train tiny cells of rank 1 and 2 with their runs at the server."""
+
+    def run(*overrides: str, key: str = KEY) -> subprocess.CompletedProcess[str]:
+        grid = ["-m", *FAST, "seq_len=8", "lora.rank=1,2"]
+        return train(*grid, *ONLINE, *overrides, WANDB_BASE_URL=server.url, WANDB_API_KEY=key)
+
+    return run
+
+
+def runs_of(server: WandbServer, study: Path) -> dict[str, KeptRun]:
+    """What the server has of each done cell, by the cell's name."""
+    digest = study_digest(study)
+    return {name: server.runs[f"{digest}-{name.rpartition('-')[2]}"] for name in read_results(study)["cell"]}
+
+
+def assert_whole(server: WandbServer, study: Path) -> None:
+    """The server has each cell's whole history once, and the summary of its `result.json`."""
+    kept = runs_of(server, study)
+    assert len(kept) == len(server.runs) == 2
+    for name, run in kept.items():
+        result = json.loads((study / name / "result.json").read_text())
+        assert run.steps == sorted(set(run.steps))
+        assert len(run.losses) >= 5
+        assert run.losses[20] == pytest.approx(result["loss_nats"])
+        assert run.summary["delta_loss_nats"] == pytest.approx(result["delta_loss_nats"])
+        assert run.exit_code == 0
+
+
+def all_done(study: Path) -> bool:
+    return len(read_results(study)) == 2
+
+
+def test_runs_are_whole_while_the_server_is_slow_or_refuses_for_a_while(at, server, tmp_path):
+    server.delay_s = 0.3
+    server.refusals = 3
+    done = at()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_whole(server, tmp_path / "runs/default")
+    again = subprocess.run(
+        [sys.executable, "-m", "memlaw.sync", "runs/default"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert again.stdout.count(": unchanged") == 2
+
+
+@pytest.mark.parametrize("trouble", ["no server", "wrong key"])
+def test_without_a_server_that_takes_them_runs_are_kept_offline(at, server, trouble, tmp_path):
+    if trouble == "no server":
+        server.stop()
+    began = time.monotonic()
+    done = at("logger.timeout_s=5", key="b" * 40 if trouble == "wrong key" else KEY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert time.monotonic() - began < 120
+    assert all_done(tmp_path / "runs/default")
+    assert "2 of the study's runs not uploaded, or not whole: python -m memlaw.sync" in done.stdout + done.stderr
+    assert len(list(tmp_path.glob("runs/default/wandb/offline-run-*"))) == 2
+    assert not server.runs
+
+
+def test_a_server_that_dies_costs_no_cell_and_does_not_keep_the_process(at, server, tmp_path):
+    server.dies_after = 0
+    began = time.monotonic()
+    done = at("logger.timeout_s=5")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert time.monotonic() - began < 120
+    assert all_done(tmp_path / "runs/default")
+    assert "2 of the study's runs not uploaded, or not whole: python -m memlaw.sync" in done.stdout + done.stderr
+    assert "did not catch up within 10 s" in (tmp_path / "runs/default/logs/worker-0.log").read_text()
+    assert not any(run.losses for run in server.runs.values())
+
+
+def test_a_killed_cell_is_not_finished_and_goes_on_without_repeating_a_step(server, tmp_path):
+    command = [sys.executable, "-m", "memlaw.train", *LONG, f"runs_dir={tmp_path}/runs"]
+    environment = {**os.environ, "WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY, **EACH_SECOND}
+    output = tmp_path / "output"
+    with output.open("w") as log:
+        first = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        deadline = time.monotonic() + 120
+        while not any(max(run.losses, default=0) >= 100 for run in list(server.runs.values())):
+            assert first.poll() is None and time.monotonic() < deadline, output.read_text()
+            time.sleep(0.05)
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+    (run,) = server.runs.values()
+    time.sleep(3)  # what is left of W&B's own process has time to say something wrong
+    assert run.exit_code is None
+    held = len(run.losses)
+    second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert len(server.runs) == 1
+    assert run.exit_code == 0
+    assert max(run.losses) == 3000
+    assert len(run.losses) > held
+    assert run.steps == sorted(set(run.steps))
