@@ -74,7 +74,6 @@ class WandbService:
     def abandon(self) -> None:
         """End W&B's own process without its uploads; what it was told is in the study's directory."""
         import psutil
-
         import wandb
 
         cores = [process for process in psutil.Process().children() if process.name().startswith("wandb-core")]
