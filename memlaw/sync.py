@@ -16,6 +16,8 @@ from memlaw.status_file import RUNNING
 from memlaw.tracking.mode import base_url, has_credentials
 
 UPLOADED, UNCHANGED, IN_TRAINING = "uploaded", "unchanged", "still training"
+BREAKS_OFF = "uploaded as far as it goes: its process was killed, and the cell is to be trained on"
+GOOD = (UPLOADED, UNCHANGED, IN_TRAINING, BREAKS_OFF)
 
 ATTEMPTS = 3
 """How often the server is asked whether it is there; W&B gives up after some ten seconds each time."""
@@ -36,7 +38,7 @@ class LocalRun:
 
     @property
     def changed(self) -> bool:
-        """Whether W&B's mark of a whole upload is missing, or older than what it stands for."""
+        """Whether W&B's mark of an upload is missing, or older than what it stands for."""
         mark, log = self.mark(self.directories[-1]), self._log(self.directories[-1])
         return not mark.exists() or mark.stat().st_mtime < log.stat().st_mtime
 
@@ -89,23 +91,26 @@ def upload(run: LocalRun, study: Path, arguments: Sequence[str], timeout_s: floa
         timeout_s: after which the upload is given up.
 
     Returns:
-        `UPLOADED`, or why it failed.
+        `UPLOADED` or `BREAKS_OFF`, or why it failed.
     """
     latest = run.directories[-1]
     run.mark(latest).unlink(missing_ok=True)  # what W&B writes anew once all of it is uploaded
     options = ("--yes", "--include-online", "--include-synced", *arguments)
-    command = [sys.executable, "-m", "wandb", "sync", "--no-skip-online", *options, str(latest)]
+    command = [sys.executable, "-m", "wandb", "sync", *options, str(latest)]
     environment = {"WANDB_DATA_DIR": str(study / "wandb" / "data"), **os.environ}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout_s)
     except subprocess.TimeoutExpired:
         return f"not uploaded within {timeout_s:g} s"
-    if done.returncode or not run.mark(latest).exists():
-        said = [line for line in (done.stdout + done.stderr).splitlines() if "rror" in line]
-        return _first_line(" ".join(said[-1:])) or "wandb sync did not complete it"
-    for earlier in run.directories[:-1]:  # parts of what is uploaded now
-        run.mark(earlier).touch()
-    return UPLOADED
+    said = done.stdout + done.stderr
+    whole = run.mark(latest).exists()
+    breaks_off = not whole and "incomplete record" in said  # W&B uploads what can be read, and leaves no mark
+    if done.returncode or not (whole or breaks_off):
+        errors = [line.strip() for line in said.splitlines() if "rror" in line or "ailed" in line]
+        return errors[-1] if errors else "wandb sync did not complete it"
+    for directory in run.directories:  # the earlier ones are parts of what is uploaded now
+        run.mark(directory).touch()
+    return BREAKS_OFF if breaks_off else UPLOADED
 
 
 def sync(study: Path, jobs: int, arguments: Sequence[str], timeout_s: float) -> Iterator[tuple[str, str]]:
@@ -154,9 +159,9 @@ def main() -> None:
     ends: Counter[str] = Counter()
     try:
         for name, end in sync(options.study.resolve(), options.jobs, arguments, options.timeout):
-            good = end in (UPLOADED, UNCHANGED, IN_TRAINING)
+            good = end in GOOD
             print(f"{name}: {end if good else f'failed: {end}'}", flush=True)
-            ends[end if good else "failed"] += 1
+            ends[end.partition(":")[0] if good else "failed"] += 1
     except NoStudy as error:
         print(error, file=sys.stderr)
         sys.exit(2)

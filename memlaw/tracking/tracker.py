@@ -8,7 +8,7 @@ import queue
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -51,7 +51,7 @@ class Run(Protocol):
         ...
 
     def interrupt(self) -> None:
-        """The run ends for now and will be gone on with."""
+        """The run ends for now; a later process continues it."""
         ...
 
 
@@ -85,19 +85,21 @@ class Service(Protocol):
         ...
 
     def abandon(self) -> None:
-        """Stop waiting: what the service has not taken by now must not keep this process from ending."""
+        """Stop waiting: what the service has not taken by now must not keep this process from ending.
+
+        Runs opened from now on are kept where no server is needed.
+        """
         ...
 
 
-class CellTracker:
-    """Mirrors one cell. No method raises or waits, but `settle`."""
+class _Telling:
+    """One attempt at telling a service of a cell; the first error ends it."""
 
-    def __init__(self, worker: "_Worker | None", name: str, open_run: Callable[[], Run]):
+    def __init__(self, worker: "_Worker", name: str, open_run: Callable[[], Run]):
         self._worker = worker
         self._name = name
-        self._run: Run
+        self._run: Run | None = None
         self._broken = False
-        self._logged = -1
         self._submit(lambda: setattr(self, "_run", open_run()))
 
     def _submit(self, call: Callable[[], None]) -> None:
@@ -110,35 +112,78 @@ class CellTracker:
                 self._broken = True
                 log.warning("%s: %s: %s; this run is not mirrored any further", self._name, type(error).__name__, error)
 
-        if self._worker:
-            self._worker.submit(guarded)
+        self._worker.submit(guarded)
+
+    def tell(self, call: Callable[[Run], None]) -> None:
+        """Submit a call on the run."""
+        self._submit(lambda: call(cast(Run, self._run)))
+
+
+class CellTracker:
+    """Mirrors one cell. No method raises or waits, but `settle`.
+
+    What it is told is kept until the service has all of it, so that `retell` can begin again.
+
+    Attributes:
+        whole: whether the service has all of it.
+    """
+
+    def __init__(self, worker: "_Worker | None", name: str, open_run: Callable[[], Run]):
+        self._worker = worker
+        self._name = name
+        self._open_run = open_run
+        self._telling = _Telling(worker, name, open_run) if worker else None
+        self._told: list[Callable[[Run], None]] = []
+        self._logged = -1
+        self.whole = False
+
+    def _tell(self, call: Callable[[Run], None]) -> None:
+        if self._telling:
+            self._told.append(call)
+            self._telling.tell(call)
+
+    def _end(self, call: Callable[[Run], None]) -> None:
+        def end(run: Run) -> None:
+            call(run)
+            self.whole = True
+            self._told.clear()
+
+        self._tell(end)
+
+    def retell(self, worker: "_Worker") -> None:
+        """Open the run once more, and tell it everything from the start."""
+        self._worker = worker
+        self._telling = _Telling(worker, self._name, self._open_run)
+        for call in self._told:
+            self._telling.tell(call)
 
     def log(self, step: int, scalars: dict[str, Any], nll_S: np.ndarray) -> None:
         """The evaluation after `step` steps: `memlaw.tracking.contents.CURVES`, and losses of the S target tokens."""
         if step > self._logged:  # a cell that had to start again gives the same numbers again
             self._logged = step
-            self._submit(lambda: self._run.log(step, {**scalars, HISTOGRAM: histogram(np.exp(-nll_S))}))
+            values = {**scalars, HISTOGRAM: histogram(np.exp(-nll_S))}
+            self._tell(lambda run: run.log(step, values))
 
     def finish(self, cell: Cell, result: dict[str, Any], tokens: pd.DataFrame, decode: Decode) -> None:
         """The cell is done: its result row and token table, as they are on disk."""
 
-        def finish() -> None:
+        def finish(run: Run) -> None:
             paths, last = cell.paths, result["steps_trained"]
             media = {TABLE: stubborn_rows(tokens, decode), STRIP: probability_strip(tokens)}
-            self._run.log(last + 1, {"step": last, **media})  # a row of its own; that of the last step is sent already
-            self._run.keep("records", "records", [paths.tokens, paths.result, paths.recall, paths.config])
-            self._run.keep("adapter", "adapter", [paths.adapter])
-            self._run.finish(run_summary(result))
+            run.log(last + 1, {"step": last, **media})  # a row of its own; that of the last step is sent already
+            run.keep("records", "records", [paths.tokens, paths.result, paths.recall, paths.config])
+            run.keep("adapter", "adapter", [paths.adapter])
+            run.finish(run_summary(result))
 
-        self._submit(finish)
+        self._end(finish)
 
     def fail(self) -> None:
         """The cell failed."""
-        self._submit(lambda: self._run.fail())
+        self._end(lambda run: run.fail())
 
     def interrupt(self) -> None:
         """The process is about to end; the cell will go on in another."""
-        self._submit(lambda: self._run.interrupt())
+        self._end(lambda run: run.interrupt())
 
     def settle(self) -> None:
         """Wait, at most `SETTLE_S`, until the service has been told all of it."""
@@ -151,10 +196,11 @@ class _Worker:
 
     def __init__(self) -> None:
         self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._retired = False
         threading.Thread(target=self._run, name="tracking", daemon=True).start()
 
     def _run(self) -> None:
-        while True:
+        while not self._retired:
             self._calls.get()()
 
     def submit(self, call: Callable[[], None]) -> None:
@@ -166,6 +212,10 @@ class _Worker:
         self.submit(done.set)
         return done.wait(timeout_s)
 
+    def retire(self) -> None:
+        """Run nothing more after the call that hangs."""
+        self._retired = True
+
 
 class Tracker:
     """Starts the trackers of a process's cells."""
@@ -173,23 +223,36 @@ class Tracker:
     def __init__(self, service: Service):
         self.service = service
         self._worker = _Worker() if service.mode != "disabled" else None
+        self._cells: list[CellTracker] = []
 
     def start(self, cell: Cell) -> CellTracker:
         """Open the run of a cell."""
-        return CellTracker(self._worker, self.service.name, lambda: self.service.open(cell))
+        self._cells.append(CellTracker(self._worker, self.service.name, lambda: self.service.open(cell)))
+        return self._cells[-1]
 
     def drain(self) -> None:
         """Give the service `timeout_s` to open a run that it may be opening, and as long to catch up.
 
-        What it has not taken by then stays behind, with a warning.
+        A service that has not caught up by then is abandoned, with a warning, and told once more what it lacks: W&B
+        then keeps these runs on disk.
         """
-        if not self._worker:
+        if not self._worker or self._caught_up():
             return
-        self._worker.submit(self.service.close)
-        if not self._worker.drain(2 * self.service.timeout_s):
-            log.warning(
-                "%s did not catch up within %g s; the records on disk are complete",
-                self.service.name,
-                2 * self.service.timeout_s,
-            )
+        log.warning(
+            "%s did not catch up within %g s; the records on disk are complete",
+            self.service.name,
+            2 * self.service.timeout_s,
+        )
+        self._worker.retire()
+        self.service.abandon()
+        self._worker = _Worker()
+        for cell in self._cells:
+            if not cell.whole:
+                cell.retell(self._worker)
+        if not self._caught_up():
             self.service.abandon()
+
+    def _caught_up(self) -> bool:
+        assert self._worker
+        self._worker.submit(self.service.close)
+        return self._worker.drain(2 * self.service.timeout_s)

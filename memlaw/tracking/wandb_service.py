@@ -21,7 +21,7 @@ TERMINATE_S = 5.0
 """How long W&B's own process may take to end when it is told to."""
 
 INTERRUPTED = 143
-"""Exit code of a run that will be gone on with: that of a process ended by SIGTERM."""
+"""Exit code of a run that a later process continues: that of a process ended by SIGTERM."""
 
 
 class WandbService:
@@ -72,10 +72,11 @@ class WandbService:
         wandb.teardown()
 
     def abandon(self) -> None:
-        """End W&B's own process without its uploads; what it was told is in the study's directory."""
+        """End W&B's own process without its uploads; later runs are kept offline."""
         import psutil
         import wandb
 
+        self._reachable = False
         cores = [process for process in psutil.Process().children() if process.name().startswith("wandb-core")]
         for process in cores:
             process.terminate()

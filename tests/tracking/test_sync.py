@@ -35,7 +35,7 @@ def record(cells, steps) -> None:
         mirror = tracker.start(cell)
         for step in steps:
             mirror.log(step, {"loss_nats": 1.0 / (1 + step)}, np.ones(3))
-        mirror._submit(lambda mirror=mirror: mirror._run.finish({"delta_loss_nats": 1.5}))
+        mirror._end(lambda run: run.finish({"delta_loss_nats": 1.5}))
     tracker.drain()
 
 
@@ -106,6 +106,19 @@ def test_what_no_run_can_do_about_is_one_error(study, server, trouble, monkeypat
     assert server.url in line
     assert time.monotonic() - began < 120
     assert not server.runs
+
+
+def test_a_log_that_breaks_off_is_uploaded_once_as_far_as_it_goes(study, server):
+    first = local_runs(study[0].study)[0]
+    (log,) = first.directories[0].glob("*.wandb")
+    log.write_bytes(log.read_bytes()[:-200])  # as a kill leaves it
+    done = sync(study[0].study, server.url)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(": uploaded as far as it goes") == 1
+    lines = len(server.runs[first.id].lines)
+    assert 0 < lines <= len(STEPS)
+    assert sync(study[0].study, server.url).stdout.count(": unchanged") == 3
+    assert len(server.runs[first.id].lines) == lines
 
 
 def test_a_run_in_training_is_left_alone(study, server):
