@@ -67,6 +67,13 @@ class LawFit:
         """ΔL of cells, nats per token."""
         return self.predict(Inputs.of(cells))
 
+    def points(self) -> pd.DataFrame:
+        """Every cell, and what the law says of it: `law_nats`, and whether it is `saturated` and so left out."""
+        cells = pd.concat([self.used.assign(saturated=False), self.excluded.assign(saturated=True)])
+        cells["law_nats"] = self.predict_cells(cells)
+        names = ["cell", "lora.rank", "target_tokens", "seed", "delta_loss_nats", "law_nats", "saturated"]
+        return cells[[name for name in names if name in cells]]
+
     @property
     def parameters(self) -> dict[str, tuple[float, float | None]]:
         """Value and standard error of each; None for one that was held or whose error could not be had."""

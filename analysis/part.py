@@ -50,6 +50,8 @@ def condition_part(found: Findings, study: Path | None) -> Part:
         study: directory that commands add cells to; None for none.
     """
     tables = {"sensitivity": found.ways, "rivals": found.rivals}
+    if found.law:
+        tables["points"] = found.law.fit.points()
     if found.tokens:
         tables |= {"transition": found.tokens.transition, "history": found.tokens.history}
     return Part(

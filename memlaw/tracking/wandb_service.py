@@ -74,6 +74,7 @@ class WandbService:
     def abandon(self) -> None:
         """End W&B's own process without its uploads; later runs are kept offline."""
         import psutil
+
         import wandb
 
         self._reachable = False
@@ -144,6 +145,13 @@ def init_run(study: Path, mode: Mode, timeout_s: float, **described: Any) -> Any
     )
 
 
+def finish_run(run: Any) -> None:
+    """End a run; what was uploaded whole gets W&B's own mark for it, which `memlaw.sync` goes by."""
+    run.finish()
+    if not run.offline:
+        Path(f"{run.settings.sync_file}.synced").touch()
+
+
 class WandbRun:
     """One run; see `memlaw.tracking.tracker.Run`."""
 
@@ -176,11 +184,9 @@ class WandbRun:
         self._run.log_artifact(artifact)
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Write the summary and upload what is left; what was uploaded whole gets W&B's own mark for it."""
+        """Write the summary and upload what is left."""
         self._run.summary.update(summary)
-        self._run.finish()
-        if not self._run.offline:
-            Path(f"{self._run.settings.sync_file}.synced").touch()
+        finish_run(self._run)
 
     def fail(self) -> None:
         """The run's state is `failed`."""

@@ -1,0 +1,37 @@
+"""`python -m memlaw.dashboard push --entity E --project P`: W&B's workspace and report of a project, made or renewed.
+
+Run again after a change of memlaw: the same workspace and report are replaced, so save a copy of your own to edit.
+"""
+
+import argparse
+import importlib.util
+from pathlib import Path
+
+from memlaw.errors import ConfigError, refuse
+
+
+def main() -> None:
+    """Command line entry."""
+    parser = argparse.ArgumentParser(prog="python -m memlaw.dashboard", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    push_parser = commands.add_parser("push", help="send the workspace, the report and the custom charts")
+    push_parser.add_argument("--entity", required=True, help="W&B team or user")
+    push_parser.add_argument("--project", default="memlaw", help="W&B project (memlaw)")
+    push_parser.add_argument("--study", help="show one study of the project; default: all")
+    push_parser.add_argument("--dry-run", type=Path, metavar="DIR", help="write what would be sent there, send nothing")
+    options = parser.parse_args()
+    try:
+        if importlib.util.find_spec("wandb_workspaces") is None:
+            raise ConfigError("memlaw.dashboard needs wandb-workspaces: pip install 'memlaw[dashboard]'")
+        from memlaw.dashboard.push import push, write
+
+        named = options.entity, options.project, options.study
+        done = write(*named, options.dry_run) if options.dry_run else push(*named)
+    except ConfigError as error:
+        refuse(error)
+    for one in done:
+        print(one)
+
+
+if __name__ == "__main__":
+    main()

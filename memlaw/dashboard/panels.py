@@ -1,0 +1,131 @@
+"""The panels that tell a study's story; the workspace and the report show the same ones.
+
+Curves, summaries and config come from the cells' runs (`memlaw.tracking.contents`); the tables `cells` and
+`transition` and the figures from the analysis run (`analysis.publish`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import wandb_workspaces.reports.v2 as wr
+from wandb_workspaces.reports.v2.interface import PanelTypes
+
+from memlaw.tracking.contents import HISTOGRAM, STRIP, TABLE
+
+RANK, LENGTH, METHOD = wr.Config("rank"), wr.Config("seq_len"), wr.Config("method")
+DELTA, RECALLED = "delta_loss_nats", "recalled_share"
+
+Charts = Mapping[str, str]
+"""What W&B calls each custom chart; empty where it takes none, so that built-in panels stand in."""
+
+
+def law(charts: Charts) -> list[PanelTypes]:
+    """ΔL against rank and length, and over both."""
+    if not charts:
+        return [
+            _scatter("ΔL against rank, by length", RANK, DELTA, LENGTH),
+            _scatter("ΔL against length, by rank", LENGTH, DELTA, RANK),
+            _axes("ΔL over rank and length", DELTA),
+        ]
+    return [
+        _law(charts, "ΔL against rank, with the fitted law", "rank", "seq_len", "rank", "length"),
+        _law(charts, "ΔL against length, with the fitted law", "seq_len", "rank", "length (tokens)", "rank"),
+        _heat_map(charts, "ΔL over rank and length", DELTA, "ΔL (nats)"),
+    ]
+
+
+def recall(charts: Charts) -> list[PanelTypes]:
+    """Which cells come back, and the transition at p = 0.5."""
+    over_training = _curve("Recalled tokens (p > 0.5) over training", RECALLED, range_y=(0, 1))
+    if not charts:
+        return [over_training, _axes("Recalled tokens over rank and length", RECALLED)]
+    transition = _chart(
+        charts["transition"],
+        "transition",
+        {name: name for name in ("low", "high", "tokens", "right", "condition")},
+        {"title": "P(argmax right | p)"},
+    )
+    return [
+        over_training,
+        _heat_map(charts, "Recalled tokens over rank and length", RECALLED, "share with p > 0.5"),
+        transition,
+    ]
+
+
+def convergence() -> list[PanelTypes]:
+    """How the methods converge."""
+    return [
+        _curve("Loss by method", "loss_nats", groupby=METHOD, log_y=True, title_y="nats per token"),
+        _curve("Recalled tokens by method", RECALLED, groupby=METHOD, range_y=(0, 1)),
+        _curve("Tokens in training, by method", "active_share", groupby=METHOD, range_y=(0, 1)),
+        wr.BarPlot(title="Recalled tokens at the end, by method", metrics=[RECALLED], groupby=METHOD),
+        wr.BarPlot(title="Steps trained, by method", metrics=["steps_trained"], groupby=METHOD),
+    ]
+
+
+def stubborn(charts: Charts) -> list[PanelTypes]:
+    """Which tokens resist, where, and when each token was learned."""
+    tables = [
+        wr.MediaBrowser(title="Probability of every token over training", media_keys=[STRIP], num_columns=2),
+        wr.WeavePanelSummaryTable(table_name=TABLE),
+        _curve("The least probable token", "min_p", range_y=(0, 1)),
+        _curve("First stubborn token", "first_stubborn"),
+    ]
+    if not charts:
+        return tables
+    columns = {"position": "position", "p": "p"}
+    return [*tables, _chart(charts["stubborn"], TABLE, columns, {"title": "The least probable tokens"})]
+
+
+def training() -> list[PanelTypes]:
+    """What each cell did, and how fast."""
+    return [
+        _curve("Loss", "loss_nats", log_y=True, title_y="nats per token"),
+        _curve("ΔL", DELTA, title_y="nats per token"),
+        _curve("Learning rate", "learning_rate"),
+        _curve("Scored tokens per second", "tokens_per_second"),
+        wr.MediaBrowser(title="Distribution of p", media_keys=[HISTOGRAM]),
+    ]
+
+
+def analysis() -> list[PanelTypes]:
+    """What the analysis run found."""
+    exponents = [
+        wr.ScalarChart(title=title, metric=wr.SummaryMetric(f"law.{name}"))
+        for name, title in (("alpha", "α"), ("beta", "β"), ("r_squared", "R²"))
+    ]
+    return [*exponents, wr.WeavePanelSummaryTable(table_name="laws"), wr.MediaBrowser(media_keys=["report"])]
+
+
+def _curve(title: str, metric: str, **options: Any) -> PanelTypes:
+    return wr.LinePlot(title=title, x="step", y=[metric], title_x="optimizer steps", max_runs_to_show=100, **options)
+
+
+def _scatter(title: str, x: wr.Config, y: str, z: wr.Config) -> PanelTypes:
+    return wr.ScatterPlot(title=title, x=x, y=wr.SummaryMetric(y), z=z, log_x=True, log_y=True)
+
+
+def _axes(title: str, metric: str) -> PanelTypes:
+    columns = [
+        wr.ParallelCoordinatesPlotColumn(RANK, log=True),
+        wr.ParallelCoordinatesPlotColumn(LENGTH, log=True),
+        wr.ParallelCoordinatesPlotColumn(wr.SummaryMetric(metric)),
+    ]
+    return wr.ParallelCoordinatesPlot(title=title, columns=columns)
+
+
+def _chart(name: str, table: str, fields: dict[str, str], strings: dict[str, str]) -> PanelTypes:
+    chart = wr.CustomChart.from_table(table, chart_fields=fields, chart_strings=strings)
+    chart.chart_name = name
+    return chart
+
+
+def _law(charts: Charts, title: str, x: str, colour: str, x_title: str, colour_title: str) -> PanelTypes:
+    fields = {"x": x, "y": DELTA, "law": "law_nats", "colour": colour, "saturated": "saturated"}
+    strings = {"title": title, "x": x_title, "y": "ΔL (nats per token)", "colour": colour_title}
+    return _chart(charts["law"], "cells", {**fields, "condition": "condition"}, strings)
+
+
+def _heat_map(charts: Charts, title: str, value: str, meaning: str) -> PanelTypes:
+    fields = {"rank": "rank", "seq_len": "seq_len", "value": value}
+    return _chart(charts["heat_map"], "cells", fields, {"title": title, "value": meaning})

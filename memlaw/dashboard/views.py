@@ -1,0 +1,148 @@
+"""Panels → the saved workspace and the report. No I/O; the same arguments give the same views, ids included."""
+
+import hashlib
+from collections.abc import Iterable
+
+import wandb_workspaces.reports.v2 as wr
+import wandb_workspaces.workspaces as ws
+from wandb_workspaces import expr
+from wandb_workspaces.reports.v2.interface import BlockTypes, PanelTypes
+
+from memlaw.dashboard import panels
+from memlaw.dashboard.panels import Charts
+
+COLUMNS = {
+    "run": ("displayName", "state"),
+    "config": ("model", "data", "method", "rank", "seq_len", "seed"),
+    "summary": (
+        "delta_loss_nats",
+        "loss_nats",
+        "base_loss_nats",
+        "recalled_share",
+        "recall_exact_share",
+        "min_p",
+        "first_stubborn",
+        "bits_per_parameter",
+        "steps_trained",
+        "stop_reason",
+    ),
+}
+"""The run table, from left to right."""
+
+LAW = r"\Delta L(r, \ell) = C \cdot r^{\alpha} \cdot \ell^{-\beta} + b"
+WIDTH, HEIGHT, ACROSS = 8, 7, 3
+"""A panel's size in the report, in W&B's units of 1/24 of its width, and how many stand side by side."""
+
+
+def workspace(entity: str, project: str, study: str | None, charts: Charts) -> ws.Workspace:
+    """The saved view of a project's runs.
+
+    Args:
+        entity, project: whose.
+        study: only its runs; None for all.
+        charts: see `memlaw.dashboard.panels.Charts`.
+    """
+    sections = [
+        ("The law", panels.law(charts)),
+        ("Recall", panels.recall(charts)),
+        ("Convergence by method", panels.convergence()),
+        ("Stubborn tokens", panels.stubborn(charts)),
+        ("Training", panels.training()),
+        ("Analysis", panels.analysis()),
+    ]
+    view = ws.Workspace(
+        entity=entity,
+        project=project,
+        name=_title(study),
+        sections=[ws.Section(name=name, panels=_with_ids(f"view/{name}", own), is_open=True) for name, own in sections],
+        settings=ws.WorkspaceSettings(x_axis="step", max_runs=100),
+        runset_settings=ws.RunsetSettings(
+            filters=_filter(study),
+            order=[expr.Ordering(expr.Config(name)) for name in ("seq_len", "rank", "seed")],
+            pinned_columns=[f"{kind}:{name}" for kind, names in COLUMNS.items() for name in names],
+        ),
+    )
+    view._internal_name = f"nw-memlaw{_id(study or '')[:6]}-v"  # by this name a later push finds it
+    view._internal_runset_id = _id("view/runs")
+    return view
+
+
+def report(entity: str, project: str, study: str | None, charts: Charts) -> wr.Report:
+    """The report: the study's story, over the same runs.
+
+    Args:
+        entity, project, study, charts: see `workspace`.
+    """
+    table = _runset("Cells", study)
+    table.pinned_columns = [f"{kind}:{name}{'.value' * (kind == 'config')}" for kind, names in COLUMNS.items()
+                            for name in names]  # fmt: skip
+    by_method = _runset("By method", study)
+    by_method.groupby = ["config.method"]
+    blocks: list[BlockTypes] = [
+        wr.TableOfContents(),
+        wr.H1("The law"),
+        wr.LatexBlock(LAW),
+        wr.P(
+            "ΔL is how far an adapter lowers the mean loss (nats per token) of a text that it must store, r its rank, "
+            "ℓ the text's length in tokens. Crosses are saturated cells, which say nothing about the law; the dashed "
+            "lines are the fit of the latest `python -m analysis.publish`."
+        ),
+        _grid("law", panels.law(charts), _runset("Cells and analysis", study)),
+        wr.H1("Recall"),
+        wr.P("A token with p > 0.5 comes back under greedy decoding for certain; the converse does not hold."),
+        _grid("recall", panels.recall(charts), _runset("Cells and analysis", study)),
+        wr.H1("Methods"),
+        wr.P("Loss, recalled tokens and what is still trained, averaged over the cells of each training method."),
+        _grid("convergence", panels.convergence(), by_method),
+        wr.H1("Stubborn tokens"),
+        wr.P("Tokens with p ≤ 0.5 at the end, and each token's probability at each evaluation (first on top)."),
+        _grid("stubborn", panels.stubborn(charts), _runset("Cells", study)),
+        wr.H1("Cells"),
+        wr.P("Every cell with its measures. Group by rank, length, model, method or seed at the table's head."),
+        _grid("training", panels.training(), table),
+        wr.H1("Analysis"),
+        wr.P("The fitted parameters with their errors, the figures and the whole report, from the analysis run."),
+        _grid("analysis", panels.analysis(), _runset("Analysis", study)),
+    ]
+    return wr.Report(
+        entity=entity,
+        project=project,
+        title=_title(study),
+        description="How much the adapters of this project memorize verbatim.",
+        blocks=blocks,
+        width="fluid",
+    )
+
+
+def _title(study: str | None) -> str:
+    return f"memlaw: {study}" if study else "memlaw"
+
+
+def _filter(study: str | None) -> str:
+    return f"Config('study') = {study!r}" if study else ""
+
+
+def _runset(name: str, study: str | None) -> wr.Runset:
+    """Runs of the report's own project."""
+    order = [wr.OrderBy(wr.Config(key), ascending=True) for key in ("seq_len", "rank", "seed")]
+    return wr.Runset(name=name, filters=_filter(study), order=order)
+
+
+def _grid(name: str, own: list[PanelTypes], runs: wr.Runset) -> wr.PanelGrid:
+    runs._id = _id(f"report/{name}/runs")
+    for number, panel in enumerate(own):
+        row, column = divmod(number, ACROSS)
+        panel.layout = wr.Layout(x=column * WIDTH, y=row * HEIGHT, w=WIDTH, h=HEIGHT)
+    return wr.PanelGrid(runsets=[runs], panels=_with_ids(f"report/{name}", own))
+
+
+def _with_ids(name: str, own: Iterable[PanelTypes]) -> list[PanelTypes]:
+    """Panels with ids of their own instead of W&B's random ones."""
+    known = list(own)
+    for number, panel in enumerate(known):
+        panel._id = _id(f"{name}/{number}")
+    return known
+
+
+def _id(name: str) -> str:
+    return hashlib.sha256(f"memlaw/{name}".encode()).hexdigest()[:12]

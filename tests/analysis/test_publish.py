@@ -1,0 +1,103 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis.publish import CELL_COLUMNS, cells_table, headline, law_row
+from tests.wandb_server import KEY, WandbServer
+
+STUDY = Path(__file__).parents[2] / "docs/study/smollm2"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    """Real cells of one condition, with their report."""
+    directory = tmp_path_factory.mktemp("publish") / "real"
+    directory.mkdir()
+    for result in STUDY.glob("*/result.json"):
+        row = json.loads(result.read_text())
+        if (row["steps"], row["seed"], row["data.random_ratio"]) == (200, 0, 1.0) and row["seq_len"] in (128, 256, 512):
+            shutil.copytree(result.parent, directory / result.parent.name)
+    subprocess.run([sys.executable, "-m", "analysis.report", str(directory)], check=True, capture_output=True)
+    return directory
+
+
+def publish(study: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "analysis.publish", str(study), *arguments]
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=240)
+
+
+def leet(run: Path) -> dict:
+    wandb = str(Path(sys.executable).with_name("wandb"))
+    command = [wandb, "leet", "inspect", "--summary", "--json", str(run)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def test_an_offline_run_holds_the_law_tables_figures_and_page(study):
+    done = publish(study, "--mode=offline")
+    assert done.returncode == 0, done.stderr
+    (run,) = study.glob("wandb/offline-run-*-analysis")
+    law = json.loads((study / "report/law.json").read_text())
+    summary = leet(run)["summary"]
+    assert summary["law"]["alpha"] == pytest.approx(law["parameters"]["alpha"]["value"])
+    assert summary["law"]["alpha_stderr"] == pytest.approx(law["parameters"]["alpha"]["stderr"])
+    (file,) = (run / "files/media/table").glob("cells*.json")
+    table = json.loads(file.read_text())
+    rows = pd.DataFrame(table["data"], columns=table["columns"])
+    assert set(rows) == {*CELL_COLUMNS.values(), "run"}
+    cells = pd.read_csv(study / "report/cells.csv")
+    assert sorted(rows["cell"]) == sorted(cells["cell"])
+    used = rows[~rows["saturated"].astype(bool)]
+    C, alpha, beta, b = (law["parameters"][name]["value"] for name in ("C", "alpha", "beta", "b"))
+    assert len(used) == law["cells_used"]
+    assert used["law_nats"].tolist() == pytest.approx(
+        (C * used["rank"] ** alpha * used["seq_len"] ** -beta + b).tolist(), rel=1e-6
+    )
+    drawn = {path.name.rpartition("_")[0].rpartition("_")[0] for path in (run / "files/media/images").rglob("*.png")}
+    assert {path.stem for path in (study / "report").glob("*.png")} == drawn
+    assert list((run / "files/media/html").glob("report*.html"))
+
+
+def test_online_it_is_one_run_however_often(study, server: WandbServer):
+    url = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY}
+    for _ in range(2):
+        done = publish(study, "--mode=online", "--entity=me", "--timeout=30", **url)
+        assert done.returncode == 0, done.stderr
+    (name,) = server.runs
+    assert name.endswith("-analysis")
+    assert server.runs[name].summary["law"]["alpha"] > 0
+    assert server.runs[name].exit_code == 0
+
+
+def test_what_cannot_be_published_is_one_line(study, tmp_path, server: WandbServer):
+    nothing = publish(tmp_path, "--mode=offline")
+    assert nothing.returncode == 1
+    assert "python -m analysis.report" in nothing.stderr
+    disabled = publish(study, "--mode=disabled")
+    assert disabled.returncode == 2
+    assert len(disabled.stderr.strip().splitlines()) == 1
+    wrong = publish(study, "--mode=online", "--timeout=5", WANDB_BASE_URL=server.url, WANDB_API_KEY="b" * 40)
+    assert wrong.returncode == 2
+    assert server.url in wrong.stderr
+
+
+def test_the_headline_is_an_identified_law_before_one_of_more_cells():
+    rows = [
+        law_row({"condition": "a", "fitted": True, "identified": False, "cells_used": 9, "parameters": {}}),
+        law_row({"condition": "b", "fitted": True, "identified": True, "cells_used": 5, "parameters": {}}),
+        law_row({"condition": "c", "fitted": False}),
+    ]
+    assert headline(rows)["condition"] == "b"
+    assert headline(rows[2:]) == {}
+
+
+def test_cells_without_a_law_are_in_the_table_all_the_same():
+    cells = pd.DataFrame({"cell": ["m-r1-abc"], "study": ["s"], "lora.rank": [1], "delta_loss_nats": [2.0]})
+    table = cells_table(cells, {})
+    assert table["rank"].tolist() == [1]
+    assert table["run"].str.endswith("-abc").all()
