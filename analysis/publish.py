@@ -143,8 +143,9 @@ def publish(study: Path, mode: str, project: str, entity: str | None, timeout_s:
     if not run.offline:
         cells["run"] = [run.url.rpartition("/")[0] + f"/{name}" for name in cells["run"]]
         _come_from(run, cells["run"])
-    run.log({"cells": _table(cells), "laws": _table(pd.DataFrame(laws)), **_transition(records), **_figures(parts, report),
-             "report": wandb.Html((report / "report.html").read_text(encoding="utf-8"))})  # fmt: skip
+    page = wandb.Html((report / "report.html").read_text(encoding="utf-8"))
+    tables = {"cells": _table(cells), "laws": _table(pd.DataFrame(laws)), **_transition(records)}
+    run.log({**tables, **_figures(parts, report), "report": page})
     run.summary.update({"law": {name: value for name, value in headline(laws).items() if value is not None}})
     artifact = wandb.Artifact(artifact_name(f"report-{study.name}"), type="report")
     artifact.add_dir(str(report))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 from wandb_workspaces import expr
-from wandb_workspaces.reports.v2.interface import BlockTypes, PanelTypes
+from wandb_workspaces.reports.v2.interface import BlockTypes, Panel, PanelTypes
 
 from memlaw.dashboard import panels
 from memlaw.dashboard.panels import Charts
@@ -131,6 +131,7 @@ def _runset(name: str, study: str | None) -> wr.Runset:
 def _grid(name: str, own: list[PanelTypes], runs: wr.Runset) -> wr.PanelGrid:
     runs._id = _id(f"report/{name}/runs")
     for number, panel in enumerate(own):
+        assert isinstance(panel, Panel)
         row, column = divmod(number, ACROSS)
         panel.layout = wr.Layout(x=column * WIDTH, y=row * HEIGHT, w=WIDTH, h=HEIGHT)
     return wr.PanelGrid(runsets=[runs], panels=_with_ids(f"report/{name}", own))
@@ -140,6 +141,7 @@ def _with_ids(name: str, own: Iterable[PanelTypes]) -> list[PanelTypes]:
     """Panels with ids of their own instead of W&B's random ones."""
     known = list(own)
     for number, panel in enumerate(known):
+        assert isinstance(panel, Panel)
         panel._id = _id(f"{name}/{number}")
     return known
 
