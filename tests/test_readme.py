@@ -88,7 +88,8 @@ def test_wandb_commands_exist(command: str):
 
 def test_every_command_is_of_a_kind_that_is_tested():
     trained = ("python -m memlaw.train", "python -m memlaw.plan")
-    looked = ("python -m memlaw.status", "python -m memlaw.logs", "python -m memlaw.doctor", "python -m memlaw.sync")
+    looked = ("python -m memlaw.status", "python -m memlaw.logs", "python -m memlaw.doctor", "python -m memlaw.sync",
+              "python -m memlaw.dashboard")  # fmt: skip
     kinds = (*trained, *looked, "python -m analysis.", "make ", "wandb ")
     assert [command for command in COMMANDS if not command.startswith(kinds)] == []
 
@@ -98,6 +99,7 @@ def test_the_tree_names_every_module_and_nothing_else():
     named = set(re.findall(r"[\w/]+\.py", tree))
     for folder in (
         "memlaw",
+        "memlaw/dashboard",
         "memlaw/data",
         "memlaw/doctor",
         "memlaw/tracking",
