@@ -109,7 +109,8 @@ def _multiplies_bf16(device: torch.device) -> bool:
 def without_weights(config: PreTrainedConfig) -> PreTrainedModel:
     """The model's modules with their sizes and no memory behind them."""
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config)
+        own = type(config).__module__.startswith("transformers_modules")  # code that was trusted to read the config
+        return AutoModelForCausalLM.from_config(config, trust_remote_code=own)
 
 
 def positions(config: PreTrainedConfig) -> float:
@@ -126,11 +127,13 @@ class HubModel:
         name: short name for tables and directories.
         id: Hub id, e.g. `Qwen/Qwen3-8B`.
         revision: branch, tag or commit; null is the Hub's default branch.
+        trust_remote_code: whether code that comes with the model may run here.
     """
 
     name: str
     id: str
     revision: str | None = None
+    trust_remote_code: bool = False
 
     def config(self) -> PreTrainedConfig:
         """Fetch only `config.json`. Raises ConfigError when the Hub and its cache lack the model."""
@@ -142,9 +145,16 @@ class HubModel:
         return BaseModel.freeze(model, self._fetch(AutoTokenizer.from_pretrained), device)
 
     def _fetch(self, from_pretrained: Any, **kwargs: Any) -> Any:
+        if self.trust_remote_code:
+            log.warning("model.trust_remote_code: running code that comes with %s", self.id)
         try:
-            return from_pretrained(self.id, revision=self.revision, **kwargs)
+            return from_pretrained(self.id, revision=self.revision, trust_remote_code=self.trust_remote_code, **kwargs)
         except (OSError, ValueError) as error:
+            if "trust_remote_code" in str(error):
+                raise ConfigError(
+                    f"model.id={self.id} brings code of its own; read it, and if you trust it, add "
+                    "+model.trust_remote_code=true"
+                ) from error
             at = f" at revision {self.revision}" if self.revision else ""
             raise ConfigError(
                 f"model.id={self.id}{at} could not be had from the Hugging Face Hub or its local cache: "

@@ -216,12 +216,15 @@ class Cell:
         self._write_status({**self.status, "state": state, **details})
 
     def fail(self, error: BaseException) -> None:
-        """Set the status to failed, with the cause in one line and the traceback; log the line."""
+        """Log the cause in one line, and set the status to failed with it and the traceback, if the disk takes it."""
         plain = isinstance(error, CellError | ConfigError)
         text = str(error) if plain else f"{type(error).__name__}: {error}"
         cause = (text.splitlines() or [type(error).__name__])[0]
-        self.set_status(FAILED, cause=cause, traceback="".join(traceback.format_exception(error)))
         log.error("failed %s: %s", self.name, cause)
+        try:
+            self.set_status(FAILED, cause=cause, traceback="".join(traceback.format_exception(error)))
+        except OSError as unwritten:  # a full disk; whoever looks sees a dead cell, which is trained again
+            log.error("%s: its failure could not be recorded: %s", self.name, unwritten)
 
     def _write_status(self, status: dict[str, Any]) -> None:
         write_json(self.paths.status, {**status, "updated": _now()})

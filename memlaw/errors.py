@@ -17,7 +17,7 @@ class CellError(RuntimeError):
 
 
 class SweepFailed(CompactHydraException):
-    """Some cells failed; Hydra prints the message without a traceback and exits with 1."""
+    """Some cells failed; the command ends with exit code 1."""
 
 
 def check_number(key: str, value: object, allowed: str, holds: Callable[[float], bool]) -> None:
@@ -40,7 +40,7 @@ def leave_interrupted(message: str = INTERRUPTED) -> NoReturn:
     sys.exit(130)
 
 
-def refuse(error: ConfigError) -> NoReturn:
+def refuse(error: Exception) -> NoReturn:
     """End the program with exit code 2 and the error's message alone."""
     print(f"Configuration error: {error}", file=sys.stderr)
     sys.exit(2)

@@ -192,10 +192,10 @@ def _fitted(finished: pd.DataFrame) -> CostModel | None:
 
 def main() -> None:
     """Command line entry."""
-    from memlaw.train import run
+    from memlaw.train import main as train
 
     sys.argv.append("dry_run=true")
-    run()
+    train()
 
 
 if __name__ == "__main__":

@@ -1,12 +1,17 @@
 """The sweep: `python -m memlaw.train -m lora.rank=1,4,16 seq_len=64,256,1024`. Without `-m`, one cell."""
 
+import os
+import sys
+
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from memlaw.cell import Cell
-from memlaw.errors import ConfigError, leave_interrupted, refuse
+from memlaw.errors import ConfigError, SweepFailed, leave_interrupted, refuse
 from memlaw.paths import add_launchers, config_dir
 
 add_launchers()
@@ -34,8 +39,23 @@ def run(cfg: DictConfig) -> None:
 
 
 def main() -> None:
-    """Command line entry."""
-    run()
+    """Command line entry: exit code 1 when cells failed, 2 for what the configuration asks wrongly.
+
+    HYDRA_FULL_ERROR=1 shows tracebacks instead, as with Hydra.
+    """
+    if os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1":
+        run()
+        return
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on, and does not end with 1 whatever they are
+    try:
+        run()
+    except SweepFailed as failed:
+        print(failed, file=sys.stderr)
+        sys.exit(1)
+    except (CompactHydraException, OmegaConfBaseException) as error:
+        refuse(error)
+    except OSError as error:  # a directory that cannot be written to, a full disk
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
