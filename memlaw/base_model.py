@@ -6,6 +6,7 @@ cheap and loads no weights; its `load()` gives a frozen `BaseModel`.
 
 import hashlib
 import importlib.util
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from transformers import (
 
 from memlaw.errors import ConfigError
 from memlaw.gguf import convert_gguf
+
+log = logging.getLogger(__name__)
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

@@ -66,6 +66,16 @@ class Runner:
 
     def account_for(self, left: Sequence["Cell"]) -> None:
         """Say why cells are neither done nor failed after `run`. Raises SweepFailed when that is a failure."""
+        from memlaw.errors import SweepFailed
+        from memlaw.heartbeat import observed_state
+        from memlaw.status_file import RUNNING
         from memlaw.tables import count
 
-        log.warning("%s left to another process that is training the same study", count(len(left), "cell"))
+        others = [cell for cell in left if observed_state(cell.paths, cell.status) == RUNNING]
+        if others:
+            log.warning("%s left to another process that is training the same study", count(len(others), "cell"))
+        if len(others) < len(left):
+            raise SweepFailed(
+                f"{count(len(left) - len(others), 'cell')} unfinished; what the workers printed is in "
+                f"{left[0].study / 'logs'}. The same command trains the rest."
+            )

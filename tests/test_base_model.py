@@ -1,4 +1,6 @@
 import importlib.util
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from memlaw.base_model import (
     resolve_device,
     resolve_precision,
     weights_fingerprint,
+    without_weights,
 )
 from memlaw.errors import ConfigError
 
@@ -141,3 +144,32 @@ def test_the_default_model_is_a_real_llm_with_a_chat_template():
     ids = base.tokenizer("The capital of France is", return_tensors="pt")["input_ids"]
     with torch.no_grad():
         assert base.tokenizer.decode(base.model(ids).logits[0, -1].argmax()) == " Paris"
+
+
+OWN_CODE = """
+from transformers import LlamaConfig, LlamaForCausalLM
+
+class OwnConfig(LlamaConfig):
+    model_type = "own_code"
+
+class OwnModel(LlamaForCausalLM):
+    config_class = OwnConfig
+"""
+
+
+def test_code_that_comes_with_a_model_runs_only_when_it_is_asked_for(saved: Path, tmp_path: Path, monkeypatch, caplog):
+    directory = tmp_path / "own"
+    shutil.copytree(saved, directory)
+    (directory / "own_code.py").write_text(OWN_CODE)
+    config = json.loads((directory / "config.json").read_text())
+    config |= {"model_type": "own_code", "architectures": ["OwnModel"]}
+    config["auto_map"] = {"AutoConfig": "own_code.OwnConfig", "AutoModelForCausalLM": "own_code.OwnModel"}
+    (directory / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    with pytest.raises(ConfigError, match=r"add \+model\.trust_remote_code=true"):
+        HubModel("own", str(directory)).config()
+    trusted = HubModel("own", str(directory), trust_remote_code=True)
+    assert type(trusted.config()).__name__ == "OwnConfig"
+    assert "running code that comes with" in caplog.text
+    assert type(without_weights(trusted.config())).__name__ == "OwnModel"
+    assert type(trusted.load(torch.float32, torch.device("cpu")).model).__name__ == "OwnModel"

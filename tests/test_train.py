@@ -164,7 +164,7 @@ def _wait_for(condition, seconds: float = 120) -> None:
         (["lora.rnk=1,2", "-m"], "Could not override 'lora.rnk'"),
         (["model=gpt9"], "Could not find 'model/gpt9'"),
         (["lora.rank"], "missing EQUAL"),
-        (["seq_len=-5"], "seq_len=-5 is not an integer of at least 1"),
+        (["seq_len=-5"], "seq_len=-5 is not a whole number of at least 1"),
         (["seq_len=4000"], "positions"),
         (["optimizer.lr=fast"], "optimizer.lr=fast is not"),
         (["model=hub"], "model.id"),

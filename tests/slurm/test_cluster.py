@@ -70,16 +70,41 @@ def _finished(root: Path) -> bool:
     return all(status["state"] in ("done", "failed") for status in _statuses(root).values())
 
 
-def test_nine_cells_as_array_tasks_equal_a_local_sweep(train, submit, tmp_path: Path):
-    grid = ["-m", *FAST, "lora.rank=1,2,4", "seq_len=8,16,24", "pack.max_cells=2"]
-    queued = submit(*grid, *WAIT)
-    assert queued.returncode == 0, queued.stdout + queued.stderr + _logs(tmp_path)
+def test_nine_cells_preempted_cancelled_and_repaired_equal_a_local_sweep(
+    cluster: Cluster, train, submit, tmp_path: Path
+):
+    grid = ["-m", *TINY, "steps=2500", "stop.when_recalled=false", "lora.rank=1,2,4", "seq_len=8,16,24"]
+    grid += ["pack.max_cells=2", "checkpoint.every_min=0.05"]
+    queued = submit(*grid, *SLURM)
+    assert queued.returncode == 0, queued.stdout + queued.stderr
     assert "9 cells to train in 6 packs" in queued.stdout
     assert "6 tasks queued" in queued.stdout
     (jobs,) = tmp_path.glob("runs/default/slurm/*/jobs.json")
-    ids = [job.split("_") for job in json.loads(jobs.read_text())]
-    assert len({array for array, _ in ids}) == 2, "six tasks are too many for one array here"
-    assert all(int(index) < MAX_ARRAY_SIZE for _, index in ids)
+    ids = json.loads(jobs.read_text())
+    assert len({job.split("_")[0] for job in ids}) == 2, "six tasks are too many for one array here"
+    assert all(int(job.split("_")[1]) < MAX_ARRAY_SIZE for job in ids)
+
+    _wait_for(lambda: _training(tmp_path), tmp_path)
+    cluster.ask("sbatch", "--partition=high", "--exclusive", "--output=/dev/null", "--wrap=sleep 3")
+    _wait_for(lambda: "Requeued job" in _logs(tmp_path), tmp_path)
+    _wait_for(
+        lambda: any(one["attempt"] == 2 and one["state"] == "done" for one in _statuses(tmp_path).values()), tmp_path
+    )
+    _wait_for(lambda: _training(tmp_path), tmp_path)
+    running = cluster.ask("squeue", "--noheader", "--array", "--states=RUNNING", "--format=%i").split()
+    cluster.ask("scancel", running[0])
+    _wait_for(lambda: not cluster.ask("squeue", "--noheader"), tmp_path, seconds=400)
+    left = {name for name, status in _statuses(tmp_path).items() if status["state"] != "done"}
+    assert 1 <= len(left) <= 2, _statuses(tmp_path)
+    looked = subprocess.run(
+        [sys.executable, "-m", "memlaw.status", "runs/default", "--json"],
+        cwd=tmp_path, env={**os.environ, **cluster.environment}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert {cell["cell"] for cell in json.loads(looked.stdout)["cells"] if cell["state"] == "dead"} == left
+    repaired = submit(*grid, *WAIT, "rerun=stale")
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr + _logs(tmp_path)
+    assert "1 task queued" in repaired.stdout
+
     local = train(*grid, "study=local")
     assert local.returncode == 0, local.stderr
     both = [read_results(tmp_path / "runs" / study).set_index("cell") for study in ("default", "local")]
