@@ -104,6 +104,7 @@ def test_trackio_shows_a_sweep_while_it_trains(start, chromium, tmp_path, pictur
 
     page.get_by_label("Group by").click()
     page.get_by_role("option", name="rank", exact=True).click()
+    page.locator("input[type=range]").first.fill("0")  # no smoothing
     page.get_by_placeholder("e.g.").last.fill("delta_loss|^loss_nats|recalled|min_p|learning|per_second")
     page.wait_for_timeout(3000)
     groups = re.sub(r"\s+", " ", page.inner_text("body"))
