@@ -15,6 +15,8 @@ from conftest import FAST, TINY
 
 from memlaw.records import read_results, read_tokens
 
+pytestmark = pytest.mark.slow
+
 LONG = [*TINY, "steps=1500", "stop.when_recalled=false"]
 
 
