@@ -14,6 +14,7 @@ import pytest
 from conftest import FAST, TINY
 
 from memlaw.records import read_results, read_tokens
+from tests.wandb_server import KEY
 
 pytestmark = pytest.mark.slow
 
@@ -72,11 +73,14 @@ def test_a_cell_that_fills_the_disk_fails_alone_and_is_repaired(train, mounted):
     assert set(states(study).values()) == {"done"}
 
 
-def test_a_disk_without_any_space_left_is_said_and_the_same_command_goes_on(mounted):
+@pytest.mark.parametrize("mode", ["disabled", "online"])
+def test_a_disk_without_any_space_left_is_said_and_the_same_command_goes_on(mounted, server, mode):
     disk = mounted("-t", "tmpfs", "-o", "size=2m", "tmpfs")
     sweep = [sys.executable, "-m", "memlaw.train", "-m", *LONG, "seq_len=8,16", "lora.rank=1"]
     sweep += [f"runs_dir={disk}/runs", "checkpoint.every_min=0.01"]
-    process = subprocess.Popen(sweep, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=disk.parent)
+    sweep += [f"logger.mode={mode}", "logger.entity=me", "logger.stagger_s=0", "logger.timeout_s=10"]
+    place: dict = {"cwd": disk.parent, "env": {**os.environ, "WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY}}
+    process = subprocess.Popen(sweep, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **place)
     deadline = time.monotonic() + 120
     while not list(disk.glob("runs/default/*/checkpoint.safetensors")):
         assert process.poll() is None and time.monotonic() < deadline
@@ -90,10 +94,12 @@ def test_a_disk_without_any_space_left_is_said_and_the_same_command_goes_on(moun
     assert "done" not in states(study).values()
     assert "No space left on device" in shown + "".join(path.read_text() for path in study.glob("logs/*.log"))
     (disk / "filler").unlink()
-    again = subprocess.run([*sweep, "rerun=failed"], cwd=disk.parent, capture_output=True, text=True, timeout=240)
+    again = subprocess.run([*sweep, "rerun=failed"], capture_output=True, text=True, timeout=240, **place)
     assert again.returncode == 0, again.stdout + again.stderr
     assert set(states(study).values()) == {"done"}
     assert not list(study.glob("*/.*.tmp"))
+    if mode == "online":
+        assert [max(run.losses) for run in server.runs.values()] == [1500, 1500]
 
 
 def test_a_read_only_study_can_be_looked_at_and_is_not_trained_into(train, mounted, tmp_path):

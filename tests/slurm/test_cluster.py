@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -134,14 +135,24 @@ def test_a_preempted_task_is_requeued_and_finishes_and_is_not_queued_twice(clust
     assert [(status["state"], status["attempt"]) for status in _statuses(tmp_path).values()] == [("done", 2)] * 2
 
 
-def test_a_cancelled_task_is_told_and_repaired_by_the_same_command(cluster: Cluster, submit, tmp_path: Path):
+def _cancel(cluster: Cluster, root: Path) -> None:
+    cluster.ask("scancel", "--name=memlaw-default")
+
+
+def _kill_as_for_lack_of_memory(cluster: Cluster, root: Path) -> None:
+    (status,) = _statuses(root).values()
+    os.kill(status["pid"], signal.SIGKILL)
+
+
+@pytest.mark.parametrize("end", [_cancel, _kill_as_for_lack_of_memory])
+def test_a_task_that_ends_is_told_and_repaired_by_the_same_command(cluster: Cluster, submit, end, tmp_path: Path):
     command = [sys.executable, "-m", "memlaw.train", *LONG, "lora.rank=1", *WAIT]
     environment = {**os.environ, **cluster.environment, "COLUMNS": "160"}
     waiting = subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     _wait_for(lambda: _training(tmp_path), tmp_path)
-    cluster.ask("scancel", "--name=memlaw-default")
+    end(cluster, tmp_path)
     shown, _ = waiting.communicate(timeout=120)
     assert waiting.returncode == 1, shown
     assert "1 cell unfinished, and no job of this sweep is left" in shown
@@ -149,6 +160,29 @@ def test_a_cancelled_task_is_told_and_repaired_by_the_same_command(cluster: Clus
     repaired = submit(*LONG, "lora.rank=1", *WAIT)
     assert repaired.returncode == 0, repaired.stdout + repaired.stderr + _logs(tmp_path)
     assert [status["state"] for status in _statuses(tmp_path).values()] == ["done"]
+
+
+def test_a_task_out_of_time_is_queued_again_and_goes_on(cluster: Cluster, submit, tmp_path: Path):
+    long = ["-m", *TINY, "steps=40000", "stop.when_recalled=false", "seq_len=8", "lora.rank=1", "eval.per_decade=2"]
+    limits = ["hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=30", "hydra.launcher.requeues=20"]
+    queued = submit(*long, *SLURM, *limits)
+    assert queued.returncode == 0, queued.stdout + queued.stderr
+    _wait_for(lambda: any(status.get("attempt", 0) > 1 for status in _statuses(tmp_path).values()), tmp_path)
+    (status,) = _statuses(tmp_path).values()
+    assert status["state"] == "running"
+    _wait_for(lambda: next(iter(_statuses(tmp_path).values()))["step"] > status.get("step", 0) + 100, tmp_path)
+    assert "from step" in _logs(tmp_path)
+    cluster.ask("scancel", "--name=memlaw-default")
+    _wait_for(lambda: not cluster.ask("squeue", "--noheader"), tmp_path)
+
+
+def test_the_doctor_sends_a_job_that_sees_the_runs_directory(cluster: Cluster, tmp_path: Path):
+    shown = subprocess.run(
+        [sys.executable, "-m", "memlaw.doctor", "--job", *TINY, "hydra/launcher=slurm"],
+        cwd=tmp_path, env={**os.environ, **cluster.environment, "COLUMNS": "200"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert f"a job sees {tmp_path}" in shown.stdout, shown.stdout + shown.stderr
+    assert "jobs get their own signal first" in shown.stdout
 
 
 def test_a_refusal_of_sbatch_is_an_error_in_its_own_words(submit, tmp_path: Path):
