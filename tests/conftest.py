@@ -22,7 +22,7 @@ settings.register_profile("no deadline", deadline=None)  # machines that run tes
 settings.load_profile("no deadline")
 
 ROOT = Path(__file__).resolve().parent.parent
-TINY = ["model=random", "lora.layers=[1]", "logger.mode=disabled", "trainer.device=cpu"]
+TINY = ["model=random", "lora.layers=[1]", "logger.mode=disabled", "trainer.device=cpu", "precision=fp32"]
 """A cell on the smallest model."""
 FAST = [*TINY, "steps=20", "stop.when_recalled=false"]
 """A cell that trains in a second."""

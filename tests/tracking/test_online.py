@@ -76,7 +76,7 @@ def test_without_a_server_that_takes_them_runs_are_kept_offline(at, server, trou
     if trouble == "no server":
         server.stop()
     began = time.monotonic()
-    done = at("logger.timeout_s=5", key="b" * 40 if trouble == "wrong key" else KEY)
+    done = at("logger.timeout_s=10", key="b" * 40 if trouble == "wrong key" else KEY)
     assert done.returncode == 0, done.stdout + done.stderr
     assert time.monotonic() - began < 120
     assert all_done(tmp_path / "runs/default")
@@ -88,12 +88,12 @@ def test_without_a_server_that_takes_them_runs_are_kept_offline(at, server, trou
 def test_a_server_that_dies_costs_no_cell_and_does_not_keep_the_process(at, server, tmp_path):
     server.dies_after = 0
     began = time.monotonic()
-    done = at("logger.timeout_s=5")
+    done = at("logger.timeout_s=10")
     assert done.returncode == 0, done.stdout + done.stderr
     assert time.monotonic() - began < 120
     assert all_done(tmp_path / "runs/default")
     assert "2 of the study's runs not uploaded, or not whole: python -m memlaw.sync" in done.stdout + done.stderr
-    assert "did not catch up within 10 s" in (tmp_path / "runs/default/logs/worker-0.log").read_text()
+    assert "did not catch up within 20 s" in (tmp_path / "runs/default/logs/worker-0.log").read_text()
     assert not any(run.losses for run in server.runs.values())
     server.dies_after = None  # what W&B's own process left behind breaks off, so that the runs are told once more
     synced = sync(tmp_path, server)
@@ -120,7 +120,7 @@ def test_a_killed_cell_is_not_finished_and_goes_on_without_repeating_a_step(serv
     second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert second.returncode == 0, second.stdout + second.stderr
     assert len(server.runs) == 1
-    assert run.exit_code == 0
+    assert run.exit_code == 0, second.stdout + second.stderr
     assert max(run.losses) == 3000
     assert len(run.losses) > held
     assert run.steps == sorted(set(run.steps))

@@ -145,15 +145,15 @@ def test_the_terminal_shows_an_offline_study(start, chromium, tmp_path, pictures
     def shown(*options: str) -> str:
         return tmux("capture-pane", "-p", "-t", "leet", *options)
 
-    leet = f"TERM=xterm-256color COLORTERM=truecolor {wandb} leet {tmp_path}/runs/screens/wandb"
-    tmux("new-session", "-d", "-s", "leet", "-x", "170", "-y", "40", leet)
+    leet = f"TERM=xterm-256color COLORTERM=truecolor {wandb} leet runs/screens/wandb"
+    tmux("new-session", "-d", "-s", "leet", "-x", "170", "-y", "40", "-c", str(tmp_path), leet)
     try:
         until(lambda: "Runs [9 items]" in shown(), 60)
-        for _ in range(8):  # the first one is chosen already
+        for chosen in range(8):  # the first one is chosen already; a dot more is in the last line
             tmux("send-keys", "-t", "leet", "Down")
             time.sleep(0.3)
             tmux("send-keys", "-t", "leet", "Space")
-            time.sleep(0.3)
+            until(lambda wanted=chosen + 2: shown().count("●") >= wanted, 30)
         tmux("send-keys", "-t", "leet", "/")
         time.sleep(0.5)
         tmux("send-keys", "-t", "leet", "-l", "delta_loss|^loss_nats|recalled_share|min_p|active_share|learning")
@@ -165,7 +165,7 @@ def test_the_terminal_shows_an_offline_study(start, chromium, tmp_path, pictures
         assert all(
             name in text for name in ("delta_loss_nats", "recalled_share", "min_p", "learning_rate", "loss_nats")
         )
-        assert text.count("●") >= 8
+        assert text.count("●") == 9
         assert "State: Finished" in text
         assert re.search(r"\brank [124]\b", text)
         console = Console(record=True, width=170, file=(tmp_path / "console").open("w"), force_terminal=True)
