@@ -33,6 +33,12 @@ def composed(*overrides: str) -> DictConfig:
         return compose("config", overrides=list(overrides))
 
 
+@pytest.fixture(autouse=True)
+def no_shared_wandb() -> None:
+    """Processes that a test starts get a W&B process of their own, not that of an earlier test in this process."""
+    os.environ.pop("WANDB_SERVICE", None)
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> Callable[..., tuple[Cell, DictConfig]]:
     """Make a tiny cell under `tmp_path`, and the config that it came from."""

@@ -31,8 +31,9 @@ def peak_and_now():
 def cells(steps, *overrides):
     grid = sys.argv[1].split(";")
     configs = [
-        composed("model=random", "model.sizes={SIZES}", "logger.mode=disabled", "trainer.device=cpu", "lora.layers=[2]", "precision=fp32",
-                 f"steps={{steps}}", "stop.when_recalled=false", *point.split(), *sys.argv[2:], *overrides)
+        composed("model=random", "model.sizes={SIZES}", "logger.mode=disabled", "trainer.device=cpu", "lora.layers=[2]",
+                 "precision=fp32", f"steps={{steps}}", "stop.when_recalled=false", *point.split(),
+                 *sys.argv[2:], *overrides)
         for point in grid
     ]
     return [Cell.from_config(cfg) for cfg in configs], configs[0]
