@@ -164,8 +164,8 @@ def test_a_task_that_ends_is_told_and_repaired_by_the_same_command(cluster: Clus
 
 
 def test_a_task_out_of_time_is_queued_again_and_goes_on(cluster: Cluster, submit, tmp_path: Path):
-    long = ["-m", *TINY, "steps=40000", "stop.when_recalled=false", "seq_len=8", "lora.rank=1", "eval.per_decade=2"]
-    limits = ["hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=30", "hydra.launcher.requeues=20"]
+    long = ["-m", *TINY, "steps=200000", "stop.when_recalled=false", "seq_len=8", "lora.rank=1", "eval.per_decade=2"]
+    limits = ["hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=45", "hydra.launcher.requeues=20"]
     queued = submit(*long, *SLURM, *limits)
     assert queued.returncode == 0, queued.stdout + queued.stderr
 
@@ -186,7 +186,7 @@ def test_the_doctor_sends_a_job_that_sees_the_runs_directory(cluster: Cluster, t
         [sys.executable, "-m", "memlaw.doctor", "--job", *TINY, "hydra/launcher=slurm"],
         cwd=tmp_path, env={**os.environ, **cluster.environment, "COLUMNS": "200"}, capture_output=True, text=True,
     )  # fmt: skip
-    assert f"a job sees {tmp_path}" in shown.stdout, shown.stdout + shown.stderr
+    assert "a job sees runs" in shown.stdout, shown.stdout + shown.stderr
     assert "jobs get their own signal first" in shown.stdout
 
 
