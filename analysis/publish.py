@@ -110,6 +110,7 @@ def publish(study: Path, mode: str, project: str, entity: str | None, timeout_s:
         ConfigError: the mode is unknown or disabled, or the server cannot be had.
     """
     import wandb
+
     from memlaw.tracking.wandb_service import artifact_name, finish_run, init_run
 
     report = study / "report"

@@ -156,6 +156,7 @@ def main() -> None:
         parser.error(f"--jobs={options.jobs} is not at least 1")
     named = (("--entity", options.entity), ("--project", options.project))
     arguments = [word for flag, value in named if value for word in (flag, value)]
+    os.environ.setdefault("WANDB_DIR", str(options.study.resolve()))  # W&B's own logs stay with the study
     ends: Counter[str] = Counter()
     try:
         for name, end in sync(options.study.resolve(), options.jobs, arguments, options.timeout):

@@ -4,9 +4,9 @@ import json
 import logging
 from pathlib import Path
 
+import wandb
 from wandb_workspaces.workspaces import internal
 
-import wandb
 from memlaw.dashboard.charts import SPECIFICATIONS, register, registered_name
 from memlaw.dashboard.panels import Charts
 from memlaw.dashboard.views import report, workspace

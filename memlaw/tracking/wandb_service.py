@@ -74,7 +74,6 @@ class WandbService:
     def abandon(self) -> None:
         """End W&B's own process without its uploads; later runs are kept offline."""
         import psutil
-
         import wandb
 
         self._reachable = False

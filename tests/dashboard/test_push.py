@@ -5,11 +5,11 @@ import logging
 from types import SimpleNamespace
 
 import pytest
+import wandb
 from wandb_workspaces.reports.v2 import interface as reports
 from wandb_workspaces.workspaces import interface as workspaces
 from wandb_workspaces.workspaces import internal
 
-import wandb
 from memlaw.dashboard import push as pushing
 from memlaw.dashboard.charts import SPECIFICATIONS, registered_name
 from memlaw.errors import ConfigError

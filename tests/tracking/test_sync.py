@@ -43,7 +43,11 @@ def sync(study: Path, url: str, *arguments: str, key: str = KEY) -> subprocess.C
     environment = {**os.environ, "WANDB_BASE_URL": url, "WANDB_API_KEY": key}
     environment.pop("WANDB_MODE", None)
     command = [sys.executable, "-m", "memlaw.sync", str(study), *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    elsewhere = study.parent.parent / "elsewhere"
+    elsewhere.mkdir(exist_ok=True)
+    done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=240)
+    assert not list(elsewhere.iterdir())
+    return done
 
 
 def test_each_run_is_uploaded_once_and_again_only_after_a_change(study, server):
