@@ -1,0 +1,95 @@
+"""What the live W&B runs of a pack cost its steps, on the default model: `python tests/bench/tracking_cost.py`.
+
+One warm process trains the same pack again and again with `logger.mode` disabled, offline and online in turns; the
+server of the online runs is a process on this machine, so that its work counts too. Prints each mode's time per step,
+evaluations included, and its ratio to disabled in the same round.
+"""
+
+import argparse
+import multiprocessing
+import os
+import sys
+import tempfile
+from multiprocessing.connection import Connection
+from pathlib import Path
+from unittest.mock import patch
+
+from memlaw_arms import watched
+from omegaconf import OmegaConf
+from report import spread, table
+from task import Task, load
+
+from memlaw import pack as pack_module
+from memlaw.base_model import BaseModel
+from memlaw.cell import DONE, Cell
+from memlaw.pack import train_pack
+from memlaw.sweep import SETTINGS
+
+MODES = ("disabled", "offline", "online")
+
+
+def serve(connection: Connection) -> None:
+    """A W&B server, until the other side hangs up."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    from tests.wandb_server import KEY, WandbServer
+
+    server = WandbServer()
+    connection.send((server.url, KEY))
+    connection.recv()
+    connection.send(len(server.runs))
+
+
+def step_seconds(task: Task, cells: int, mode: str, base: BaseModel) -> float:
+    """Mean time of a step of a pack after its first."""
+    with tempfile.TemporaryDirectory() as directory, patch.object(pack_module, "_base_model", lambda *_: base):
+        study = Path(directory).name  # one of its own, so that the server knows none of its runs
+        own = (f"runs_dir={directory}", f"study={study}", f"logger.mode={mode}", "logger.entity=me")
+        configs = [
+            task.config(*own, f"seed={seed}", "eval.recall.greedy=false", "logger.stagger_s=0") for seed in range(cells)
+        ]
+        pack = [Cell.from_config(cfg) for cfg in configs]
+        for cell in pack:
+            cell.plan()
+        with watched(base.device, task.steps) as watches:
+            train_pack(pack, OmegaConf.masked_copy(configs[0], list(SETTINGS)))
+        assert {cell.state for cell in pack} == {DONE}
+        assert len(list(Path(directory).glob("*/wandb/*run-*"))) == (0 if mode == "disabled" else cells)
+    return watches[0].result()["step_seconds"]
+
+
+def main() -> None:
+    """Command line entry."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cells", type=int, default=16)
+    parser.add_argument("--seq-len", type=int, default=64)
+    parser.add_argument("--rank", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("overrides", nargs="*")
+    options = parser.parse_args()
+    here, there = multiprocessing.Pipe()
+    server = multiprocessing.get_context("spawn").Process(target=serve, args=(there,), daemon=True)
+    server.start()
+    os.environ["WANDB_BASE_URL"], os.environ["WANDB_API_KEY"] = here.recv()
+    task = Task(options.rank, options.seq_len, options.steps, tuple(options.overrides))
+    base = load(task)
+    for mode in MODES:  # what only the first pack of a process pays for
+        step_seconds(Task(options.rank, options.seq_len, 2, task.overrides), options.cells, mode, base)
+    taken: dict[str, list[float]] = {mode: [] for mode in MODES}
+    for number in range(options.rounds):
+        for mode in MODES[number % 3 :] + MODES[: number % 3]:
+            taken[mode].append(step_seconds(task, options.cells, mode, base))
+            print(f"round {number + 1}: {mode} {1e3 * taken[mode][-1]:.1f} ms", file=sys.stderr, flush=True)
+    here.send("done")
+    assert here.recv() > 0
+    rows = []
+    for mode in MODES:
+        ratios = [one / other for one, other in zip(taken[mode], taken["disabled"], strict=True)]
+        rows.append([mode, spread((1e3 * one for one in taken[mode]), 0), spread(ratios, 3)])
+    print(f"{options.cells} cells, r = {options.rank}, {options.seq_len} tokens, {options.steps} steps, "
+          f"{base.model.dtype}, {options.rounds} rounds\n")  # fmt: skip
+    print(table(["logger.mode", "ms per step", "times disabled"], rows))
+
+
+if __name__ == "__main__":
+    main()
