@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -171,10 +171,11 @@ class Cell:
         container = OmegaConf.to_container(self.config, resolve=True)
         return dict(flatten(container))
 
-    def plan(self, afresh: bool = False, **forecast: float) -> None:
+    def plan(self, wanted: Callable[[], object] = lambda: True, afresh: bool = False, **forecast: float) -> None:
         """Create the directory with the frozen config, and say pending unless a process trains it right now.
 
         Args:
+            wanted: asked while nobody else can change the cell; when it says no, the status stays as it is.
             afresh: forget how far it came before an interruption.
             forecast: what `FORECAST` names, for the status.
 
@@ -187,6 +188,8 @@ class Cell:
             write_text(self.paths.config, OmegaConf.to_yaml(self.config, resolve=True, sort_keys=True))
         try:
             with self.lock().acquire(timeout=0):
+                if not wanted():
+                    return
                 self._write_status({"state": PENDING, "attempt": self.status["attempt"], **forecast})
                 remove_unfinished(self.paths.directory)
                 if afresh:
@@ -240,8 +243,17 @@ def _now() -> str:
 
 
 def study_dir(cfg: DictConfig) -> Path:
-    """Directory of the study, `runs_dir/study`, absolute."""
-    return Path(str(cfg.runs_dir)).expanduser().resolve() / str(cfg.study)
+    """Directory of the study, `runs_dir/study`, absolute.
+
+    Raises:
+        ConfigError: `study` is not the name of one directory, or `runs_dir` no path.
+    """
+    study, runs = cfg.study, cfg.runs_dir
+    if study is None or str(study) in ("", ".", "..") or not re.fullmatch(r"[^/\x00-\x1f\x7f]+", str(study)):
+        raise ConfigError(f"study={study!r} is not a directory's name: no slash, no control character, not . or ..")
+    if runs is None or not re.fullmatch(r"[^\x00-\x1f\x7f]+", str(runs)):
+        raise ConfigError(f"runs_dir={runs!r} is not the path of a directory")
+    return Path(str(runs)).expanduser().resolve() / str(study)
 
 
 def file_hash(path: str) -> str | None:

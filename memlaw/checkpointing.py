@@ -50,13 +50,13 @@ class Checkpointing(Callback):
 
     def _end(self, trainer: Trainer) -> None:
         """Let whoever else waits for the signals have them; SLURM's requeues the job and exits here."""
-        for run in self.evaluation.runs:
-            run.cell.set_status(PENDING)
         ends = True
         try:
             ends = self.signals.pass_on()
         finally:
             if ends:
+                for run in self.evaluation.runs:
+                    run.cell.set_status(PENDING)
                 for run in self.evaluation.runs:
                     run.tracker.interrupt()
                 for run in self.evaluation.runs[-1:]:

@@ -80,15 +80,28 @@ def resolve_cell(cell: Cell) -> tuple[Any, list[Target]]:
     """The base model's configuration and the modules that the cell adapts, without loading weights.
 
     Raises:
-        ConfigError: the model cannot be had, nothing matches, or the length exceeds the model's positions.
+        ConfigError: the model cannot be had, or nothing matches.
     """
     c = cell.config
     source: ModelSource = instantiate_checked(c.model)
     config = source.config()
+    return config, resolve_targets(config, LoraSpec.from_config(c.lora, c.seed))
+
+
+def check_length(cell: Cell, config: Any) -> None:
+    """Refuse a single target that is longer than what the base model can read.
+
+    Args:
+        cell: the cell.
+        config: of its base model.
+
+    Raises:
+        ConfigError: it is.
+    """
+    c = cell.config
     pairs, _ = instantiate_checked(c.data).expected_shape(c.seq_len)
     if pairs == 1 and c.seq_len > positions(config):
         raise ConfigError(f"seq_len={c.seq_len} is longer than the {positions(config)} positions of {c.model.name}")
-    return config, resolve_targets(config, LoraSpec.from_config(c.lora, c.seed))
 
 
 def instantiate_checked(node: Any) -> Any:

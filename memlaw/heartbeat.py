@@ -63,6 +63,16 @@ def observed_state(paths: CellPaths, status: dict[str, Any]) -> str:
     return DEAD if status["state"] == RUNNING and not _alive(paths, status) else status["state"]
 
 
+def trained_elsewhere(cell: Cell) -> bool:
+    """Whether another machine trains the cell: it says so, and was heard of lately.
+
+    For whoever has the cell's lock: some shared file systems keep locks to each machine. On this one the lock tells.
+    """
+    status = cell.status
+    elsewhere = status["state"] == RUNNING and status.get("host") != socket.gethostname()
+    return elsewhere and _alive(cell.paths, status)
+
+
 def silence_seconds(paths: CellPaths, status: dict[str, Any]) -> float:
     """Time since the process that trains a cell was last seen; infinite when nothing tells."""
     try:

@@ -20,7 +20,7 @@ from memlaw.data.memory import DataSource, Memory
 from memlaw.data.tokens import loop_shape
 from memlaw.errors import CellError, ConfigError, is_out_of_memory
 from memlaw.fit import Member, fit
-from memlaw.heartbeat import beating
+from memlaw.heartbeat import beating, trained_elsewhere
 from memlaw.memft import Method, method_of
 from memlaw.records import read_results
 from memlaw.tracking.tracker import Tracker
@@ -32,7 +32,8 @@ def train_pack(cells: Sequence[Cell], settings: DictConfig) -> None:
     """Train cells that `memlaw.packing.pack_key` puts together.
 
     Outcomes are in the cells' directories: a failure fails only the cells that it concerns and is not
-    raised. Cells that another process is training, or has finished since they were planned, are left to it.
+    raised. Cells that another process is training, or has finished since they were planned, are left to it; that
+    process is known by the lock that it holds or, on another machine, by its heartbeat.
 
     Args:
         cells: planned cells of one pack.
@@ -56,6 +57,9 @@ def _locked(cell: Cell, locks: ExitStack) -> bool:
         locks.enter_context(cell.lock().acquire(timeout=0))
     except Timeout:
         log.warning("%s is being trained by another process; left to it", cell.name)
+        return False
+    if trained_elsewhere(cell):
+        log.warning("%s is being trained on %s; left to it", cell.name, cell.status["host"])
         return False
     return True
 

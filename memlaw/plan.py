@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import psutil
@@ -15,7 +16,7 @@ from omegaconf import DictConfig
 
 from memlaw.base_model import resolve_device, resolve_precision, without_weights
 from memlaw.cell import Cell
-from memlaw.checks import check_cell, check_settings, instantiate_checked, resolve_cell
+from memlaw.checks import check_cell, check_length, check_settings, instantiate_checked, resolve_cell
 from memlaw.cost import CostModel, step_flops
 from memlaw.data.tokens import loop_shape
 from memlaw.memft import method_of
@@ -140,15 +141,16 @@ def make_plan(cells: Sequence[Cell], cfg: DictConfig, machine: Machine) -> Plan:
     auto = cfg.pack.memory_gb == "auto"
     memory = machine.memory_bytes if auto else int(float(cfg.pack.memory_gb) * 1e9)
     cached = "none" if cfg.trainer.prefix_cache_gb == 0 else "inside"
-    known: dict[str, tuple[list[Target], Weights]] = {}
+    known: dict[str, tuple[Any, list[Target], Weights]] = {}
     sizes: dict[str, Sizes] = {}
     base_bytes: dict[str, int] = {}
     for cell in cells:
         key = str((cell.config.model, {**cell.config.lora, "rank": None}))
         if key not in known:
             config, targets = resolve_cell(cell)
-            known[key] = targets, Weights.of(without_weights(config), targets)
-        targets, weights = known[key]
+            known[key] = config, targets, Weights.of(without_weights(config), targets)
+        config, targets, weights = known[key]
+        check_length(cell, config)
         value_bytes = machine.dtype(cell.config.precision).itemsize
         shape = instantiate_checked(cell.config.data).expected_shape(cell.config.seq_len)
         sizes[cell.name] = sizes_of(cell, shape, weights, targets, value_bytes, cached)

@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from memlaw.cell import DONE, FAILED, Cell
 from memlaw.errors import ConfigError, SweepFailed
-from memlaw.heartbeat import DEAD, observed_state
+from memlaw.heartbeat import DEAD, observed_state, trained_elsewhere
 from memlaw.runner import Runner
 from memlaw.status_file import UNREADABLE
 from memlaw.tables import count, print_plan, print_study
@@ -60,8 +61,9 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, runner: Runner) -> None:
             runner.rehearse(plan, settings)
             return
         forecast = plan.forecast()
-        for cell in select(wanted, cfg.rerun):  # others may have trained some meanwhile
-            cell.plan(afresh=cfg.rerun == "all", **forecast[cell.name])
+        for cell in wanted:
+            still_wanted = partial(_still_wanted, cell, cfg.rerun)  # others may have trained it meanwhile
+            cell.plan(still_wanted, afresh=cfg.rerun == "all", **forecast[cell.name])
         hint = service.hint(cells[0].study)
         if hint:
             log.info(hint)
@@ -92,6 +94,10 @@ def _tally(cells: Sequence[Cell]) -> str:
     failed = sum(cell.state == FAILED for cell in cells)
     done = f"{sum(cell.state == DONE for cell in cells)} of {len(cells)} cells are done"
     return f"{done}, {failed} failed (rerun=failed tries these again)" if failed else done
+
+
+def _still_wanted(cell: Cell, rerun: str | int) -> bool:
+    return bool(select([cell], rerun)) and not trained_elsewhere(cell)
 
 
 def select(cells: Sequence[Cell], rerun: str | int) -> list[Cell]:

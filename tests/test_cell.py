@@ -128,6 +128,18 @@ def test_a_directory_whose_config_was_edited_is_refused(tiny):
     assert "seq_len: 257" in cell.paths.config.read_text()
 
 
+@pytest.mark.parametrize("study", ["''", "..", ".", "a/b", "/a", "../a", "null", "'a\nb'"])
+def test_a_study_is_the_name_of_one_directory(tiny, study: str):
+    with pytest.raises(ConfigError, match="is not a directory's name: no slash, no control character"):
+        tiny(f"study={study}")
+
+
+@pytest.mark.parametrize("runs", ["null", "''", "'a\nb'"])
+def test_runs_dir_is_a_path(runs: str):
+    with pytest.raises(ConfigError, match=r"runs_dir=.* is not the path of a directory"):
+        Cell.from_config(composed(*TINY, f"runs_dir={runs}"))
+
+
 def test_missing_values_are_named():
     with pytest.raises(ConfigError, match=r"data\.path|model\.id"):
         Cell.from_config(composed("model=hub"))

@@ -1,6 +1,6 @@
 import pytest
 
-from memlaw.checks import check_cell, resolve_cell
+from memlaw.checks import check_cell, check_length, resolve_cell
 from memlaw.errors import ConfigError
 
 IMPOSSIBLE = {
@@ -45,8 +45,9 @@ def test_a_possible_cell_passes_and_resolves(tiny):
 
 
 def test_a_length_past_the_models_positions_is_refused_before_loading(tiny):
+    cell, _ = tiny("seq_len=2049")
     with pytest.raises(ConfigError, match="seq_len=2049 is longer than the 2048 positions"):
-        resolve_cell(tiny("seq_len=2049")[0])
+        check_length(cell, resolve_cell(cell)[0])
 
 
 def test_a_target_that_matches_nothing_is_refused_before_loading(tiny):

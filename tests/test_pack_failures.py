@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 import torch
 from packs import COMMON, LONG, STEPS, make_cells, train
+from test_heartbeat import running
 
 from memlaw import fit as fit_module
 from memlaw import pack as pack_module
 from memlaw.errors import is_out_of_memory
+from memlaw.heartbeat import SILENT_S
 from memlaw.module import PackModule
 from memlaw.pack import train_pack
 from memlaw.records import read_tokens
+from memlaw.runner import Runner
+from memlaw.sweep import run_sweep
 
 
 def test_a_diverged_cell_fails_and_the_others_finish(tiny, monkeypatch):
@@ -164,6 +168,19 @@ def test_a_cell_that_another_process_trains_is_left_to_it(tiny):
     with theirs.lock():
         train_pack([mine, theirs], cfg)
     assert (mine.state, theirs.state) == ("done", "pending")
+
+
+@pytest.mark.parametrize(
+    ("seconds_ago", "state"), [(0, "running"), (SILENT_S - 20, "running"), (SILENT_S + 20, "done")]
+)
+def test_a_cell_of_another_machine_is_left_to_it_while_that_is_heard_of(tiny, seconds_ago: float, state: str):
+    """Where a shared file system keeps locks to each machine."""
+    (cell,), cfg = make_cells(tiny, [LONG])
+    running(cell, seconds_ago, host="elsewhere", pid=1)
+    cfg.rerun = "missing"
+    run_sweep([cell], cfg, Runner()) if state == "done" else train_pack([cell], cfg)
+    assert cell.state == state
+    assert cell.status["attempt"] == (2 if state == "done" else 1)
 
 
 def test_a_memory_that_cannot_be_built_fails_its_cell_alone(tiny, tmp_path):

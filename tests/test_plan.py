@@ -53,6 +53,12 @@ def test_packs_for_another_machines_gpu_are_planned_without_one(tiny):
     assert len(make_plan(cells, cfg, Machine(torch.device("cuda"), 1, workers=8, remote=True)).packs) == 2
 
 
+def test_every_length_is_held_against_the_models_positions(tiny):
+    made = [tiny(f"seq_len={length}") for length in (8, 10**9)]
+    with pytest.raises(ConfigError, match="seq_len=1000000000 is longer than the 2048 positions"):
+        make_plan([cell for cell, _ in made], made[0][1], Machine.here("cpu", workers=1))
+
+
 def test_one_impossible_cell_refuses_the_whole_sweep(tiny):
     good, cfg = tiny()
     bad, _ = tiny("lora.layers=[7]")

@@ -4,6 +4,7 @@ import pytest
 from test_heartbeat import gone, running
 
 from memlaw.errors import ConfigError
+from memlaw.pack import train_pack
 from memlaw.runner import Runner
 from memlaw.sweep import run_sweep, select
 
@@ -59,6 +60,25 @@ def test_stale_cells_are_trained_again_and_no_others(study, capsys):
     run_sweep(chosen, cfg, Runner())
     assert [cell.state for cell in chosen] == ["done", "done", "pending"]
     assert "unreadable" not in capsys.readouterr().out
+
+
+def test_a_cell_that_another_sweep_finishes_while_this_one_plans_stays_done(study):
+    cells, cfg = study
+
+    class Meanwhile(Runner):
+        def machine(self, cfg):
+            train_pack([cells["pending"]], cfg)
+            running(cells["dead"], 0, host="elsewhere")
+            return super().machine(cfg)
+
+        def run(self, plan, settings):
+            assert cells["pending"].state == "done"
+            assert cells["dead"].state == "running"
+
+        def account_for(self, left):
+            assert left == [cells["dead"]]
+
+    run_sweep([cells["pending"], cells["dead"]], cfg, Meanwhile())
 
 
 def test_a_directory_whose_config_is_no_cells_is_refused(study):

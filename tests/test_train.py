@@ -181,7 +181,7 @@ def test_an_impossible_configuration_is_one_clear_error(train, tmp_path: Path, o
 def test_operational_keys_cannot_be_swept(train):
     refused = train("-m", *TINY, "trainer.prefix_cache_gb=0,1")
     assert refused.returncode == 2
-    assert "trainer says how to run and is one for the whole sweep" in refused.stderr
+    assert "trainer says how or where to run and is one for the whole sweep" in refused.stderr
 
 
 def test_hydras_basic_launcher_goes_on_after_an_impossible_job(train, tmp_path: Path):

@@ -123,13 +123,37 @@ def test_options_become_what_sbatch_is_told():
         ({"timeout_min": 3}, r"hydra\.launcher\.timeout_min=3 leaves no time to train"),
         ({"packs_per_task": "many"}, r"hydra\.launcher\.packs_per_task=many"),
         ({"additional": {"--mail-type": "END"}}, "--mail-type is no option of sbatch"),
-        ({"partition": "a\nrm -r x"}, "over several lines"),
-        ({"additional": {"comment": "a\nrm -r x"}}, "over several lines"),
+        ({"partition": "a\nrm -r x"}, r"partition='a\\nrm -r x' is not a text of one line"),
+        ({"partition": ["a"]}, r"partition=\['a'\] is not a text of one line"),
+        ({"additional": {"comment": "a\nrm -r x"}}, "comment=.* is not a text of one line"),
+        ({"additional": None}, r"hydra\.launcher\.additional=None does not name options"),
+        ({"additional": {"array": "1-5"}}, r"array is the launcher's own: it decides that"),
+        ({"additional": {"time": "1"}}, r"time is the launcher's own: signal_delay_s and timeout_min"),
+        ({"setup": "module load cuda"}, r"hydra\.launcher\.setup=module load cuda is not a list of texts"),
+        ({"setup": None}, r"hydra\.launcher\.setup=None is not a list of texts"),
+        ({"srun_args": "-n1"}, r"hydra\.launcher\.srun_args=-n1 is not a list of texts"),
+        ({"python": "python3"}, r"hydra\.launcher\.python=python3 is not a list of texts"),
+        ({"wait": "maybe"}, r"hydra\.launcher\.wait=maybe is neither true nor false"),
     ],
 )
 def test_impossible_options_name_their_key(own: dict, message: str):
     with pytest.raises(ConfigError, match=message):
         options(**own)
+
+
+def test_an_unknown_option_is_told_beside_the_known_ones():
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        overrides = ["hydra/launcher=slurm", "+hydra.launcher.partitoin=gpu"]
+        cfg = compose("config", overrides=overrides, return_hydra_config=True)
+    with pytest.raises(ConfigError, match=r"hydra\.launcher: partitoin is none of account, additional"):
+        instantiate(cfg.hydra.launcher).runner()
+
+
+def test_a_broken_list_of_jobs_is_named(tmp_path: Path):
+    (tmp_path / "slurm/2026").mkdir(parents=True)
+    (tmp_path / "slurm/2026/jobs.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"jobs\.json cannot be read .* move its directory away"):
+        submitted(tmp_path)
 
 
 def test_the_memory_of_a_pack_is_that_of_the_job_and_not_of_this_machine():

@@ -65,6 +65,6 @@ class PackLauncher(Launcher):
 
 
 def _refuse_operational_sweeps(configs: Sequence[DictConfig]) -> None:
-    for group in ("trainer", "logger", "checkpoint", "pack", "rerun", "dry_run"):
+    for group in ("trainer", "logger", "checkpoint", "pack", "rerun", "dry_run", "study", "runs_dir"):
         if any(cfg[group] != configs[0][group] for cfg in configs):
-            raise ConfigError(f"{group} says how to run and is one for the whole sweep; it cannot be swept")
+            raise ConfigError(f"{group} says how or where to run and is one for the whole sweep; it cannot be swept")

@@ -5,6 +5,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,10 @@ class SlurmLauncher(PackLauncher):
             import submitit  # noqa: F401
         except ImportError:
             raise ConfigError("hydra/launcher=slurm needs submitit: pip install 'memlaw[slurm]'") from None
+        known = {field.name for field in fields(SlurmOptions)}
+        if options.keys() - known:
+            unknown = ", ".join(sorted(options.keys() - known))
+            raise ConfigError(f"hydra.launcher: {unknown} is none of {', '.join(sorted(known))}")
         return _SlurmRunner(SlurmOptions(**options))
 
 

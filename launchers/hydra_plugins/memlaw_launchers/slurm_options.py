@@ -11,6 +11,13 @@ from memlaw.errors import ConfigError
 EARLY_S = 60
 """Slurm may send the signal that much earlier than asked."""
 
+OWN = {
+    **dict.fromkeys(("array", "ntasks", "nodes", "wckey", "open-mode"), "it decides that"),
+    **dict.fromkeys(("output", "error", "job-name"), "named after the study"),
+    **dict.fromkeys(("signal", "time"), "signal_delay_s and timeout_min"),
+}
+"""Options of sbatch that `additional` cannot give → what does."""
+
 
 @dataclass(frozen=True)
 class SlurmOptions:
@@ -62,15 +69,29 @@ class SlurmOptions:
                 f"{_key('timeout_min')}={self.timeout_min} leaves no time to train: the signal comes up to "
                 f"{self.signal_delay_s + EARLY_S} s before the end ({_key('signal_delay_s')} and {EARLY_S} s)"
             )
+        if not isinstance(self.wait, bool):
+            raise ConfigError(f"{_key('wait')}={self.wait} is neither true nor false")
+        for key in ("setup", "python", "srun_args"):
+            words = getattr(self, key)
+            if not (isinstance(words, list) and all(isinstance(word, str) for word in words)) and (
+                key != "python" or words is not None
+            ):
+                raise ConfigError(f"{_key(key)}={words} is not a list of texts, such as [one, two]")
+        if not isinstance(self.additional, dict):
+            raise ConfigError(
+                f"{_key('additional')}={self.additional} does not name options, such as {{mail-type: END}}"
+            )
         for name in self.additional:
-            if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+            if not re.fullmatch(r"[a-z][a-z0-9-]*", str(name)):
                 raise ConfigError(
                     f"{_key('additional')}: {name} is no option of sbatch; write it without dashes before"
                 )
-        texts = [self.partition, self.account, self.qos, self.constraint, self.exclude, *self.additional.values()]
-        for text in texts:
-            if "\n" in str(text):
-                raise ConfigError(f"hydra.launcher: a value goes over several lines: {text!r}")
+            if name in OWN:
+                raise ConfigError(f"{_key('additional')}: {name} is the launcher's own: {OWN[name]}")
+        lines = {key: getattr(self, key) for key in ("partition", "account", "qos", "constraint", "exclude")}
+        for key, text in {**lines, **self.additional}.items():
+            if text is not None and not (isinstance(text, str | int | float) and "\n" not in str(text)):
+                raise ConfigError(f"hydra.launcher: {key}={text!r} is not a text of one line")
 
     @property
     def device(self) -> str:

@@ -107,6 +107,9 @@ def submitted(study: Path) -> dict[str, Path]:
     """Job ids of all submissions of a study, with their task files."""
     found = {}
     for path in study.glob("slurm/*/jobs.json"):
-        jobs = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            jobs = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ConfigError(f"{path} cannot be read ({error}); move its directory away") from error
         found.update({job: path.parent / "tasks" / name for job, name in jobs.items()})
     return found
