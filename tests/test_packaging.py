@@ -51,6 +51,11 @@ def test_a_sweep_runs_from_the_wheel_in_any_directory(wheel: Path, tmp_path: Pat
 
 
 def test_the_editable_install_works_in_any_directory(tmp_path: Path):
+    where = "import memlaw, hydra_plugins.memlaw_launchers as p; print(memlaw.__file__, p.__file__)"
+    assert run(tmp_path, "-c", where).split() == [
+        str(ROOT / "memlaw/__init__.py"),
+        str(ROOT / "launchers/hydra_plugins/memlaw_launchers/__init__.py"),
+    ]
     shown = run(tmp_path, "-m", "memlaw.train", "--cfg", "hydra", "--package", "hydra.launcher")
     assert "hydra_plugins.memlaw_launchers.local.LocalLauncher" in shown
     assert "model:" in run(tmp_path, "-m", "memlaw.train", "--cfg", "job")
