@@ -1,7 +1,7 @@
 """Signals that end training: noted when they come, acted upon between two steps, once checkpoints are written.
 
 SIGUSR2 is what a SLURM job gets before its time ends or another job takes its place, SIGTERM what a local worker gets
-after Ctrl-C, SIGINT Ctrl-C itself. A second Ctrl-C does not wait.
+when its sweep ends, SIGINT Ctrl-C, SIGHUP a terminal that closes. A second Ctrl-C does not wait.
 """
 
 import signal
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-SIGNALS = (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGUSR2, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 """In the order in which they are passed on: the first may requeue the job, which the others would only end."""
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from hydra_plugins.memlaw_launchers.workers import worker_environments
+from conftest import composed
+from hydra_plugins.memlaw_launchers.workers import _train, worker_environments
 
 from memlaw.errors import ConfigError
 
@@ -43,6 +44,15 @@ def test_more_workers_than_gpus_are_refused(gpus):
     gpus(2)
     with pytest.raises(ConfigError, match=r"hydra\.launcher\.workers=3, but there are 2 GPUs"):
         worker_environments(3, "auto")
+
+
+def test_a_worker_takes_its_device_from_the_launcher_and_not_from_what_it_inherits(monkeypatch):
+    seen = []
+    monkeypatch.setattr("memlaw.pack.train_pack", lambda pack, settings: seen.append(settings.trainer.device))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # the usual way to hide GPUs
+    for environment in ({"OMP_NUM_THREADS": "2"}, {"CUDA_VISIBLE_DEVICES": "1"}):
+        _train([], composed("trainer.device=auto"), environment)
+    assert seen == ["auto", "cuda"]
 
 
 def test_workers_on_the_cpu_share_its_cores(gpus, monkeypatch):

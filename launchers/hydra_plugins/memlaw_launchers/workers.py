@@ -8,10 +8,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from filelock import Timeout
@@ -22,6 +25,12 @@ log = logging.getLogger(__name__)
 
 Environment = dict[str, str]
 """What tells a worker its device."""
+
+ENDING = (signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP)
+"""Signals that end a launcher as Ctrl-C does; its workers get SIGTERM from it."""
+
+LAST_STEP_S = 60.0
+"""How long a worker whose launcher was killed may take to end its step and write checkpoints."""
 
 
 def worker_environments(workers: str | int, device: str) -> list[Environment]:
@@ -73,7 +82,7 @@ def train_packs(
     count = min(len(environments), len(packs))
     log_dir.mkdir(parents=True, exist_ok=True)
     stopping = threading.Event()
-    with ThreadPoolExecutor(count) as threads:
+    with _signals_raised(), ThreadPoolExecutor(count) as threads:
         loops = [
             threads.submit(_serve, waiting, settings, environment, log_dir / f"worker-{index}.log", stopping)
             for index, environment in enumerate(environments[:count])
@@ -88,17 +97,46 @@ def train_packs(
             loop.result()
 
 
-def _stop_workers(loops: list[Future[None]]) -> None:
-    """Let workers write their checkpoints and end; a second Ctrl-C kills them."""
-    processes = multiprocessing.active_children()
-    for process in processes:
-        process.terminate()
+@contextmanager
+def _signals_raised() -> Iterator[None]:
+    """Raise, once, what would end this process and leave its workers behind; what it ignores stays ignored."""
+    came: list[int] = []
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+        if len(came) == 1:
+            log.warning("%s: the same command goes on with what is missing", signal.Signals(number).name)
+            sys.exit(128 + number)
+
+    main = threading.current_thread() is threading.main_thread()
+    ending = [number for number in ENDING if main and signal.getsignal(number) == signal.SIG_DFL]
+    for number in ending:
+        signal.signal(number, leave)
     try:
-        log.warning("interrupted: workers write checkpoints after the step they are in; Ctrl-C again kills them")
-        wait(loops)
-    except KeyboardInterrupt:
-        for process in processes:
-            process.kill()
+        yield
+    finally:
+        for number in ending:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _stop_workers(loops: list[Future[None]]) -> None:
+    """Let workers write their checkpoints and end; a second Ctrl-C kills them.
+
+    One that is just being started may not be there yet, so they are told until they are gone.
+    """
+    stop = BaseProcess.terminate
+    told: set[int | None] = set()
+    log.warning("interrupted: workers write checkpoints after the step they are in; Ctrl-C again kills them")
+    while True:
+        try:
+            for process in multiprocessing.active_children():
+                if process.pid not in told:
+                    stop(process)
+                    told.add(process.pid)
+            if not wait(loops, timeout=0.5).not_done:
+                return
+        except KeyboardInterrupt:
+            stop, told = BaseProcess.kill, set()
 
 
 def _all_done(loops: list[Future[None]], seconds: float) -> bool:
@@ -121,7 +159,7 @@ def _serve(
             break
         executor = executor or _start(environment, path)
         try:
-            executor.submit(_train, pack, settings).result()
+            executor.submit(_train, pack, settings, environment).result()
         except Exception as error:  # the worker died, or could not even say what went wrong
             executor.shutdown(wait=False)
             executor = None
@@ -140,7 +178,8 @@ def _start(environment: Environment, path: Path) -> ProcessPoolExecutor:
 def _prepare(environment: Environment, path: Path, parent: int) -> None:
     """Set up a fresh worker process before it imports torch."""
     os.environ.update(environment)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launcher's to handle
+    for number in (signal.SIGINT, signal.SIGUSR2, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the launcher's to handle, also where the whole group gets them
     stream = path.open("a", buffering=1, encoding="utf-8")
     os.dup2(stream.fileno(), sys.stdout.fileno())
     os.dup2(stream.fileno(), sys.stderr.fileno())
@@ -149,16 +188,18 @@ def _prepare(environment: Environment, path: Path, parent: int) -> None:
 
 
 def _exit_with(parent: int) -> None:
-    """End this process when the launcher is gone, however it went."""
+    """End this process when the launcher is gone, however it went; checkpoints are written if that does not hang."""
     while os.getppid() == parent:
         time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(LAST_STEP_S)
     os._exit(1)
 
 
-def _train(pack: list[Any], settings: Any) -> None:
+def _train(pack: list[Any], settings: Any, environment: Environment) -> None:
     from memlaw.pack import train_pack
 
-    if "CUDA_VISIBLE_DEVICES" in os.environ and settings.trainer.device != "cpu":
+    if "CUDA_VISIBLE_DEVICES" in environment and settings.trainer.device != "cpu":
         settings.trainer.device = "cuda"  # the only one that this process sees
     train_pack(pack, settings)
 
@@ -182,6 +223,7 @@ def _retry_or_fail(pack: list[Any], error: Exception, path: Path, waiting: "queu
     for cell in left:
         try:
             with cell.lock().acquire(timeout=0):
-                cell.fail(cause)
+                if cell.state not in (DONE, FAILED):  # nobody has trained it meanwhile
+                    cell.fail(cause)
         except Timeout:
             continue

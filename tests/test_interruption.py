@@ -1,0 +1,65 @@
+"""Signals to a sweep's own process, its workers left alone: they write checkpoints, and the same command goes on."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from test_checkpoint import started
+
+from memlaw.checkpoint import step_of
+from memlaw.status_file import read_status
+
+pytestmark = pytest.mark.slow
+
+TWO = ("-m", "seed=0,1", "checkpoint.every_min=null")
+
+
+def checkpoints(study: Path) -> list[int]:
+    return [step_of(path) for path in study.glob("*/checkpoint.safetensors")]
+
+
+def states(study: Path) -> set[str]:
+    return {read_status(path)["state"] for path in study.glob("*/status.json")}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP])
+def test_a_signal_to_a_sweep_ends_it_with_checkpoints(tmp_path: Path, number: signal.Signals):
+    run, study = started(tmp_path, *TWO)
+    os.kill(run.pid, number)
+    said, _ = run.communicate(timeout=60)
+    assert run.returncode == 128 + number, said
+    assert "Traceback" not in said
+    assert "the same command goes on with what is missing" in said
+    assert len(checkpoints(study)) == 2
+    assert all(0 < step < 30000 for step in checkpoints(study))
+    assert states(study) == {"pending"}
+
+
+def test_workers_whose_sweep_was_killed_write_checkpoints_and_end(tmp_path: Path):
+    run, study = started(tmp_path, *TWO)
+    workers = [child for child in psutil.Process(run.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+    assert workers
+    run.kill()
+    run.communicate(timeout=60)
+    assert not psutil.wait_procs(workers, timeout=60)[1]
+    assert len(checkpoints(study)) == 2
+    assert states(study) == {"pending"}
+
+
+def test_a_second_ctrl_c_kills(tmp_path: Path):
+    run, study = started(tmp_path, *TWO)
+    workers = psutil.Process(run.pid).children(recursive=True)
+    trainer = next(worker for worker in workers if worker.pid == read_status(next(study.glob("*/status.json")))["pid"])
+    trainer.suspend()  # a step that takes for ever
+    os.killpg(run.pid, signal.SIGINT)
+    time.sleep(2)
+    assert run.poll() is None
+    os.killpg(run.pid, signal.SIGINT)
+    said, _ = run.communicate(timeout=60)
+    assert run.returncode == 130, said
+    assert "Traceback" not in said
+    assert not checkpoints(study)
+    assert not psutil.wait_procs(workers, timeout=30)[1]
