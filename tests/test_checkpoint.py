@@ -207,7 +207,8 @@ def test_ctrl_c_writes_checkpoints_and_the_same_command_goes_on(tmp_path: Path, 
 
 @pytest.mark.slow
 def test_killed_twenty_times_a_sweep_of_nine_cells_ends_with_the_same_numbers(tmp_path: Path):
-    grid = ["lora.rank=1,2,4", "seq_len=8,16,24", "steps=1500", EACH_STEP, "eval.per_decade=8", "pack.max_cells=4"]
+    # Packs of one: where a kill between two cells' checkpoints splits a pack, sums are rounded in another order.
+    grid = ["lora.rank=1,2,4", "seq_len=8,16,24", "steps=500", EACH_STEP, "eval.per_decade=8", "pack.max_cells=1"]
     plain = [word for word in COMMAND if not word.startswith(("steps", "seq_len", "study", "eval"))]
     command = [sys.executable, "-m", "memlaw.train", "-m", *plain, *grid]
     subprocess.run([*command, "study=whole"], cwd=tmp_path, check=True, capture_output=True)
@@ -234,9 +235,5 @@ def test_killed_twenty_times_a_sweep_of_nine_cells_ends_with_the_same_numbers(tm
     for name in names:
         one, other = (read_tokens(study / name / "tokens.parquet") for study in (whole, killed))
         assert one[["step", "position", "token_id"]].equals(other[["step", "position", "token_id"]])
-        sizes = [json.loads((study / name / "result.json").read_text())["pack_size"] for study in (whole, killed)]
-        if sizes[0] == sizes[1]:
-            np.testing.assert_allclose(one["p"], other["p"], atol=1e-4)
-        else:  # a kill between two cells' checkpoints split their pack, whose sums are then rounded otherwise
-            assert np.quantile(np.abs(one["p"] - other["p"]), 0.95) < 0.05
+        np.testing.assert_allclose(one["p"], other["p"], rtol=0, atol=1e-4)
         assert [path.name for path in (killed / name).glob(".*.tmp")] == []

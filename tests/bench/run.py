@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from task import Task
 
-from memlaw.base_model import resolve_device, resolve_precision
+from memlaw.base_model import PRECISIONS, resolve_device, resolve_precision
 from memlaw.cost import CostModel
 from memlaw.records import read_results, read_tokens
 
@@ -176,13 +176,14 @@ def main() -> None:
     """Command line entry."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--grid", choices=GRIDS, default="cpu")
+    parser.add_argument("--precision", choices=("auto", *PRECISIONS), default="auto", help="of all arms but B")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--short-steps", type=int, default=10, help="of the arms that only give times")
     parser.add_argument("--out", type=Path, default=Path("runs/bench.jsonl"))
     options = parser.parse_args()
     device = resolve_device("cuda" if options.grid == "gpu" else "cpu")
-    dtype = resolve_precision("auto", device)
+    dtype = resolve_precision(options.precision, device)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps({"command": " ".join(sys.argv), **machine(device, dtype)}) + "\n")
     bench = Bench(

@@ -18,7 +18,7 @@ def report(raw: Path) -> subprocess.CompletedProcess[str]:
 def test_the_benchmark_runs_and_its_gates_notice_other_work(tmp_path: Path):
     raw = tmp_path / "bench.jsonl"
     run = [sys.executable, HERE / "run.py", "--grid", "tiny", "--rounds", "1", "--steps", "6", "--short-steps", "4"]
-    done = subprocess.run([*run, "--out", raw], capture_output=True, text=True)
+    done = subprocess.run([*run, "--precision", "fp32", "--out", raw], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     good = report(raw)
     assert good.returncode == 0, good.stdout + good.stderr
