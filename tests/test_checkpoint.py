@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from packs import BOOK, LONG, make_cells, train
 
 from memlaw import checkpointing
@@ -157,13 +156,6 @@ def test_what_a_killed_process_was_writing_is_removed(tiny):
     assert sorted(path.name for path in cell.paths.directory.glob(".*.tmp")) == []
 
 
-def test_nothing_is_unpickled(tiny, monkeypatch):
-    cells, cfg = make_cells(tiny, [("lora.rank=2", *LONG)], EACH_STEP)
-    interrupted(monkeypatch, cells, cfg, 20)
-    monkeypatch.setattr(torch, "load", None)
-    train(cells, cfg)
-
-
 COMMAND = [
     "model=random", "lora.layers=[1]", "trainer.device=cpu", "logger.mode=disabled", "data.random_ratio=1.0",
     "stop.when_recalled=false", "seq_len=16", "steps=30000", "precision=fp32", "study=signals", "eval.per_decade=2",
@@ -187,6 +179,7 @@ def started(tmp_path: Path, *arguments: str, attempt: int = 1) -> tuple[subproce
     raise AssertionError(run.communicate(timeout=5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [("-m", "seed=0,1"), ()], ids=["workers", "one process"])
 def test_ctrl_c_writes_checkpoints_and_the_same_command_goes_on(tmp_path: Path, arguments):
     run, study = started(tmp_path, *arguments)

@@ -59,25 +59,21 @@ print(peak - before, pack_bytes(sizes, CHUNK_BYTES["cpu"]))
 """
 
 
-slow = pytest.mark.slow
-
-
 def _each(key: str, values: Iterable[int]) -> str:
     return ";".join(f"{key}={value}" for value in values)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 @pytest.mark.parametrize(
     ("grid", "overrides"),
     [
         pytest.param(_each("seed", range(8)), ["seq_len=600"], id="seeds"),
         pytest.param(_each("lora.rank", (1, 4000, 2)), ["seq_len=600"], id="padded"),
-        pytest.param(_each("lora.rank", (1, 4, 16, 64)), ["seq_len=1200"], id="ranks", marks=slow),
-        pytest.param(_each("seed", range(8)), ["seq_len=600", "lora.placement=block"], id="block", marks=slow),
-        pytest.param(_each("seed", range(4)), ["seq_len=600", "lora.layers=null"], id="all layers", marks=slow),
-        pytest.param(
-            _each("seed", range(2)), ["data=phonebook", "seq_len=2000", "batch_size=10"], id="table", marks=slow
-        ),
+        pytest.param(_each("lora.rank", (1, 4, 16, 64)), ["seq_len=1200"], id="ranks"),
+        pytest.param(_each("seed", range(8)), ["seq_len=600", "lora.placement=block"], id="block"),
+        pytest.param(_each("seed", range(4)), ["seq_len=600", "lora.layers=null"], id="all layers"),
+        pytest.param(_each("seed", range(2)), ["data=phonebook", "seq_len=2000", "batch_size=10"], id="table"),
     ],
 )
 def test_the_estimate_is_within_a_quarter_of_the_measured_peak(tmp_path, grid: str, overrides: list[str]):

@@ -7,6 +7,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from models import random_base
 from packs import COMMON, LONG, STEPS, make_cells, train
 from test_heartbeat import running
 
@@ -202,18 +203,20 @@ def test_a_target_that_fits_only_without_its_query_fails_with_the_reason(tiny):
     assert "query and target take 2066 tokens; random_llama_h64 has 2048 positions" in cells[0].status["cause"]
 
 
-def test_a_model_that_changed_under_its_name_is_kept_out_of_the_study(tiny, monkeypatch):
-    cells, cfg = make_cells(tiny, [("lora.rank=2", *LONG, f"seed={seed}") for seed in (0, 1)])
+def test_a_model_that_changed_under_its_name_is_kept_out_of_the_study(tiny, tmp_path):
+    base = random_base(vocab_size=8192)
+    directory = tmp_path / "mine"
+    base.model.save_pretrained(directory)
+    base.tokenizer.save_pretrained(directory)
+    model = ("model=local", f"model.path={directory}", "model.name=mine")
+    cells, cfg = make_cells(tiny, [("lora.rank=2", *LONG, *model, f"seed={seed}") for seed in (0, 1)])
     train(cells[:1], cfg)
-    load = pack_module._base_model
-
-    def retrained(*arguments):
-        base = load(*arguments)
-        return type(base)(base.model, base.tokenizer, "0123456789abcdef")
-
-    monkeypatch.setattr(pack_module, "_base_model", retrained)
+    with torch.no_grad():
+        base.model.lm_head.weight.mul_(1.01)
+    base.model.save_pretrained(directory)
+    pack_module._loaded.clear()  # as in a later process
     cells[1].plan()
     train_pack(cells[1:], cfg)
-    assert cells[1].state == "failed"
-    assert "the weights of model random_llama_h64 changed since" in cells[1].status["cause"]
-    assert "0123456789abcdef" in cells[1].status["cause"]
+    assert [cell.state for cell in cells] == ["done", "failed"]
+    assert "the weights of model mine changed since" in cells[1].status["cause"]
+    assert "bring them back or choose another study" in cells[1].status["cause"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -49,6 +50,7 @@ def test_a_sweep_trains_every_cell_and_a_rerun_only_what_is_missing(train, tmp_p
     assert len(states(study)) == 10
 
 
+@pytest.mark.slow
 def test_one_cell_and_hydras_basic_launcher_give_what_packs_give(train, tmp_path: Path):
     assert train(*FAST, "lora.rank=4", "seq_len=16", "study=single").returncode == 0
     basic = train("-m", *FAST, "lora.rank=1,4", "seq_len=16", "study=basic", "hydra/launcher=basic")
@@ -85,6 +87,7 @@ def test_a_failing_cell_is_reported_fails_the_command_and_stops_nobody(train, tm
     assert sorted(states(tmp_path / "runs/default").values()) == ["done"] * 7 + ["failed"]
 
 
+@pytest.mark.slow
 def test_a_sweep_over_models_is_a_sweep_over_sizes(train, tmp_path: Path):
     done = train("-m", *FAST, "model.sizes.hidden_size=32,64", "model.sizes.num_hidden_layers=2,4", "seq_len=8")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -93,6 +96,7 @@ def test_a_sweep_over_models_is_a_sweep_over_sizes(train, tmp_path: Path):
     assert {row["trainable_parameters"] for row in rows} == {8 * (32 + 128), 8 * (64 + 128)}
 
 
+@pytest.mark.slow
 def test_a_killed_worker_fails_only_its_pack(train, tmp_path: Path):
     command = [sys.executable, "-m", "memlaw.train", "-m", *FAST, "seq_len=8,16", "steps=100000"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -107,6 +111,17 @@ def test_a_killed_worker_fails_only_its_pack(train, tmp_path: Path):
     _wait_for(lambda: not Path(f"/proc/{worker}").exists())
 
 
+@pytest.mark.slow
+def test_several_workers_train_at_a_time(train, tmp_path: Path):
+    done = train("-m", *FAST, "seq_len=8,16,24", "steps=300", "hydra.launcher.workers=2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    statuses = _statuses(tmp_path)
+    assert [status["state"] for status in statuses] == ["done"] * 3
+    assert len({status["pid"] for status in statuses}) == 2
+    assert len(list(tmp_path.glob("runs/default/logs/worker-*.log"))) == 2
+
+
+@pytest.mark.slow
 def test_a_pack_whose_worker_was_killed_is_halved(tmp_path: Path):
     command = [sys.executable, "-m", "memlaw.train", "-m", *FAST, "seq_len=8", "steps=2000", "lora.rank=1,2,3"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -118,6 +133,7 @@ def test_a_pack_whose_worker_was_killed_is_halved(tmp_path: Path):
     assert sorted(result["pack_size"] for result in results(tmp_path / "runs/default").values()) == [1, 2, 2]
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_is_finished_by_the_same_command(train, tmp_path: Path):
     sweep = ["-m", *FAST, "seq_len=8,16,32", "lora.rank=1,2", "steps=2000"]
     process = subprocess.Popen(
@@ -160,6 +176,8 @@ def _wait_for(condition, seconds: float = 120) -> None:
             "rerun=sometimes is not one of missing, failed, stale, all, nor the name or hash of a cell",
         ),
         (["lora.rank=1,0", "-m"], "lora.rank=0"),
+        (["seq_len=8,1000000000", "-m"], "seq_len=1000000000 is longer than the 2048 positions"),
+        (["seq_len=8", "study=../x", "-m"], "study='../x' is not a directory's name"),
         (["lora.rnk=3"], "Could not override 'lora.rnk'"),
         (["lora.rnk=1,2", "-m"], "Could not override 'lora.rnk'"),
         (["model=gpt9"], "Could not find 'model/gpt9'"),
@@ -171,9 +189,12 @@ def _wait_for(condition, seconds: float = 120) -> None:
     ],
 )
 def test_an_impossible_configuration_is_one_clear_error(train, tmp_path: Path, overrides, message):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     refused = train(*TINY, *overrides)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert refused.returncode == 2
     assert message in refused.stderr
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10
     assert "Traceback" not in refused.stdout + refused.stderr
     assert not states(tmp_path / "runs/default")
 

@@ -181,6 +181,26 @@ def test_a_task_out_of_time_is_queued_again_and_goes_on(cluster: Cluster, submit
     _wait_for(lambda: not cluster.ask("squeue", "--noheader"), tmp_path)
 
 
+def test_what_is_queued_stays_as_it_was_and_goes_on_after_slurms_own_requeue(cluster: Cluster, submit, tmp_path: Path):
+    mine = tmp_path / "my/optimizer/mine.yaml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("defaults: [adamw]\nlr: 0.001\n")
+    own = [f"hydra.searchpath=[file://{tmp_path}/my]", "optimizer=mine", "checkpoint.every_min=0.02"]
+    queued = submit(*LONG, "lora.rank=1", *own, *SLURM, "hydra.launcher.additional={hold: true}")
+    assert queued.returncode == 0, queued.stdout + queued.stderr
+    mine.write_text("defaults: [adamw]\nlr: 0.5\n")
+    (jobs,) = tmp_path.glob("runs/default/slurm/*/jobs.json")
+    (job,) = json.loads(jobs.read_text())
+    cluster.ask("scontrol", "release", job)
+    _wait_for(lambda: list(tmp_path.glob("runs/default/*/checkpoint.safetensors")), tmp_path)
+    cluster.ask("scontrol", "requeue", job)  # as after a lost node: no signal of its own comes first
+    _wait_for(lambda: _finished(tmp_path), tmp_path)
+    (status,) = _statuses(tmp_path).values()
+    assert (status["state"], status["attempt"]) == ("done", 2)
+    (row,) = read_results(tmp_path / "runs/default").to_dict("records")
+    assert row["optimizer.lr"] == 0.001
+
+
 def test_the_doctor_sends_a_job_that_sees_the_runs_directory(cluster: Cluster, tmp_path: Path):
     shown = subprocess.run(
         [sys.executable, "-m", "memlaw.doctor", "--job", *TINY, "hydra/launcher=slurm"],

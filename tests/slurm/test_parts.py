@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -92,6 +93,22 @@ def test_the_script_of_every_example(name, asked, never: str, command: str, tmp_
     assert f"#SBATCH --output='{tmp_path}/my study/slurm/dry-run/%A_%a_0_log.out'" in lines
     (srun,) = (line for line in lines if line.startswith("srun "))
     assert f"{command} -u -m submitit.core._submit '{tmp_path}/my study/slurm/dry-run'" in srun
+
+
+def test_no_shell_runs_what_names_and_options_hold(tmp_path: Path, monkeypatch):
+    for command in ("srun", "python"):
+        stub(tmp_path, command, f'printf "%s\\n" "$@" >> {tmp_path}/told')
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    evil = f"a'b\"; touch {tmp_path}/ran; $(touch {tmp_path}/ran) `touch {tmp_path}/ran` #"
+    own = options(gpus=0, partition=evil, additional={"comment": evil}, srun_args=[evil], python=["python", evil])
+    study = tmp_path / evil.replace("/", "_")
+    (path,) = Submission(study / "slurm/dry-run", own).write_scripts([range(1)])
+    subprocess.run(["bash", str(path)], check=True, cwd=tmp_path)
+    assert not (tmp_path / "ran").exists()
+    assert not list(tmp_path.glob("*ran"))
+    told = (tmp_path / "told").read_text().splitlines()
+    assert told.count(evil) == 2
+    assert str(study / "slurm/dry-run") in told
 
 
 def test_options_become_what_sbatch_is_told():
@@ -271,6 +288,7 @@ def test_a_job_that_cannot_be_requeued_ends_and_fails_no_cell(tmp_path: Path, mo
     assert TrainTask(path).checkpoint().function.path == str(path)
 
 
+@pytest.mark.slow
 def test_slurms_variables_change_nothing(train, tmp_path: Path):
     fake = {
         "SLURM_JOB_ID": "1",
