@@ -129,10 +129,30 @@ def test_disabled_tracking_starts_nothing(tiny):
     assert not (cell.study / "wandb").exists()
 
 
-@pytest.mark.parametrize(("key", "mode"), [(None, "offline"), ("a" * 40, "online")])
-def test_auto_is_online_only_with_credentials(monkeypatch, tmp_path: Path, key, mode: str):
+def key_of(machine: str) -> str:
+    return f"machine {machine}\n  login user\n  password {'a' * 40}\n"
+
+
+OWN = {"WANDB_BASE_URL": "http://localhost:8080"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "file", "text", "mode"),
+    [
+        ({}, ".netrc", "", "offline"),
+        ({"WANDB_API_KEY": "a" * 40}, ".netrc", "", "online"),
+        ({}, ".netrc", key_of("api.wandb.ai"), "online"),  # whatever this version's default server is
+        ({}, "_netrc", key_of("api.wandb.ai"), "online"),
+        ({"NETRC": "~/kept"}, "kept", key_of("api.wandb.ai"), "online"),
+        (OWN, ".netrc", key_of("localhost:8080"), "online"),
+        (OWN, ".netrc", key_of("api.wandb.ai"), "offline"),
+        (OWN, ".netrc", "machine localhost:8080 login user password short", "offline"),
+    ],
+)
+def test_auto_is_online_where_wandb_finds_a_key(tmp_path: Path, environment, file, text, mode: str):
+    (tmp_path / file).write_text(text)
     code = "from memlaw.tracking.mode import resolve_mode; print(resolve_mode('auto'))"
-    environment = {"PATH": "/usr/bin", "HOME": str(tmp_path), **({"WANDB_API_KEY": key} if key else {})}
+    environment = {"PATH": "/usr/bin", "HOME": str(tmp_path), **environment}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split()[-1] == mode
 
