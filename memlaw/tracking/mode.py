@@ -5,6 +5,9 @@ from typing import Literal, cast
 
 from memlaw.errors import ConfigError
 
+FORBIDDEN = "/\\#?%:"
+"""Characters that W&B takes in no name of a project."""
+
 MODES = ("auto", "online", "offline", "disabled")
 Mode = Literal["online", "offline", "disabled"]
 
@@ -21,6 +24,16 @@ def resolve_mode(mode: str) -> Mode:
     if chosen in ("online", "offline", "disabled"):
         return cast(Mode, chosen)
     return "online" if has_credentials() else "offline"
+
+
+def check_name(key: str, value: object) -> None:
+    """Refuse what cannot name a project, a team or a user.
+
+    Raises:
+        ConfigError: naming the key and what is allowed.
+    """
+    if not isinstance(value, str) or not 0 < len(value) <= 128 or any(sign in value for sign in FORBIDDEN):
+        raise ConfigError(f"{key}={value} is not a text of 1 to 128 characters without any of {' '.join(FORBIDDEN)}")
 
 
 def has_credentials() -> bool:
