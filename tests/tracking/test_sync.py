@@ -34,7 +34,8 @@ def record(cells, steps) -> None:
     for cell in cells:
         mirror = tracker.start(cell)
         for step in steps:
-            mirror.log(step, {"loss_nats": 1.0 / (1 + step)}, np.ones(3))
+            stubborn = 8 if step < steps[-1] else None
+            mirror.log(step, {"loss_nats": 1.0 / (1 + step), "first_stubborn": stubborn}, np.ones(3))
         mirror._end(lambda run: run.finish({"delta_loss_nats": 1.5}))
     tracker.drain()
 
@@ -60,6 +61,8 @@ def test_each_run_is_uploaded_once_and_again_only_after_a_change(study, server):
         assert kept.steps == list(STEPS)
         assert kept.losses == {step: pytest.approx(1 / (1 + step)) for step in STEPS}
         assert kept.summary["delta_loss_nats"] == 1.5
+        assert kept.summary["loss_nats"] == kept.losses[STEPS[-1]]
+        assert kept.summary.get("first_stubborn") is None
         assert kept.config["rank"]["value"] == cell.config.lora.rank
         assert kept.exit_code == 0
     asked = len(server.asked)
