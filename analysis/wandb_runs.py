@@ -41,10 +41,7 @@ def load_wandb(project: str, api: Any = None) -> pd.DataFrame:
 
 
 def table_of(runs: Iterable[Run]) -> pd.DataFrame:
-    """The rows of finished cells; other runs are left out, and of two runs of one cell the first one stays.
-
-    W&B is not told of values that are null, so that they are missing here as they are null on disk.
-    """
+    """The rows of finished cells; other runs are left out, and of two runs of one cell the first one stays."""
     rows = [_row(run) for run in runs if run.state == "finished" and "delta_loss_nats" in run.summary]
     table = pd.DataFrame(rows)
     return sort_results(table.drop_duplicates("cell")) if rows else table

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memlaw.errors import ConfigError, leave_interrupted, refuse
+from memlaw.heartbeat import DEAD
 from memlaw.observe import NoStudy, observe
-from memlaw.status_file import RUNNING
+from memlaw.status_file import PENDING, RUNNING
 from memlaw.tracking.mode import base_url, has_credentials
 
 UPLOADED, UNCHANGED, IN_TRAINING = "uploaded", "unchanged", "still training"
-BREAKS_OFF = "uploaded as far as it goes: its process was killed, and the cell is to be trained on"
-GOOD = (UPLOADED, UNCHANGED, IN_TRAINING, BREAKS_OFF)
+UNFINISHED = "not uploaded: its cell is to be trained on, and the whole run comes then"
+BREAKS_OFF = "uploaded as far as it goes: its log breaks off"
+GOOD = (UPLOADED, UNCHANGED, IN_TRAINING, UNFINISHED)
 
 ATTEMPTS = 3
 """How often the server is asked whether it is there; W&B gives up after some ten seconds each time."""
@@ -113,8 +115,13 @@ def upload(run: LocalRun, study: Path, arguments: Sequence[str], timeout_s: floa
     return BREAKS_OFF if breaks_off else UPLOADED
 
 
-def sync(study: Path, jobs: int, arguments: Sequence[str], timeout_s: float) -> Iterator[tuple[str, str]]:
+def sync(
+    study: Path, jobs: int, arguments: Sequence[str], timeout_s: float, unfinished: bool
+) -> Iterator[tuple[str, str]]:
     """Upload what is missing or changed, `jobs` runs at a time.
+
+    A run of a cell that is to be trained on is left out unless `unfinished`: `wandb sync` appends, and the rest of the
+    run would repeat its steps.
 
     Yields:
         Each run's name and what became of it, in the order of the runs' ids.
@@ -126,15 +133,17 @@ def sync(study: Path, jobs: int, arguments: Sequence[str], timeout_s: float) -> 
     seen = {one.name.rpartition("-")[2]: one for one in observe(study)}
     names = {run: seen.get(run.id.rpartition("-")[2]) for run in local_runs(study)}
     training = {run for run, one in names.items() if one and one.state == RUNNING}
-    changed = {run for run in names if run.changed} - training
+    early = {run for run, one in names.items() if one and one.state in (PENDING, DEAD) and not unfinished}
+    changed = {run for run in names if run.changed} - training - early
     if changed:
         check_server()
     with ThreadPoolExecutor(jobs) as threads:
         uploads = {run: threads.submit(upload, run, study, arguments, timeout_s) for run in names if run in changed}
         try:
             for run, one in names.items():
-                kept = IN_TRAINING if run in training else UNCHANGED
-                yield one.name if one else run.id, uploads[run].result() if run in uploads else kept
+                kept = IN_TRAINING if run in training else UNFINISHED if run in early and run.changed else UNCHANGED
+                end = uploads[run].result() if run in uploads else kept
+                yield one.name if one else run.id, end
         finally:
             threads.shutdown(cancel_futures=True)
 
@@ -151,6 +160,9 @@ def main() -> None:
     parser.add_argument("--project", help="W&B project; default: the one that the runs were made for")
     parser.add_argument("--jobs", type=int, default=4, help="uploads at a time (4)")
     parser.add_argument("--timeout", type=float, default=600, help="seconds after which an upload is given up (600)")
+    parser.add_argument(
+        "--unfinished", action="store_true", help="upload runs of cells that are to be trained on as far as they go"
+    )
     options = parser.parse_args()
     if options.jobs < 1:
         parser.error(f"--jobs={options.jobs} is not at least 1")
@@ -159,8 +171,8 @@ def main() -> None:
     os.environ.setdefault("WANDB_DIR", str(options.study.resolve()))  # W&B's own logs stay with the study
     ends: Counter[str] = Counter()
     try:
-        for name, end in sync(options.study.resolve(), options.jobs, arguments, options.timeout):
-            good = end in GOOD
+        for name, end in sync(options.study.resolve(), options.jobs, arguments, options.timeout, options.unfinished):
+            good = end in GOOD or (options.unfinished and end == BREAKS_OFF)
             print(f"{name}: {end if good else f'failed: {end}'}", flush=True)
             ends[end.partition(":")[0] if good else "failed"] += 1
     except NoStudy as error:

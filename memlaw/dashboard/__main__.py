@@ -29,6 +29,8 @@ def main() -> None:
         done = write(*named, options.dry_run) if options.dry_run else push(*named)
     except ConfigError as error:
         refuse(error)
+    except OSError as error:  # where a dry run writes
+        refuse(ConfigError(f"--dry-run={options.dry_run}: {error}"))
     for one in done:
         print(one)
 

@@ -3,13 +3,14 @@
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import wandb
 from wandb_workspaces.workspaces import internal
 
 from memlaw.dashboard.charts import SPECIFICATIONS, register, registered_name
 from memlaw.dashboard.panels import Charts
-from memlaw.dashboard.views import report, workspace
+from memlaw.dashboard.views import MARK, report, workspace
 from memlaw.errors import ConfigError
 from memlaw.files import write_json, write_text
 from memlaw.sync import check_server
@@ -40,7 +41,7 @@ def push(entity: str, project: str, study: str | None) -> list[str]:
         api.create_project(project, entity)  # nothing happens to one that exists
         view, page = workspace(entity, project, study, charts), report(entity, project, study, charts)
         view._internal_id = _view_id(entity, project, view._internal_name)
-        page.id = next((one.id for one in api.reports(f"{entity}/{project}") if one.display_name == page.title), "")
+        page.id = next((one.id for one in api.reports(f"{entity}/{project}") if _is_ours(one, page.title)), "")
         return [view.save().url, page.save().url]
     except Exception as error:  # whatever of W&B's classes it is, there is nothing to do but to say it
         raise ConfigError(f"W&B refuses the dashboard of {entity}/{project}: {_first_line(error)}") from error
@@ -52,6 +53,11 @@ def _view_id(entity: str, project: str, name: str) -> str:
         return internal.View.from_name(entity, project, name).id
     except ValueError:
         return ""
+
+
+def _is_ours(known: Any, title: str) -> bool:
+    """Whether a report is one that a push made; users may give theirs the same title."""
+    return known.display_name == title and MARK in (known.description or "")
 
 
 def _first_line(error: Exception) -> str:

@@ -29,6 +29,9 @@ COLUMNS = {
 }
 """The run table, from left to right."""
 
+MARK = "Made by `python -m memlaw.dashboard push`, which replaces it when it is run again."
+"""Ends a report's description; by it and the title a later push finds the report."""
+
 LAW = r"\Delta L(r, \ell) = C \cdot r^{\alpha} \cdot \ell^{-\beta} + b"
 WIDTH, HEIGHT, ACROSS = 8, 7, 3
 """A panel's size in the report, in W&B's units of 1/24 of its width, and how many stand side by side."""
@@ -108,7 +111,7 @@ def report(entity: str, project: str, study: str | None, charts: Charts) -> wr.R
         entity=entity,
         project=project,
         title=_title(study),
-        description="How much the adapters of this project memorize verbatim.",
+        description=f"How much the adapters of this project memorize verbatim. {MARK}",
         blocks=blocks,
         width="fluid",
     )

@@ -26,7 +26,7 @@ CURVES = (
     "learning_rate",
     "tokens_per_second",
 )
-"""Scalars of every recorded evaluation, over `step`; a run's summary keeps the last value of each."""
+"""Scalars of every recorded evaluation, over `step`; a run's summary holds the last value of each, null or not."""
 
 HISTOGRAM, TABLE, STRIP = "p", "stubborn_tokens", "probability_strip"
 STUBBORN_ROWS = 200
@@ -98,10 +98,10 @@ def run_tags(cell: Cell) -> list[str]:
 
 
 def run_summary(result: dict[str, Any]) -> dict[str, Any]:
-    """The measured columns of `result.json`, versions nested; what is null is left out."""
+    """The measured columns of `result.json`, null where they are null there; versions nested."""
     versions = {name.removeprefix("version."): value for name, value in result.items() if name.startswith("version.")}
     measured = {name: value for name, value in result.items() if name in RESULT_COLUMNS and name != "cell"}
-    return {**known(measured), "version": versions}
+    return {**measured, "version": versions}
 
 
 def known(values: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from memlaw.cell import Cell
 from memlaw.errors import ConfigError, check_number
-from memlaw.tracking.contents import rendered, run_config
+from memlaw.tracking.contents import CURVES, rendered, run_config
+from memlaw.tracking.mode import check_name
 from memlaw.tracking.wandb_service import add_files, artifact_name
 
 MODES = ("local", "disabled")
@@ -30,6 +31,7 @@ class TrackioService:
     def __init__(self, mode: str, project: str, timeout_s: float):
         if mode not in MODES:
             raise ConfigError(f"logger.mode={mode} is not one of {', '.join(MODES)}")
+        check_name("logger.project", project)
         check_number("logger.timeout_s", timeout_s, "a number above 0", lambda value: value > 0)
         if mode == "local" and importlib.util.find_spec("trackio") is None:
             raise ConfigError("logger=trackio needs the package trackio: pip install 'memlaw[trackio]'")
@@ -59,7 +61,7 @@ class TrackioService:
         run = contextvars.Context().run(
             trackio.init,
             project=self.project,
-            name=cell.name,
+            name=run_name(cell),
             group=cell.study.name,
             config=run_config(cell),
             resume="allow",
@@ -70,22 +72,28 @@ class TrackioService:
         return TrackioRun(run)
 
 
+def run_name(cell: Cell) -> str:
+    """What Trackio knows a run by within its project: with the study, as studies share cells."""
+    return f"{cell.study.name}-{cell.name}"
+
+
 class TrackioRun:
     """One run; see `memlaw.tracking.tracker.Run`. Trackio knows no states and no summary."""
 
     def __init__(self, run: Any):
         self._run = run
-        self._last = -1
+        self._last = run._next_step - 1  # no public name for it
+        self._grown = False
 
     def log(self, step: int, values: dict[str, Any]) -> None:
         """One row of history."""
         import trackio
 
-        if step >= self._run._next_step:  # no public name for it; a resumed run repeats no step
+        if step > self._last:  # a resumed run repeats no step
             self._run.log(
                 rendered(trackio, {name: value for name, value in values.items() if name != "step"}), step=step
             )
-            self._last = step
+            self._last, self._grown = step, True
 
     def keep(self, name: str, kind: str, files: list[Path]) -> None:
         """Log an artifact."""
@@ -96,9 +104,10 @@ class TrackioRun:
         self._run.log_artifact(artifact)
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """The summary's numbers end the run's curves."""
-        numbers = {name: value for name, value in summary.items() if isinstance(value, int | float)}
-        self._run.log(numbers, step=self._last)
+        """The summary's numbers that are no curve's get a row at the end; a run opened again has them already."""
+        if self._grown:
+            numbers = {name: value for name, value in summary.items() if isinstance(value, int | float)}
+            self._run.log({name: value for name, value in numbers.items() if name not in CURVES}, step=self._last)
         self._run.finish()
 
     def fail(self) -> None:

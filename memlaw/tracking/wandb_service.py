@@ -13,7 +13,7 @@ from typing import Any
 from memlaw.cell import Cell
 from memlaw.errors import check_number
 from memlaw.tracking.contents import CURVES, HISTOGRAM, STRIP, TABLE, rendered, run_config, run_id, run_tags
-from memlaw.tracking.mode import Mode, resolve_mode
+from memlaw.tracking.mode import Mode, check_name, resolve_mode
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,9 @@ class WandbService:
     def __init__(self, mode: str, project: str, entity: str | None, timeout_s: float, stagger_s: float):
         check_number("logger.timeout_s", timeout_s, "a number above 0", lambda value: value > 0)
         check_number("logger.stagger_s", stagger_s, "a number of at least 0", lambda value: value >= 0)
+        check_name("logger.project", project)
+        if entity is not None:
+            check_name("logger.entity", entity)
         self.mode: Mode = resolve_mode(mode)
         self.project = project
         self.entity = entity
@@ -86,17 +89,21 @@ class WandbService:
             wandb.teardown()
 
     def open(self, cell: Cell) -> "WandbRun":
-        """Begin a cell's run or go on with it; offline where the server cannot be had."""
+        """Begin a cell's run or go on with it; offline where the server cannot be had, or refuses this run."""
+        import wandb
+
         if self._reachable:
             time.sleep(random.uniform(0, self._stagger_s))
             self._stagger_s = 0
             try:
                 run = self.init(cell, "online")
-            except Exception as error:  # no server, a wrong key, too many requests: all end here, after W&B's retries
-                self._reachable = False  # this process's other runs do not wait for it again
+            except Exception as error:  # W&B has retried whatever it was
+                # No server, a wrong key, too many requests: this process's other runs do not wait for it again.
+                self._reachable = not isinstance(error, wandb.errors.CommError | OSError)  # timeouts are OSErrors
                 log.warning(
-                    "W&B: %s; runs are kept offline: python -m memlaw.sync %s uploads them",
+                    "W&B: %s; %s kept offline: python -m memlaw.sync %s uploads them",
                     str(error).splitlines()[0] if str(error) else type(error).__name__,
+                    f"the run of {cell.name} is" if self._reachable else "runs are",
                     cell.study,
                 )
             else:
@@ -158,7 +165,7 @@ class WandbRun:
         self._run = run
         run.define_metric("step", hidden=True)
         for name in CURVES:
-            run.define_metric(name, step_metric="step", summary="last")
+            run.define_metric(name, step_metric="step", summary="none")  # W&B's own rules nest: {"last": value}
         for name in (HISTOGRAM, TABLE, STRIP):
             run.define_metric(name, step_metric="step")
         if not run.offline:  # W&B cannot tell an offline run what it uses
@@ -173,6 +180,8 @@ class WandbRun:
 
         if step >= self._run.step:
             self._run.log({"step": step, **rendered(wandb, values)}, step=step, commit=True)
+            # Nulls too: where no token is stubborn any more, that of the evaluation before must go.
+            self._run.summary.update({name: values[name] for name in CURVES if name in values})
 
     def keep(self, name: str, kind: str, files: list[Path]) -> None:
         """Log an artifact."""

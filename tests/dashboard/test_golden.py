@@ -11,6 +11,7 @@ import wandb_workspaces.reports.v2 as wr
 
 from analysis.publish import CELL_COLUMNS
 from memlaw.dashboard import panels, views
+from memlaw.dashboard.__main__ import main
 from memlaw.dashboard.charts import SPECIFICATIONS, registered_name
 from memlaw.records import RESULT_COLUMNS
 from memlaw.tracking.contents import CURVES, run_config
@@ -35,6 +36,15 @@ def test_a_dry_run_writes_what_is_kept_here(tmp_path):
     written = {path.relative_to(tmp_path): json.loads(path.read_text()) for path in tmp_path.rglob("*.json")}
     kept = {path.relative_to(GOLDEN): json.loads(path.read_text()) for path in GOLDEN.rglob("*.json")}
     assert written == kept, f"if it is meant: python {' '.join(COMMAND)} {GOLDEN}"
+
+
+def test_where_nothing_can_be_written_it_is_one_line(monkeypatch, capsys, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", ["push", *COMMAND[2:], str(tmp_path / "file/inside")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
 def test_the_same_views_have_the_same_ids():

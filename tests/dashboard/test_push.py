@@ -41,7 +41,7 @@ class Account:
 
     def reports(self, path):
         return [
-            SimpleNamespace(id=known["id"], display_name=known["displayName"])
+            SimpleNamespace(id=known["id"], display_name=known["displayName"], description=known["description"])
             for known in self.views.values()
             if known["type"] == "runs"
         ]
@@ -79,6 +79,15 @@ def test_a_second_push_renews_the_same_workspace_report_and_charts(account):
     assert len(account.charts) == len(SPECIFICATIONS)
     pushing.push("me", "memlaw", "wide")
     assert len(account.views) == 4
+
+
+def test_a_report_of_the_users_own_stays_theirs(account):
+    own = {"id": "mine", "name": "n", "displayName": "memlaw", "description": "my notes", "type": "runs", "spec": "{}"}
+    account.views["mine"] = dict(own)
+    pushing.push("me", "memlaw", None)
+    pushing.push("me", "memlaw", None)
+    assert account.views["mine"] == own
+    assert len(account.views) == 3
 
 
 def test_where_no_charts_are_taken_built_in_panels_stand_in(account, caplog):

@@ -72,4 +72,4 @@ def test_what_a_table_of_runs_is_sorted_by_stands_at_the_top(tiny):
 
 def test_the_summary_is_what_was_measured():
     held = run_summary({"cell": "a", "lora.rank": 3, "loss_nats": 0.5, "first_wrong": None, "version.torch": "2"})
-    assert held == {"loss_nats": 0.5, "version": {"torch": "2"}}
+    assert held == {"loss_nats": 0.5, "first_wrong": None, "version": {"torch": "2"}}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from conftest import FAST, TINY
@@ -26,9 +27,9 @@ LONG = [*TINY, "steps=3000", "stop.when_recalled=false", "seq_len=8", "checkpoin
 def at(train, server: WandbServer):
     """Train tiny cells of rank 1 and 2 with their runs at the server."""
 
-    def run(*overrides: str, key: str = KEY) -> subprocess.CompletedProcess[str]:
+    def run(*overrides: str, **credentials: str) -> subprocess.CompletedProcess[str]:
         grid = ["-m", *FAST, "seq_len=8", "lora.rank=1,2"]
-        return train(*grid, *ONLINE, *overrides, WANDB_BASE_URL=server.url, WANDB_API_KEY=key)
+        return train(*grid, *ONLINE, *overrides, WANDB_BASE_URL=server.url, **(credentials or {"WANDB_API_KEY": KEY}))
 
     return run
 
@@ -52,8 +53,15 @@ def assert_whole(server: WandbServer, study: Path) -> None:
         assert run.exit_code == 0
 
 
-def sync(directory: Path, server: WandbServer) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY}
+@pytest.fixture
+def stored(server: WandbServer, tmp_path: Path) -> dict[str, str]:
+    """Credentials as `wandb login` leaves them."""
+    (tmp_path / "netrc").write_text(f"machine {urlsplit(server.url).netloc}\n  login user\n  password {KEY}\n")
+    return {"NETRC": str(tmp_path / "netrc")}
+
+
+def sync(directory: Path, server: WandbServer, **credentials: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "WANDB_BASE_URL": server.url, **(credentials or {"WANDB_API_KEY": KEY})}
     command = [sys.executable, "-m", "memlaw.sync", "runs/default"]
     return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=120)
 
@@ -62,13 +70,17 @@ def all_done(study: Path) -> bool:
     return len(read_results(study)) == 2
 
 
-def test_runs_are_whole_while_the_server_is_slow_or_refuses_for_a_while(at, server, tmp_path):
+def test_runs_are_whole_while_the_server_is_slow_or_refuses_for_a_while(at, server, stored, tmp_path):
     server.delay_s = 0.3
     server.refusals = 3
-    done = at()
+    done = at("logger.mode=auto", **stored)
     assert done.returncode == 0, done.stdout + done.stderr
     assert_whole(server, tmp_path / "runs/default")
-    assert sync(tmp_path, server).stdout.count(": unchanged") == 2
+    for mark in tmp_path.glob("runs/default/wandb/*/*.synced"):
+        mark.unlink()
+        break
+    again = sync(tmp_path, server, **stored)
+    assert (again.stdout.count(": unchanged"), again.stdout.count(": uploaded")) == (1, 1), again.stdout + again.stderr
 
 
 @pytest.mark.parametrize("trouble", ["no server", "wrong key"])
@@ -76,7 +88,7 @@ def test_without_a_server_that_takes_them_runs_are_kept_offline(at, server, trou
     if trouble == "no server":
         server.stop()
     began = time.monotonic()
-    done = at("logger.timeout_s=10", key="b" * 40 if trouble == "wrong key" else KEY)
+    done = at("logger.timeout_s=10", WANDB_API_KEY="b" * 40 if trouble == "wrong key" else KEY)
     assert done.returncode == 0, done.stdout + done.stderr
     assert time.monotonic() - began < 120
     assert all_done(tmp_path / "runs/default")

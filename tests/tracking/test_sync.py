@@ -24,6 +24,8 @@ def study(tiny, request):
     cells = [tiny(f"lora.rank={rank}", f"study={name}")[0] for rank in (1, 2, 3)]
     for cell in cells:
         cell.plan()
+        cell.paths.result.write_text("{}")
+        cell.set_status("done")
     record(cells, STEPS)
     return cells
 
@@ -34,7 +36,8 @@ def record(cells, steps) -> None:
     for cell in cells:
         mirror = tracker.start(cell)
         for step in steps:
-            mirror.log(step, {"loss_nats": 1.0 / (1 + step)}, np.ones(3))
+            stubborn = 8 if step < steps[-1] else None
+            mirror.log(step, {"loss_nats": 1.0 / (1 + step), "first_stubborn": stubborn}, np.ones(3))
         mirror._end(lambda run: run.finish({"delta_loss_nats": 1.5}))
     tracker.drain()
 
@@ -60,6 +63,8 @@ def test_each_run_is_uploaded_once_and_again_only_after_a_change(study, server):
         assert kept.steps == list(STEPS)
         assert kept.losses == {step: pytest.approx(1 / (1 + step)) for step in STEPS}
         assert kept.summary["delta_loss_nats"] == 1.5
+        assert kept.summary["loss_nats"] == kept.losses[STEPS[-1]]
+        assert kept.summary.get("first_stubborn") is None
         assert kept.config["rank"]["value"] == cell.config.lora.rank
         assert kept.exit_code == 0
     asked = len(server.asked)
@@ -112,17 +117,25 @@ def test_what_no_run_can_do_about_is_one_error(study, server, trouble, monkeypat
     assert not server.runs
 
 
-def test_a_log_that_breaks_off_is_uploaded_once_as_far_as_it_goes(study, server):
+@pytest.mark.parametrize("state", ["pending", "done"])
+def test_a_log_that_breaks_off_is_not_uploaded_while_its_cell_is_to_be_trained_on(study, server, state):
     first = local_runs(study[0].study)[0]
+    (cell,) = (cell for cell in study if run_id(cell) == first.id)
+    cell.set_status(state)
     (log,) = first.directories[0].glob("*.wandb")
     log.write_bytes(log.read_bytes()[:-200])  # as a kill leaves it
     done = sync(study[0].study, server.url)
+    if state == "done":  # nothing will complete it
+        assert done.returncode == 1 and f"{cell.name}: failed: uploaded as far as it goes" in done.stdout
+        return
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count(": uploaded as far as it goes") == 1
-    lines = len(server.runs[first.id].lines)
-    assert 0 < lines <= len(STEPS)
-    assert sync(study[0].study, server.url).stdout.count(": unchanged") == 3
-    assert len(server.runs[first.id].lines) == lines
+    assert f"{cell.name}: not uploaded: its cell is to be trained on" in done.stdout
+    assert first.id not in server.runs
+    early = sync(study[0].study, server.url, "--unfinished")
+    assert early.returncode == 0, early.stdout + early.stderr
+    assert early.stdout.count(": uploaded as far as it goes") == 1
+    steps = server.runs[first.id].steps
+    assert steps and steps == sorted(set(steps))
 
 
 def test_a_run_in_training_is_left_alone(study, server):

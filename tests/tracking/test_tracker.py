@@ -5,13 +5,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
 
+from analysis.wandb_runs import table_of
 from memlaw.errors import ConfigError
 from memlaw.pack import train_pack
-from memlaw.tracking.contents import CURVES, run_id
+from memlaw.records import RESULT_COLUMNS
+from memlaw.tracking.contents import CURVES, known, run_id, run_summary
 from memlaw.tracking.mode import resolve_mode
 from memlaw.tracking.tracker import Tracker
 from memlaw.tracking.wandb_service import WandbService
@@ -39,6 +43,38 @@ def summary_of(run: Path) -> dict:
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
+def told(read: dict) -> dict:
+    """What a run's summary holds of `result.json`; the reader leaves out nulls."""
+    return {name: value for name, value in read["summary"].items() if name in RESULT_COLUMNS or name == "version"}
+
+
+def test_the_summary_of_a_recalled_cell_is_its_result_nulls_included(offline):
+    cell, cfg = offline("stop.when_recalled=true", "stop.p_above=0.5", "steps=2000", "seq_len=8", "lora.rank=8")
+    train_pack([cell], cfg)
+    (run,) = (cell.study / "wandb").glob(f"offline-run-*-{run_id(cell)}")
+    result = json.loads(cell.paths.result.read_text())
+    assert result["stop_reason"] == "recalled" and result["first_stubborn"] is None
+    read = summary_of(run)
+    assert told(read) == known(run_summary(result))
+    table = table_of([SimpleNamespace(**{**read, "state": "finished"})])
+    (row,) = table.astype(object).where(table.notna(), None).to_dict("records")
+    assert known(row) == known(result)
+
+
+def test_an_interrupted_run_is_summed_up_by_its_last_evaluation(offline):
+    cell, _ = offline()
+    tracker = Tracker(WandbService("offline", "project", None, 30, 0))
+    mirror = tracker.start(cell)
+    last = dict.fromkeys(CURVES, 0.5) | {"first_stubborn": None}
+    mirror.log(0, {**last, "first_stubborn": 8, "loss_nats": 9.0}, np.ones(3))
+    mirror.log(5, last, np.ones(3))
+    mirror.interrupt()
+    tracker.drain()
+    (run,) = (cell.study / "wandb").glob("offline-run-*")
+    summary = summary_of(run)["summary"]
+    assert {name: summary[name] for name in CURVES if name in summary} == known(last)
+
+
 def test_each_cell_of_a_pack_has_its_own_run_with_config_and_summary(offline):
     cells = [offline(f"lora.rank={rank}") for rank in (1, 2)]
     train_pack([cell for cell, _ in cells], cells[0][1])
@@ -48,10 +84,7 @@ def test_each_cell_of_a_pack_has_its_own_run_with_config_and_summary(offline):
         result = json.loads(cell.paths.result.read_text())
         assert read["config"]["rank"] == read["config"]["config"]["lora"]["rank"] == cell.config.lora.rank
         assert read["config"]["study"] == cell.study.name
-        assert read["summary"]["version"]["torch"] == result["version.torch"]
-        assert {name for name in CURVES if name not in read["summary"]} <= {n for n in CURVES if result.get(n) is None}
-        for key in ("delta_loss_nats", "recalled_share", "bits_per_parameter", "stop_reason"):
-            assert read["summary"][key] == pytest.approx(result[key])
+        assert told(read) == known(run_summary(result))
         (table,) = (run / "files/media/table").glob("stubborn_tokens*.json")
         held = json.loads(table.read_text())
         assert held["columns"] == ["pair", "position", "token", "p", "argmax", "argmax_p", "base_nll"]
@@ -67,6 +100,9 @@ def test_a_cell_that_starts_again_logs_each_step_once(tiny, monkeypatch):
     class Run:
         offline = True
         step = 6  # what an interrupted process had logged: steps up to 5
+
+        def __init__(self):
+            self.summary = {}
 
         def define_metric(self, *_, **__):
             pass
@@ -123,16 +159,66 @@ def test_a_hanging_wandb_never_holds_up_a_cell(offline, monkeypatch, caplog):
     assert "did not catch up" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("project", "entity", "key"),
+    [("a/b", None, "project"), ("a" * 129, None, "project"), ("", None, "project"), (None, None, "project"),
+     (2, None, "project"), ("p", "me/you", "entity"), ("p", "", "entity")],
+)  # fmt: skip
+def test_names_that_wandb_refuses_are_refused_by_key(project, entity, key):
+    with pytest.raises(ConfigError, match=rf"logger\.{key}="):
+        WandbService("offline", project, entity, 1, 0)
+
+
+@pytest.mark.parametrize("everyone", [True, False])
+def test_what_befalls_one_run_leaves_the_others_online(tiny, monkeypatch, caplog, everyone: bool):
+    import wandb
+
+    modes = []
+
+    def init(**how):
+        modes.append(how["mode"])
+        if len(modes) == 1:
+            raise (wandb.errors.CommError if everyone else wandb.errors.UsageError)("refused")
+        return MagicMock(offline=how["mode"] == "offline")
+
+    monkeypatch.setattr(wandb, "init", init)
+    service = WandbService("online", "p", "me", 1, 0)
+    for _ in range(2):
+        service.open(tiny()[0])
+    assert modes == ["online", "offline", "offline" if everyone else "online"]
+    assert ("runs are kept offline" in caplog.text) == everyone
+
+
 def test_disabled_tracking_starts_nothing(tiny):
     cell, _ = tiny()
     Tracker(WandbService("disabled", "p", None, 1, 0)).start(cell).log(0, {"loss_nats": 1.0}, np.ones(3))
     assert not (cell.study / "wandb").exists()
 
 
-@pytest.mark.parametrize(("key", "mode"), [(None, "offline"), ("a" * 40, "online")])
-def test_auto_is_online_only_with_credentials(monkeypatch, tmp_path: Path, key, mode: str):
+def key_of(machine: str) -> str:
+    return f"machine {machine}\n  login user\n  password {'a' * 40}\n"
+
+
+OWN = {"WANDB_BASE_URL": "http://localhost:8080"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "file", "text", "mode"),
+    [
+        ({}, ".netrc", "", "offline"),
+        ({"WANDB_API_KEY": "a" * 40}, ".netrc", "", "online"),
+        ({}, ".netrc", key_of("api.wandb.ai"), "online"),  # whatever this version's default server is
+        ({}, "_netrc", key_of("api.wandb.ai"), "online"),
+        ({"NETRC": "~/kept"}, "kept", key_of("api.wandb.ai"), "online"),
+        (OWN, ".netrc", key_of("localhost:8080"), "online"),
+        (OWN, ".netrc", key_of("api.wandb.ai"), "offline"),
+        (OWN, ".netrc", "machine localhost:8080 login user password short", "offline"),
+    ],
+)
+def test_auto_is_online_where_wandb_finds_a_key(tmp_path: Path, environment, file, text, mode: str):
+    (tmp_path / file).write_text(text)
     code = "from memlaw.tracking.mode import resolve_mode; print(resolve_mode('auto'))"
-    environment = {"PATH": "/usr/bin", "HOME": str(tmp_path), **({"WANDB_API_KEY": key} if key else {})}
+    environment = {"PATH": "/usr/bin", "HOME": str(tmp_path), **environment}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split()[-1] == mode
 

@@ -6,7 +6,7 @@ import pytest
 from memlaw.errors import ConfigError
 from memlaw.pack import train_pack
 from memlaw.tracking.contents import CURVES, HISTOGRAM, STRIP, TABLE, run_summary
-from memlaw.tracking.trackio_service import TrackioService
+from memlaw.tracking.trackio_service import TrackioService, run_name
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_trackio_holds_each_cells_curves_media_and_config(tiny, project):
 
     cells = trained(tiny, project, "logger=trackio", "logger.mode=local", f"logger.project={project}")
     for cell in cells:
-        rows = SQLiteStorage.get_logs(project, cell.name)
+        rows = SQLiteStorage.get_logs(project, run_name(cell))
         result = json.loads(cell.paths.result.read_text())
         curves = [row for row in rows if "learning_rate" in row]
         assert [row["step"] for row in curves][-1] == 20
@@ -51,8 +51,11 @@ def test_trackio_holds_each_cells_curves_media_and_config(tiny, project):
         assert sum(TABLE in row for row in rows) == sum(STRIP in row for row in rows) == 1
         (last,) = (row for row in rows if "bits_per_parameter" in row)
         numbers = {name: value for name, value in run_summary(result).items() if isinstance(value, int | float)}
-        assert {name: last[name] for name in numbers} == pytest.approx(numbers)
-        config = SQLiteStorage.get_run_config(project, cell.name)
+        assert {n: last[n] for n in numbers if n not in CURVES} == pytest.approx(
+            {n: value for n, value in numbers.items() if n not in CURVES}
+        )
+        assert not set(CURVES) & set(last)
+        config = SQLiteStorage.get_run_config(project, run_name(cell))
         assert config["rank"] == cell.config.lora.rank
         assert config["config"]["optimizer"]["lr"] == cell.config.optimizer.lr
 
@@ -70,7 +73,33 @@ def test_a_cell_that_goes_on_repeats_no_step(tiny, project):
     for step in (0, 1, 5, 10):
         second.log(step, {"loss_nats": float(step)})
     second.finish({})
-    assert [row["step"] for row in SQLiteStorage.get_logs(project, cell.name) if "loss_nats" in row] == [0, 1, 5, 10]
+    assert [row["step"] for row in SQLiteStorage.get_logs(project, run_name(cell)) if "loss_nats" in row] == [
+        0,
+        1,
+        5,
+        10,
+    ]
+
+
+def test_the_same_cell_of_two_studies_is_two_runs_and_opened_again_it_stays_as_it_is(tiny, project):
+    from trackio.sqlite_storage import SQLiteStorage
+
+    cells = [tiny(f"study={study}")[0] for study in ("one", "two")]
+    service = TrackioService("local", project, 30)
+
+    def tell(cell) -> list[dict]:
+        run = service.open(cell)
+        for step in (0, 1, 5):
+            run.log(step, {"loss_nats": float(step)})
+        run.finish({"loss_nats": 5.0, "bits_per_parameter": 0.5})
+        return SQLiteStorage.get_logs(project, run_name(cell))
+
+    told = [tell(cell) for cell in cells]
+    for cell, rows in zip(cells, told, strict=True):
+        assert [row["step"] for row in rows if "loss_nats" in row] == [0, 1, 5]
+        assert [row["step"] for row in rows if "bits_per_parameter" in row] == [5]
+        assert tell(cell) == rows
+    assert len(SQLiteStorage.get_runs(project)) == 2
 
 
 def test_impossible_settings_are_refused_by_key():
@@ -78,6 +107,8 @@ def test_impossible_settings_are_refused_by_key():
         TrackioService("online", "p", 1)
     with pytest.raises(ConfigError, match=r"logger\.timeout_s=0"):
         TrackioService("local", "p", 0)
+    with pytest.raises(ConfigError, match=r"logger\.project=a/b"):
+        TrackioService("local", "a/b", 1)
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch):
