@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from memlaw.base_model import PRECISIONS, ModelSource, positions
 from memlaw.cell import Cell
-from memlaw.errors import ConfigError
+from memlaw.errors import ConfigError, one_line
 from memlaw.forgetting import held_out_text
 from memlaw.lora_spec import LoraSpec
 from memlaw.targets import Target, resolve_targets
@@ -98,7 +98,7 @@ def instantiate_checked(node: Any) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, ConfigError):
             raise error.__cause__ from None
-        raise ConfigError(str(error.__cause__ or error).splitlines()[0]) from error
+        raise ConfigError(f"{node._get_full_key(None)}: {one_line(error.__cause__ or error)}") from error
 
 
 def _whole(key: str, value: Any, at_least: int) -> None:
