@@ -6,7 +6,6 @@ cheap and loads no weights; its `load()` gives a frozen `BaseModel`.
 
 import hashlib
 import importlib.util
-import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,11 +24,11 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
-from memlaw.errors import ConfigError
+from memlaw.errors import ConfigError, check_number, one_line
 from memlaw.gguf import convert_gguf
-
-log = logging.getLogger(__name__)
+from memlaw.pretrained import check_trust, read_pretrained
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -76,7 +75,7 @@ def resolve_device(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        chosen = torch.device(device)
+        chosen = torch.device(device) if isinstance(device, str) else None  # torch takes numbers for GPUs
     except RuntimeError:
         chosen = None
     if chosen and chosen.type == "cpu":
@@ -110,10 +109,19 @@ def _multiplies_bf16(device: torch.device) -> bool:
 
 
 def without_weights(config: PreTrainedConfig) -> PreTrainedModel:
-    """The model's modules with their sizes and no memory behind them."""
-    with torch.device("meta"):
-        own = type(config).__module__.startswith("transformers_modules")  # code that was trusted to read the config
-        return AutoModelForCausalLM.from_config(config, trust_remote_code=own)
+    """The model's modules with their sizes and no memory behind them.
+
+    Raises:
+        ConfigError: the configuration makes no causal LM.
+    """
+    own = type(config).__module__.startswith("transformers_modules")  # code that was trusted to read the config
+    try:
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config, trust_remote_code=own)
+    except Exception as error:  # sizes that do not fit together end in any of them
+        raise ConfigError(
+            f"model: the sizes in its config.json, or model.sizes, make no causal LM: {one_line(error)}"
+        ) from error
 
 
 def positions(config: PreTrainedConfig) -> float:
@@ -138,6 +146,11 @@ class HubModel:
     revision: str | None = None
     trust_remote_code: bool = False
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.id, str):
+            raise ConfigError(f"model.id={self.id} is no id of the Hub, such as Qwen/Qwen3-8B")
+        check_trust(self.trust_remote_code)
+
     def config(self) -> PreTrainedConfig:
         """Fetch only `config.json`. Raises ConfigError when the Hub and its cache lack the model."""
         return self._fetch(AutoConfig.from_pretrained)
@@ -148,21 +161,16 @@ class HubModel:
         return BaseModel.freeze(model, self._fetch(AutoTokenizer.from_pretrained), device)
 
     def _fetch(self, from_pretrained: Any, **kwargs: Any) -> Any:
-        if self.trust_remote_code:
-            log.warning("model.trust_remote_code: running code that comes with %s", self.id)
-        try:
-            return from_pretrained(self.id, revision=self.revision, trust_remote_code=self.trust_remote_code, **kwargs)
-        except (OSError, ValueError) as error:
-            if "trust_remote_code" in str(error):
-                raise ConfigError(
-                    f"model.id={self.id} brings code of its own; read it, and if you trust it, add "
-                    "+model.trust_remote_code=true"
-                ) from error
-            at = f" at revision {self.revision}" if self.revision else ""
-            raise ConfigError(
-                f"model.id={self.id}{at} could not be had from the Hugging Face Hub or its local cache: "
-                f"{str(error).splitlines()[0]}"
-            ) from error
+        at = f" at revision {self.revision}" if self.revision else ""
+        return read_pretrained(
+            from_pretrained,
+            self.id,
+            f"model.id={self.id}{at}",
+            "could not be had from the Hugging Face Hub or its local cache",
+            self.trust_remote_code,
+            revision=self.revision,
+            **kwargs,
+        )
 
 
 @dataclass(frozen=True)
@@ -170,23 +178,45 @@ class LocalModel:
     """A model on this machine: a directory in transformers' format, or one GGUF file.
 
     A GGUF file is dequantized once into the cache (`memlaw.paths.cache_dir`) and loaded from there.
+
+    Attributes:
+        name: short name for tables and directories.
+        path: of the directory or the file.
+        trust_remote_code: whether code that comes with the model may run here.
     """
 
     name: str
     path: str
+    trust_remote_code: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.path, str):
+            raise ConfigError(f"model.path={self.path} is no path")
+        check_trust(self.trust_remote_code)
 
     def config(self) -> PreTrainedConfig:
-        """Read `config.json`, converting a GGUF file first. Raises ConfigError when nothing is there."""
-        return AutoConfig.from_pretrained(self.directory())
+        """Read `config.json`, converting a GGUF file first. Raises ConfigError when nothing readable is there."""
+        return self._read(AutoConfig.from_pretrained, self.directory())
 
     def load(self, dtype: torch.dtype, device: torch.device) -> BaseModel:
-        """Load from disk. Raises ConfigError when nothing is there."""
+        """Load from disk. Raises ConfigError when nothing readable is there."""
         directory = self.directory()
-        model = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, local_files_only=True)
-        return BaseModel.freeze(model, AutoTokenizer.from_pretrained(directory), device)
+        model = self._read(AutoModelForCausalLM.from_pretrained, directory, dtype=dtype)
+        return BaseModel.freeze(model, self._read(AutoTokenizer.from_pretrained, directory), device)
+
+    def _read(self, from_pretrained: Any, directory: Path, **kwargs: Any) -> Any:
+        return read_pretrained(
+            from_pretrained,
+            str(directory),
+            f"model.path={self.path}",
+            "holds no model that can be read",
+            self.trust_remote_code,
+            local_files_only=True,
+            **kwargs,
+        )
 
     def directory(self) -> Path:
-        """The directory in transformers' format."""
+        """The directory in transformers' format. Raises ConfigError when nothing readable is there."""
         path = Path(self.path).expanduser()
         if path.is_file() and path.suffix == ".gguf":
             return convert_gguf(path)
@@ -255,12 +285,21 @@ class RandomModel:
     sizes: Mapping[str, Any]
     init_seed: int = 0
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.sizes, Mapping):
+            raise ConfigError(f"model.sizes={self.sizes} is no mapping of sizes")
+        check_number("model.init_seed", self.init_seed, "a whole number of at least 0", lambda n: n == int(n) >= 0)
+
     def config(self) -> PreTrainedConfig:
-        """Build the configuration. Raises ConfigError when transformers does not know `model_type`."""
+        """Build the configuration. Raises ConfigError when transformers takes neither model type nor sizes."""
+        if not isinstance(self.model_type, str) or self.model_type not in CONFIG_MAPPING_NAMES:
+            raise ConfigError(f"model.model_type={self.model_type} is no architecture that transformers knows")
         try:
-            return AutoConfig.for_model(self.model_type, **self.sizes)
-        except ValueError as error:
-            raise ConfigError(f"model.model_type={self.model_type}: {str(error).splitlines()[0]}") from error
+            config = AutoConfig.for_model(self.model_type, **self.sizes)
+        except Exception as error:  # each architecture checks in its own way
+            raise ConfigError(f"model.sizes make no {self.model_type}: {one_line(error)}") from error
+        _check_vocabulary(config.get_text_config().vocab_size)
+        return config
 
     def load(self, dtype: torch.dtype, device: torch.device) -> BaseModel:
         """Initialise the weights; the seed gives the same weights for the same dtype and device type."""
@@ -268,7 +307,7 @@ class RandomModel:
         devices = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), device:
             torch.manual_seed(self.init_seed)
-            model = AutoModelForCausalLM.from_config(config, dtype=dtype)
+            model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
         return BaseModel.freeze(model, byte_tokenizer(config.get_text_config().vocab_size), device)
 
 
@@ -278,8 +317,7 @@ def byte_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
     Raises:
         ConfigError: the vocabulary has no room for the 256 bytes and the end of text.
     """
-    if vocab_size < 257:
-        raise ConfigError(f"model.sizes.vocab_size={vocab_size} is too small; at least 257 is needed")
+    _check_vocabulary(vocab_size)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     fillers = [f"<filler{index}>" for index in range(vocab_size - 257)]
     vocabulary = {token: index for index, token in enumerate([*alphabet, "<|endoftext|>", *fillers])}
@@ -287,6 +325,11 @@ def byte_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>", pad_token="<|endoftext|>")
+
+
+def _check_vocabulary(size: int) -> None:
+    if size < 257:
+        raise ConfigError(f"model.sizes.vocab_size={size} is too small; at least 257 is needed")
 
 
 def weights_fingerprint(model: PreTrainedModel, samples: int = 256) -> str:

@@ -118,11 +118,15 @@ class Cell:
             own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])  # values may look up others
             whole = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
         except OmegaConfBaseException as error:
-            raise ConfigError(str(error).splitlines()[0]) from error
+            where = f"{error.full_key}: " if error.full_key else ""
+            raise ConfigError(f"{where}{str(error).splitlines()[0]}") from error
         assert isinstance(whole, dict)
+        lacking = [key for key in SCIENTIFIC_KEYS if key not in whole]
+        if lacking:
+            raise ConfigError(f"the configuration lacks {', '.join(lacking)}")
         container: dict[str, Any] = {key: whole[key] for key in SCIENTIFIC_KEYS}
         data = container["data"]
-        if "content" in data and data["content"] is None:
+        if isinstance(data, dict) and "content" in data and data["content"] is None:
             data["content"] = file_hash(data["path"])
         return cls(OmegaConf.create(container), study_dir(cfg))
 
@@ -256,8 +260,10 @@ def study_dir(cfg: DictConfig) -> Path:
     return Path(str(runs)).expanduser().resolve() / str(study)
 
 
-def file_hash(path: str) -> str | None:
+def file_hash(path: Any) -> str | None:
     """Sixteen hexadecimal digits of a file's SHA-256; None when there is no such file."""
+    if not isinstance(path, str):
+        return None
     try:
         with Path(path).expanduser().open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]

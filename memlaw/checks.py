@@ -5,11 +5,11 @@ from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from memlaw.base_model import PRECISIONS, ModelSource, positions
 from memlaw.cell import Cell
-from memlaw.errors import ConfigError
+from memlaw.errors import ConfigError, one_line
 from memlaw.forgetting import held_out_text
 from memlaw.lora_spec import LoraSpec
 from memlaw.targets import Target, resolve_targets
@@ -22,6 +22,9 @@ def check_cell(cell: Cell) -> None:
         ConfigError: naming the key and the allowed values.
     """
     c = cell.config
+    _sections(c, "stop", "eval", "eval.recall")
+    for group in ("model", "data", "method"):
+        _named(f"{group}.name", c[group].name)
     for key in ("seq_len", "batch_size"):
         _whole(key, c[key], at_least=1)
     for key in ("stop.every", "stop.patience"):
@@ -45,8 +48,8 @@ def check_cell(cell: Cell) -> None:
     _number("optimizer.eps", c.optimizer.eps, above=0)
     _number("lora.lora_alpha", c.lora.lora_alpha, above=0)
     _share("stop.p_above", c.stop.p_above)
-    if len(c.optimizer.betas) != 2:
-        raise ConfigError(f"optimizer.betas={list(c.optimizer.betas)} is not a pair of numbers")
+    if not isinstance(c.optimizer.betas, ListConfig) or len(c.optimizer.betas) != 2:
+        raise ConfigError(f"optimizer.betas={c.optimizer.betas} is not a pair of numbers")
     for beta in c.optimizer.betas:
         _share("optimizer.betas", beta)
     if c.optimizer.weight_decay != 0:
@@ -66,6 +69,9 @@ def check_settings(cfg: DictConfig) -> None:
     Raises:
         ConfigError: naming the key and the allowed values.
     """
+    _sections(cfg, "pack", "checkpoint")
+    if not isinstance(cfg.dry_run, bool):
+        raise ConfigError(f"dry_run={cfg.dry_run} is neither true nor false")
     _whole("pack.max_cells", cfg.pack.max_cells, at_least=1)
     if cfg.pack.memory_gb != "auto":
         _number("pack.memory_gb", cfg.pack.memory_gb, above=0)
@@ -111,7 +117,19 @@ def instantiate_checked(node: Any) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, ConfigError):
             raise error.__cause__ from None
-        raise ConfigError(str(error.__cause__ or error).splitlines()[0]) from error
+        raise ConfigError(f"{node._get_full_key(None)}: {one_line(error.__cause__ or error)}") from error
+
+
+def _sections(config: DictConfig, *keys: str) -> None:
+    for key in keys:
+        value = OmegaConf.select(config, key)
+        if not isinstance(value, DictConfig):
+            raise ConfigError(f"{key}={value} is in the place of several settings; set these, {key}.NAME=VALUE")
+
+
+def _named(key: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
+        raise ConfigError(f"{key}={value} is no name")
 
 
 def _whole(key: str, value: Any, at_least: int) -> None:

@@ -31,6 +31,11 @@ def check_number(key: str, value: object, allowed: str, holds: Callable[[float],
         raise ConfigError(f"{key}={value} is not {allowed}")
 
 
+def one_line(error: BaseException) -> str:
+    """An error's message without line breaks, or its name where it has none."""
+    return " ".join(str(error).split())[:500] or type(error).__name__
+
+
 INTERRUPTED = "Interrupted. The same command goes on with what is missing."
 
 

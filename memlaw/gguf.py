@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from memlaw.files import atomic_path
 from memlaw.paths import cache_dir
+from memlaw.pretrained import read_pretrained
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +21,9 @@ def convert_gguf(path: Path) -> Path:
     """Dequantize a GGUF file into the cache, once, and return the directory.
 
     Atomic and safe against concurrent processes: one converts, the others wait for its result.
+
+    Raises:
+        ConfigError: it is no GGUF file of a causal LM that transformers can read.
     """
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
@@ -32,13 +36,20 @@ def convert_gguf(path: Path) -> Path:
             log.info("Converting %s once into %s (about half a minute) …", path.name, target)
             _remove_leftovers(target)
             with atomic_path(target) as temporary:
-                source = {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
-                model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+                model = _read(AutoModelForCausalLM.from_pretrained, path, dtype=torch.float32)
                 del model.config.quantization_config
                 model.hf_quantizer = cast(Any, None)  # the weights are plain floats now
                 model.save_pretrained(temporary)
-                AutoTokenizer.from_pretrained(**source).save_pretrained(temporary)
+                _read(AutoTokenizer.from_pretrained, path).save_pretrained(temporary)
     return target
+
+
+def _read(from_pretrained: Any, path: Path, **kwargs: Any) -> Any:
+    source = {"gguf_file": path.name, "local_files_only": True, **kwargs}
+    named = f"model.path={path}"
+    return read_pretrained(
+        from_pretrained, str(path.parent), named, "is no GGUF file that transformers can read", False, **source
+    )
 
 
 def _remove_leftovers(target: Path) -> None:

@@ -45,20 +45,17 @@ class LoraSpec:
     @classmethod
     def from_config(cls, lora: Any, seed: int) -> "LoraSpec":
         """Check `conf/lora` values. Raises ConfigError naming the key and what is allowed."""
-        if not isinstance(lora.rank, int) or lora.rank < 1:
+        if not isinstance(lora.rank, int) or isinstance(lora.rank, bool) or lora.rank < 1:
             raise ConfigError(f"lora.rank={lora.rank} is not an integer of at least 1")
         if lora.scaling not in SCALINGS:
             raise ConfigError(f"lora.scaling={lora.scaling} is not one of {', '.join(SCALINGS)}")
         if lora.placement not in PLACEMENTS:
             raise ConfigError(f"lora.placement={lora.placement} is not one of {', '.join(PLACEMENTS)}")
-        names = lora.block_modules if lora.placement == "block" else lora.target_modules
-        layers = lora.layers
-        if layers is not None:
-            layers = (layers,) if isinstance(layers, int | float) else tuple(layers)
+        names = {key: _names(f"lora.{key}", lora[key]) for key in ("target_modules", "block_modules")}
         return cls(
             lora.rank,
-            names if isinstance(names, str) else tuple(names),
-            layers,
+            names["block_modules" if lora.placement == "block" else "target_modules"],
+            _layers(lora.layers),
             lora.placement,
             lora.scaling,
             float(lora.lora_alpha),
@@ -83,3 +80,24 @@ class LoraSpec:
             target_modules=target_modules if isinstance(target_modules, str) else list(target_modules),
             layers_to_transform=layers,
         )
+
+
+def _names(key: str, value: Any) -> str | tuple[str, ...]:
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, Sequence) and value and all(isinstance(name, str) for name in value):
+        return tuple(value)
+    raise ConfigError(f"{key}={value} is neither a list of names of modules nor a regex")
+
+
+def _layers(value: Any) -> tuple[int | float, ...] | None:
+    if value is None:
+        return None
+    layers = (value,) if isinstance(value, int | float) else value
+    if not isinstance(layers, Sequence) or isinstance(layers, str) or not all(_is_number(layer) for layer in layers):
+        raise ConfigError(f"lora.layers={value} is neither null nor a list of indices or fractions of depth")
+    return tuple(layers)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

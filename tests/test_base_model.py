@@ -157,19 +157,54 @@ class OwnModel(LlamaForCausalLM):
 """
 
 
-def test_code_that_comes_with_a_model_runs_only_when_it_is_asked_for(saved: Path, tmp_path: Path, monkeypatch, caplog):
+@pytest.fixture
+def own(saved: Path, tmp_path: Path, monkeypatch) -> Path:
+    """A model that comes with code, which leaves a file behind when it runs."""
     directory = tmp_path / "own"
     shutil.copytree(saved, directory)
-    (directory / "own_code.py").write_text(OWN_CODE)
+    (directory / "own_code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n{OWN_CODE}")
     config = json.loads((directory / "config.json").read_text())
     config |= {"model_type": "own_code", "architectures": ["OwnModel"]}
     config["auto_map"] = {"AutoConfig": "own_code.OwnConfig", "AutoModelForCausalLM": "own_code.OwnModel"}
     (directory / "config.json").write_text(json.dumps(config))
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
-    with pytest.raises(ConfigError, match=r"add \+model\.trust_remote_code=true"):
-        HubModel("own", str(directory)).config()
-    trusted = HubModel("own", str(directory), trust_remote_code=True)
+    return directory
+
+
+@pytest.mark.parametrize("kind", [HubModel, LocalModel])
+def test_code_that_comes_with_a_model_runs_only_when_it_is_asked_for(own: Path, tmp_path: Path, caplog, kind):
+    for read in (lambda source: source.config(), lambda source: source.load(torch.float32, CPU)):
+        with pytest.raises(ConfigError, match=r"model\.(id|path)=.*add \+model\.trust_remote_code=true") as caught:
+            read(kind("own", str(own)))
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()
+    trusted = kind("own", str(own), trust_remote_code=True)
     assert type(trusted.config()).__name__ == "OwnConfig"
     assert "running code that comes with" in caplog.text
     assert type(without_weights(trusted.config())).__name__ == "OwnModel"
-    assert type(trusted.load(torch.float32, torch.device("cpu")).model).__name__ == "OwnModel"
+    assert type(trusted.load(torch.float32, CPU).model).__name__ == "OwnModel"
+    with pytest.raises(ConfigError, match="trust_remote_code=no is neither true nor false"):
+        kind("own", str(own), trust_remote_code="no")
+
+
+@pytest.mark.parametrize("config", ["{", "[]", '{"model_type": "zzz"}', '{"model_type": "llama", "hidden_size": "x"}'])
+def test_a_broken_local_config_is_one_line(tmp_path: Path, config: str):
+    (tmp_path / "config.json").write_text(config)
+    with pytest.raises(ConfigError, match=r"model\.path=.* holds no model that can be read: ") as caught:
+        LocalModel("m", str(tmp_path)).config()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("sizes", [{"hidden_size": "abc"}, {"hidden_size": 63, "num_attention_heads": 4}])
+def test_sizes_that_make_no_model_are_one_line(sizes):
+    source = RandomModel("m", "llama", {"vocab_size": 300, **sizes})
+    with pytest.raises(ConfigError, match=r"model\.sizes make no llama: .*hidden.size") as caught:
+        source.config()
+    assert "\n" not in str(caught.value)
+
+
+def test_negative_sizes_are_one_line():
+    config = RandomModel("m", "llama", {"intermediate_size": -1, "vocab_size": 300}).config()
+    with pytest.raises(ConfigError, match=r"model\.sizes, make no causal LM") as caught:
+        without_weights(config)
+    assert "\n" not in str(caught.value)

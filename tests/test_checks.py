@@ -1,7 +1,16 @@
-import pytest
+from collections.abc import Iterator
+from pathlib import Path
 
-from memlaw.checks import check_cell, check_length, resolve_cell
+import pytest
+from conftest import TINY, composed
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from memlaw.base_model import resolve_device
+from memlaw.cell import Cell
+from memlaw.checks import check_cell, check_length, check_settings, resolve_cell
 from memlaw.errors import ConfigError
+from memlaw.paths import config_dir
 
 IMPOSSIBLE = {
     "seq_len=0": "seq_len=0 is not a whole number of at least 1",
@@ -53,3 +62,82 @@ def test_a_length_past_the_models_positions_is_refused_before_loading(tiny):
 def test_a_target_that_matches_nothing_is_refused_before_loading(tiny):
     with pytest.raises(ConfigError, match=r"lora\.target_modules=\[nothing\]"):
         resolve_cell(tiny("lora.target_modules=[nothing]")[0])
+
+
+ODD = [None, "text", [1, 2], -1, {"a": 1}, 1.5, True]
+VARIANTS = [
+    ("method=memft_sw",),
+    ("method=memft_ot", "data=phonebook", "logger=trackio"),
+    ("data=text", "data.path=none.txt", "lora.placement=block"),
+]
+
+
+def _keys(node: dict, prefix: str = "") -> Iterator[str]:
+    for name, value in node.items():
+        if name not in ("_target_", "content"):  # code, and what is filled in
+            yield f"{prefix}{name}"
+            yield from _keys(value, f"{prefix}{name}.") if isinstance(value, dict) else ()
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=" ".join)
+def test_no_value_of_any_key_is_more_than_a_config_error(tmp_path, variant):
+    base = composed(*TINY, f"runs_dir={tmp_path}", *variant)
+    groups = [path.name for path in Path(config_dir()).iterdir() if path.is_dir()]  # theirs are Hydra's to refuse
+    crashes = []
+    for key in _keys(OmegaConf.to_container(base)):
+        if key in groups:
+            continue
+        for value in ODD:
+            cfg = base.copy()
+            try:
+                OmegaConf.update(cfg, key, value, merge=True, force_add=True)
+            except OmegaConfBaseException:  # which Hydra passes on
+                continue
+            try:
+                check_settings(cfg)
+                resolve_device(cfg.trainer.device)
+                cell = Cell.from_config(cfg)
+                assert cell.name
+                check_cell(cell)
+                resolve_cell(cell)
+            except ConfigError as error:
+                if "\n" in str(error) and key != "lora.target_modules":  # that one lists the model's modules
+                    crashes.append(f"{key}={value}: {error}")
+            except Exception as error:
+                crashes.append(f"{key}={value}: {type(error).__name__}: {error}")
+    assert crashes == []
+
+
+WRONG = {
+    "stop=null": "stop=None is in the place of several settings",
+    "eval=null": "eval=None",
+    "eval.recall=3": "eval.recall=3",
+    "optimizer.betas=3": "optimizer.betas=3 is not a pair of numbers",
+    "lora.rank=true": "lora.rank=True",
+    "lora.target_modules=null": "lora.target_modules=None is neither a list of names of modules nor a regex",
+    "lora.layers=true": "lora.layers=True",
+    "data.random_ratio=null": "data.random_ratio=None is not between 0 and 1",
+    "data.chat_template=none": "data.chat_template=none is not one of auto, off",
+    "data.query=null": "data.query=None is no text",
+    "model.name=null": "model.name=None",
+}
+
+
+@pytest.mark.parametrize("override", WRONG)
+def test_values_of_another_kind_name_their_key(tiny, override: str):
+    with pytest.raises(ConfigError) as caught:
+        check_cell(tiny(override)[0])
+    assert WRONG[override] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("pack=null", "pack=None"),
+        ("checkpoint=null", "checkpoint=None"),
+        ("dry_run=maybe", "dry_run=maybe is neither true nor false"),
+    ],
+)
+def test_settings_of_another_kind_name_their_key(override: str, said: str):
+    with pytest.raises(ConfigError, match=said):
+        check_settings(composed(*TINY, override))

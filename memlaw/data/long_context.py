@@ -11,9 +11,9 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from memlaw.data.memory import Memory, Pair
-from memlaw.data.prompt import query_ids, text_ids
+from memlaw.data.prompt import check_query, query_ids, text_ids
 from memlaw.data.text import FictionalProse, HubText, TextFile, TextSource
-from memlaw.errors import ConfigError
+from memlaw.errors import ConfigError, check_number
 from memlaw.seeding import stream
 
 QUERY_ALLOWANCE = 64
@@ -42,8 +42,8 @@ class LongContext:
     source: TextSource
 
     def __post_init__(self) -> None:
-        if not 0 <= self.random_ratio <= 1:
-            raise ConfigError(f"data.random_ratio={self.random_ratio} is not between 0 and 1")
+        check_number("data.random_ratio", self.random_ratio, "between 0 and 1", lambda ratio: 0 <= ratio <= 1)
+        check_query(self.query, self.chat_template)
 
     def expected_shape(self, seq_len: int) -> tuple[int, int]:
         """One pair of the query and `seq_len` target tokens."""

@@ -12,7 +12,7 @@ from faker import Faker
 from transformers import PreTrainedTokenizerBase
 
 from memlaw.data.memory import Memory, Pair
-from memlaw.data.prompt import query_ids, text_ids
+from memlaw.data.prompt import check_query, query_ids, text_ids
 from memlaw.data.text import parse_jsonl, read_file
 from memlaw.errors import ConfigError
 from memlaw.seeding import stream, stream_seed
@@ -40,7 +40,7 @@ class InventedNumbers:
     query: str
 
     def __post_init__(self) -> None:
-        if "{name}" not in self.query:
+        if not isinstance(self.query, str) or "{name}" not in self.query:
             raise ConfigError(f"data.query={self.query!r} must hold {{name}} where the name goes")
 
     def rows(self, seed: int) -> Iterator[tuple[str, str]]:
@@ -86,6 +86,9 @@ class Table:
     name: str
     chat_template: str
     source: RowSource
+
+    def __post_init__(self) -> None:
+        check_query("", self.chat_template)  # queries come with the rows
 
     def expected_shape(self, seq_len: int) -> tuple[int, int]:
         """Pairs of a ten-token target after a query with its chat template."""

@@ -1,11 +1,27 @@
 """A query's text as the token ids that the model sees before the target."""
 
+from typing import Any
+
 from transformers import PreTrainedTokenizerBase
 
 from memlaw.errors import ConfigError
 
+CHAT_TEMPLATES = ("auto", "off")
+
 FIXED_DATE = "26 Jul 2024"
 """Some chat templates print today's date; a fixed one keeps token ids the same on every day."""
+
+
+def check_query(query: Any, chat_template: Any) -> None:
+    """Refuse impossible values of `data.query` and `data.chat_template`.
+
+    Raises:
+        ConfigError: naming the key and what is allowed.
+    """
+    if not isinstance(query, str):
+        raise ConfigError(f"data.query={query} is no text")
+    if chat_template not in CHAT_TEMPLATES:
+        raise ConfigError(f"data.chat_template={chat_template} is not one of {', '.join(CHAT_TEMPLATES)}")
 
 
 def query_ids(tokenizer: PreTrainedTokenizerBase, query: str, chat_template: str) -> tuple[int, ...]:
@@ -20,8 +36,7 @@ def query_ids(tokenizer: PreTrainedTokenizerBase, query: str, chat_template: str
     Raises:
         ConfigError: `chat_template` is neither of the two, or the query has no tokens.
     """
-    if chat_template not in ("auto", "off"):
-        raise ConfigError(f"data.chat_template={chat_template} is not one of auto, off")
+    check_query(query, chat_template)
     if chat_template == "auto" and tokenizer.chat_template:
         text = tokenizer.apply_chat_template(
             [{"role": "user", "content": query}],
