@@ -47,7 +47,7 @@ SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=2,bf
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 MaxArraySize={max_array_size}
-KillWait=5
+KillWait=2
 JobRequeue=0
 AccountingStorageType=accounting_storage/none
 JobAcctGatherType=jobacct_gather/none

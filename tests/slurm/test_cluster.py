@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from cluster import MAX_ARRAY_SIZE, Cluster, missing, running_cluster
 from conftest import FAST, TINY
+from hydra_plugins.memlaw_launchers.slurm_tasks import Task
 
 from memlaw.checkpoint import step_of
 from memlaw.records import read_results
@@ -68,6 +69,21 @@ def _training(root: Path) -> bool:
     return any(status["state"] == "running" and status.get("step", 0) > 0 for status in _statuses(root).values())
 
 
+def _begun(root: Path) -> list[str]:
+    """Cells that train and have most of their steps before them."""
+    return [
+        name
+        for name, status in _statuses(root).items()
+        if status["state"] == "running" and 0 < status.get("step", 0) < status["total_steps"] / 4
+    ]
+
+
+def _job_of(cell: str, jobs: Path) -> str:
+    """The job that trains a cell, given what its submission remembers."""
+    tasks = {job: Task.read(jobs.parent / "tasks" / name) for job, name in json.loads(jobs.read_text()).items()}
+    return next(job for job, task in tasks.items() if any(cell in pack for pack in task.packs))
+
+
 def _finished(root: Path) -> bool:
     return all(status["state"] in ("done", "failed") for status in _statuses(root).values())
 
@@ -75,7 +91,7 @@ def _finished(root: Path) -> bool:
 def test_nine_cells_preempted_cancelled_and_repaired_equal_a_local_sweep(
     cluster: Cluster, train, submit, tmp_path: Path
 ):
-    grid = ["-m", *TINY, "steps=2500", "stop.when_recalled=false", "lora.rank=1,2,4", "seq_len=8,16,24"]
+    grid = ["-m", *TINY, "steps=4000", "stop.when_recalled=false", "lora.rank=1,2,4", "seq_len=8,16,24"]
     grid += ["pack.max_cells=2", "checkpoint.every_min=0.05"]
     queued = submit(*grid, *SLURM)
     assert queued.returncode == 0, queued.stdout + queued.stderr
@@ -92,9 +108,8 @@ def test_nine_cells_preempted_cancelled_and_repaired_equal_a_local_sweep(
     _wait_for(
         lambda: any(one["attempt"] == 2 and one["state"] == "done" for one in _statuses(tmp_path).values()), tmp_path
     )
-    _wait_for(lambda: _training(tmp_path), tmp_path)
-    running = cluster.ask("squeue", "--noheader", "--array", "--states=RUNNING", "--format=%i").split()
-    cluster.ask("scancel", running[0])
+    _wait_for(lambda: _begun(tmp_path), tmp_path)
+    cluster.ask("scancel", _job_of(_begun(tmp_path)[0], jobs))
     _wait_for(lambda: not cluster.ask("squeue", "--noheader"), tmp_path, seconds=400)
     left = {name for name, status in _statuses(tmp_path).items() if status["state"] != "done"}
     assert 1 <= len(left) <= 2, _statuses(tmp_path)
@@ -186,7 +201,7 @@ def test_what_is_queued_stays_as_it_was_and_goes_on_after_slurms_own_requeue(clu
     mine.parent.mkdir(parents=True)
     mine.write_text("defaults: [adamw]\nlr: 0.001\n")
     own = [f"hydra.searchpath=[file://{tmp_path}/my]", "optimizer=mine", "checkpoint.every_min=0.02"]
-    queued = submit(*LONG, "lora.rank=1", *own, *SLURM, "hydra.launcher.additional={hold: true}")
+    queued = submit(*LONG, "lora.rank=1", *own, *SLURM, "+hydra.launcher.additional.hold=true")
     assert queued.returncode == 0, queued.stdout + queued.stderr
     mine.write_text("defaults: [adamw]\nlr: 0.5\n")
     (jobs,) = tmp_path.glob("runs/default/slurm/*/jobs.json")
