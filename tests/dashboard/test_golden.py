@@ -163,7 +163,7 @@ def test_custom_charts_draw_their_data():
                 assert "x: a" in svg and "y: a" in svg  # studies are not averaged
             if panel.chart_name == "law":
                 assert svg.count('aria-roledescription="line mark"') == 2 * (
-                    2 if "rank" == panel.chart_fields["x"] else 3
+                    2 if panel.chart_fields["x"] == "rank" else 3
                 )
                 assert "not fitted" in svg
             marks = len(re.findall(r"<path aria-label|aria-roledescription=\"(?:point|rect mark|text mark)", svg))
