@@ -15,10 +15,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.figures import MEANING
-from analysis.load import NoCells
+from analysis.load import NoCells, conditions
 from analysis.part import RECORDS
 from memlaw.errors import ConfigError, refuse
-from memlaw.tracking.contents import study_digest
+from memlaw.tracking.contents import ANALYSIS, study_digest
 from memlaw.tracking.mode import MODES, base_url, resolve_mode
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,9 @@ CELL_COLUMNS = {
     "steps_trained": "steps_trained",
 }
 """The table `cells`: a column of the report's tables → its name in W&B; `run` with each cell's run comes last."""
+
+LAW_COLUMNS = ["cell", "condition", "law_nats", "saturated"]
+"""What the fits say of each cell."""
 
 
 def parts_of(report: Path) -> list[Path]:
@@ -77,16 +80,30 @@ def headline(laws: list[dict[str, Any]]) -> dict[str, Any]:
 def cells_table(cells: pd.DataFrame, points: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """All cells with the law of their condition; columns are those of `CELL_COLUMNS` that are known, and `run`.
 
+    `condition`, `law_nats` and `saturated` are always there; the latter two are null where no law was fitted.
+
     Args:
         cells: the report's `cells.csv`.
         points: each condition's `points.csv`, by title.
     """
-    known = pd.concat([rows.assign(condition=title) for title, rows in points.items()] or [pd.DataFrame()])
-    if len(known):
-        own = known.drop_duplicates("cell")[["cell", "condition", "law_nats", "saturated"]]
-        cells = cells.merge(own, on="cell", how="left")
-    table = cells[[name for name in CELL_COLUMNS if name in cells]].rename(columns=CELL_COLUMNS)
-    return table.assign(run=[_run_id(*row) for row in zip(cells["study"], cells["cell"], strict=True)])
+    own = condition_titles(cells)
+    fitted = pd.concat(
+        [pd.DataFrame(columns=LAW_COLUMNS), *(rows.assign(condition=title) for title, rows in points.items())]
+    ).drop_duplicates("cell")
+    cells = cells.merge(fitted[LAW_COLUMNS], on="cell", how="left")
+    cells = cells.assign(condition=cells["condition"].fillna(cells["cell"].map(own)))
+    runs = [_run_id(*row) for row in zip(cells["study"], cells["cell"], strict=True)]
+    cells = cells.assign(study=[Path(study).name for study in cells["study"]])
+    return cells[[name for name in CELL_COLUMNS if name in cells]].rename(columns=CELL_COLUMNS).assign(run=runs)
+
+
+def condition_titles(cells: pd.DataFrame) -> dict[str, str]:
+    """The title of each cell's condition, as the report gives it, by cell."""
+    return {
+        cell: " ".join([str(rows["model.name"].iloc[0]), str(rows["data.name"].iloc[0]), label]).strip()
+        for label, rows in conditions(cells)
+        for cell in rows["cell"]
+    }
 
 
 def _run_id(study: str, cell: str) -> str:
@@ -130,14 +147,14 @@ def publish(study: Path, mode: str, project: str, entity: str | None, timeout_s:
             entity=entity,
             id=f"{study_digest(study)}-analysis",
             name=f"{study.name}: analysis",
-            job_type="analysis",
-            config={"study": study.name, "conditions": [row["condition"] for row in laws]},
+            job_type=ANALYSIS,
+            config={"kind": ANALYSIS, "study": study.name, "conditions": [row["condition"] for row in laws]},
             notes="\n\n".join(path.read_text(encoding="utf-8") for part in parts for path in part.glob("fit_card.md")),
         )
     except Exception as error:  # no server, a wrong key: all end here, after W&B's retries
         raise ConfigError(f"W&B at {base_url()}: {str(error).partition(chr(10))[0]}") from error
     cells = cells_table(
-        pd.read_csv(report / "cells.csv"),
+        pd.read_csv(report / "cells.csv", float_precision="round_trip"),  # conditions are told apart by values
         {record["condition"]: pd.read_csv(part / "points.csv")
          for part, record in records.items() if (part / "points.csv").exists()},
     )  # fmt: skip

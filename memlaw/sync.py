@@ -4,22 +4,32 @@ import argparse
 import os
 import subprocess
 import sys
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import Timeout
+
+from memlaw.cell import Cell
 from memlaw.errors import ConfigError, leave_interrupted, refuse
 from memlaw.heartbeat import DEAD
 from memlaw.observe import NoStudy, observe
-from memlaw.status_file import PENDING, RUNNING
+from memlaw.status_file import DONE, PENDING, RUNNING
+from memlaw.tracking.contents import run_id
 from memlaw.tracking.mode import base_url, has_credentials
+from memlaw.tracking.wandb_log import read_log
 
 UPLOADED, UNCHANGED, IN_TRAINING = "uploaded", "unchanged", "still training"
 UNFINISHED = "not uploaded: its cell is to be trained on, and the whole run comes then"
 BREAKS_OFF = "uploaded as far as it goes: its log breaks off"
-GOOD = (UPLOADED, UNCHANGED, IN_TRAINING, UNFINISHED)
+FROM_RECORDS = "written from the records and uploaded"
+GOOD = (UPLOADED, UNCHANGED, IN_TRAINING, UNFINISHED, FROM_RECORDS)
+
+PROJECT = "memlaw"
+"""Where runs go for which no log of the study says better: the default of `logger.project`."""
 
 ATTEMPTS = 3
 """How often the server is asked whether it is there; W&B gives up after some ten seconds each time."""
@@ -32,7 +42,7 @@ class LocalRun:
     Attributes:
         id: see `memlaw.tracking.contents.run_id`.
         directories: one for each process that wrote the run, the latest last; that one holds the whole history,
-            because a cell that goes on logs again what came before.
+            because a cell that goes on logs again what came before. None for a run that was never written.
     """
 
     id: str
@@ -41,10 +51,18 @@ class LocalRun:
     @property
     def changed(self) -> bool:
         """Whether W&B's mark of an upload is missing, or older than what it stands for."""
-        mark, log = self.mark(self.directories[-1]), self._log(self.directories[-1])
+        if not self.directories:
+            return True
+        mark, log = self.mark(self.directories[-1]), self.log(self.directories[-1])
         return not mark.exists() or mark.stat().st_mtime < log.stat().st_mtime
 
-    def _log(self, directory: Path) -> Path:
+    @property
+    def ended(self) -> bool:
+        """Whether the latest log goes on to the run's end."""
+        return bool(self.directories) and read_log(self.log(self.directories[-1])).ended
+
+    def log(self, directory: Path) -> Path:
+        """W&B's log in one of the directories."""
         return directory / f"run-{self.id}.wandb"
 
     def mark(self, directory: Path) -> Path:
@@ -115,13 +133,58 @@ def upload(run: LocalRun, study: Path, arguments: Sequence[str], timeout_s: floa
     return BREAKS_OFF if breaks_off else UPLOADED
 
 
+_writing = threading.Lock()  # runs are written one at a time: a process has one W&B service and one set of settings
+
+
+def upload_finished(run: LocalRun, cell: Cell, study: Path, arguments: Sequence[str], timeout_s: float) -> str:
+    """Upload the run of a finished cell, written anew from the cell's records unless its log has the run's end.
+
+    Args:
+        run, study, arguments, timeout_s: see `upload`.
+        cell: the cell.
+
+    Returns:
+        `UPLOADED`, `FROM_RECORDS` or `IN_TRAINING`, or why it failed.
+    """
+    if run.ended:
+        return upload(run, study, arguments, timeout_s)
+    from memlaw.tracking.from_records import write_run
+    from memlaw.tracking.wandb_service import WandbService
+
+    try:
+        with _writing, cell.lock().acquire(timeout=0):
+            project, entity = made_for(run, study)
+            written = write_run(cell, WandbService("offline", project, entity, timeout_s, 0))
+    except Timeout:  # its process trains others of its pack, and may be telling W&B the rest
+        return IN_TRAINING
+    except Exception as error:  # of files and of W&B, which has no one class
+        said = _first_line(str(error)) or type(error).__name__
+        return f"W&B's log of it has no end, and writing it from the records fails: {said}"
+    end = upload(LocalRun(run_id(cell), (written,)), study, arguments, timeout_s)
+    if end != UPLOADED:
+        return end
+    for directory in run.directories:  # parts of what is uploaded now
+        run.mark(directory).touch()
+    return FROM_RECORDS
+
+
+def made_for(run: LocalRun, study: Path) -> tuple[str, str | None]:
+    """Project and entity of a run, as its own logs say, or one of the study's; an entity of None is the account's."""
+    others = (own.log(own.directories[-1]) for own in local_runs(study))
+    for path in (*(run.log(directory) for directory in reversed(run.directories)), *others):
+        log = read_log(path)
+        if log.project:
+            return log.project, log.entity or None
+    return PROJECT, None
+
+
 def sync(
     study: Path, jobs: int, arguments: Sequence[str], timeout_s: float, unfinished: bool
 ) -> Iterator[tuple[str, str]]:
     """Upload what is missing or changed, `jobs` runs at a time.
 
     A run of a cell that is to be trained on is left out unless `unfinished`: `wandb sync` appends, and the rest of the
-    run would repeat its steps.
+    run would repeat its steps. That of a finished cell is made whole first.
 
     Yields:
         Each run's name and what became of it, in the order of the runs' ids.
@@ -131,14 +194,29 @@ def sync(
         NoStudy: the directory is no study.
     """
     seen = {one.name.rpartition("-")[2]: one for one in observe(study)}
-    names = {run: seen.get(run.id.rpartition("-")[2]) for run in local_runs(study)}
+    known = local_runs(study)
+    logged = {run.id.rpartition("-")[2] for run in known}
+    unlogged = [
+        LocalRun(run_id(one.cell), ())
+        for cell_hash, one in seen.items()
+        if one.cell and one.state == DONE and cell_hash not in logged
+    ]
+    runs = sorted((*known, *unlogged), key=lambda run: run.id)
+    names = {run: seen.get(run.id.rpartition("-")[2]) for run in runs}
     training = {run for run, one in names.items() if one and one.state == RUNNING}
     early = {run for run, one in names.items() if one and one.state in (PENDING, DEAD) and not unfinished}
     changed = {run for run in names if run.changed} - training - early
     if changed:
         check_server()
+
+    def uploaded(run: LocalRun) -> str:
+        one = names[run]
+        if one and one.cell and one.state == DONE:
+            return upload_finished(run, one.cell, study, arguments, timeout_s)
+        return upload(run, study, arguments, timeout_s)
+
     with ThreadPoolExecutor(jobs) as threads:
-        uploads = {run: threads.submit(upload, run, study, arguments, timeout_s) for run in names if run in changed}
+        uploads = {run: threads.submit(uploaded, run) for run in names if run in changed}
         try:
             for run, one in names.items():
                 kept = IN_TRAINING if run in training else UNFINISHED if run in early and run.changed else UNCHANGED

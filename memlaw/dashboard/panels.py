@@ -15,6 +15,9 @@ from memlaw.tracking.contents import HISTOGRAM, STRIP, TABLE
 RANK, LENGTH, METHOD = wr.Config("rank"), wr.Config("seq_len"), wr.Config("method")
 DELTA, RECALLED = "delta_loss_nats", "recalled_share"
 
+APART = {"study": "study", "condition": "condition"}
+"""Columns of the table `cells` in which cells differ that no chart may throw together."""
+
 Charts = Mapping[str, str]
 """What W&B calls each custom chart; empty where it takes none, so that built-in panels stand in."""
 
@@ -34,21 +37,20 @@ def law(charts: Charts) -> list[PanelTypes]:
     ]
 
 
-def recall(charts: Charts) -> list[PanelTypes]:
-    """Which cells come back, and the transition at p = 0.5."""
-    over_training = _curve("Recalled tokens (p > 0.5) over training", RECALLED, range_y=(0, 1))
+def recall() -> list[PanelTypes]:
+    """Which cells come back, as they are trained."""
+    return [_curve("Recalled tokens (p > 0.5) over training", RECALLED, range_y=(0, 1))]
+
+
+def transition(charts: Charts) -> list[PanelTypes]:
+    """Which cells come back at the end, and the transition at p = 0.5."""
+    title = "Recalled tokens over rank and length"
     if not charts:
-        return [over_training, _axes("Recalled tokens over rank and length", RECALLED)]
-    transition = _chart(
-        charts["transition"],
-        "transition",
-        {name: name for name in ("low", "high", "tokens", "right", "condition")},
-        {"title": "P(argmax right | p)"},
-    )
+        return [_axes(title, RECALLED)]
+    fields = {name: name for name in ("low", "high", "tokens", "right", "condition")}
     return [
-        over_training,
-        _heat_map(charts, "Recalled tokens over rank and length", RECALLED, "share with p > 0.5"),
-        transition,
+        _heat_map(charts, title, RECALLED, "share with p > 0.5"),
+        _chart(charts["transition"], "transition", fields, {"title": "P(argmax right | p)"}),
     ]
 
 
@@ -123,9 +125,9 @@ def _chart(name: str, table: str, fields: dict[str, str], strings: dict[str, str
 def _law(charts: Charts, title: str, x: str, colour: str, x_title: str, colour_title: str) -> PanelTypes:
     fields = {"x": x, "y": DELTA, "law": "law_nats", "colour": colour, "saturated": "saturated"}
     strings = {"title": title, "x": x_title, "y": "ΔL (nats per token)", "colour": colour_title}
-    return _chart(charts["law"], "cells", {**fields, "condition": "condition"}, strings)
+    return _chart(charts["law"], "cells", {**fields, **APART}, strings)
 
 
 def _heat_map(charts: Charts, title: str, value: str, meaning: str) -> PanelTypes:
-    fields = {"rank": "rank", "seq_len": "seq_len", "value": value}
+    fields = {"rank": "rank", "seq_len": "seq_len", "value": value, **APART}
     return _chart(charts["heat_map"], "cells", fields, {"title": title, "value": meaning})

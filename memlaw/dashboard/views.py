@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from functools import partial
 
 import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
@@ -10,6 +11,7 @@ from wandb_workspaces.reports.v2.interface import BlockTypes, Panel, PanelTypes
 
 from memlaw.dashboard import panels
 from memlaw.dashboard.panels import Charts
+from memlaw.tracking.contents import ANALYSIS, CELL
 
 COLUMNS = {
     "run": ("displayName", "state"),
@@ -32,6 +34,9 @@ COLUMNS = {
 MARK = "Made by `python -m memlaw.dashboard push`, which replaces it when it is run again."
 """Ends a report's description; by it and the title a later push finds the report."""
 
+ORDER = ("seq_len", "rank", "seed")
+"""Config keys that runs are sorted by."""
+
 LAW = r"\Delta L(r, \ell) = C \cdot r^{\alpha} \cdot \ell^{-\beta} + b"
 WIDTH, HEIGHT, ACROSS = 8, 7, 3
 """A panel's size in the report, in W&B's units of 1/24 of its width, and how many stand side by side."""
@@ -47,7 +52,7 @@ def workspace(entity: str, project: str, study: str | None, charts: Charts) -> w
     """
     sections = [
         ("The law", panels.law(charts)),
-        ("Recall", panels.recall(charts)),
+        ("Recall", [*panels.recall(), *panels.transition(charts)]),
         ("Convergence by method", panels.convergence()),
         ("Stubborn tokens", panels.stubborn(charts)),
         ("Training", panels.training()),
@@ -60,8 +65,8 @@ def workspace(entity: str, project: str, study: str | None, charts: Charts) -> w
         sections=[ws.Section(name=name, panels=_with_ids(f"view/{name}", own), is_open=True) for name, own in sections],
         settings=ws.WorkspaceSettings(x_axis="step", max_runs=100),
         runset_settings=ws.RunsetSettings(
-            filters=_filter(study),
-            order=[expr.Ordering(expr.Config(name)) for name in ("seq_len", "rank", "seed")],
+            filters=_filter(study=study),
+            order=[expr.Ordering(expr.Config(name)) for name in ("kind", *ORDER)],  # the analysis is among the first
             pinned_columns=[f"{kind}:{name}" for kind, names in COLUMNS.items() for name in names],
         ),
     )
@@ -76,10 +81,12 @@ def report(entity: str, project: str, study: str | None, charts: Charts) -> wr.R
     Args:
         entity, project, study, charts: see `workspace`.
     """
-    table = _runset("Cells", study)
+    cells, analysis = partial(_runset, "Cells", study, CELL), partial(_runset, "Analysis", study, ANALYSIS)
+    of_tables = analysis if charts else cells  # a run set has at most 500 runs, so the analysis has one of its own
+    table = cells()
     table.pinned_columns = [f"{kind}:{name}{'.value' * (kind == 'config')}" for kind, names in COLUMNS.items()
                             for name in names]  # fmt: skip
-    by_method = _runset("By method", study)
+    by_method = _runset("By method", study, CELL)
     by_method.groupby = ["config.method"]
     blocks: list[BlockTypes] = [
         wr.TableOfContents(),
@@ -87,25 +94,26 @@ def report(entity: str, project: str, study: str | None, charts: Charts) -> wr.R
         wr.LatexBlock(LAW),
         wr.P(
             "ΔL is how far an adapter lowers the mean loss (nats per token) of a text that it must store, r its rank, "
-            "ℓ the text's length in tokens. Crosses are saturated cells, which say nothing about the law; the dashed "
-            "lines are the fit of the latest `python -m analysis.publish`."
+            "ℓ the text's length in tokens. Crosses are saturated cells, which say nothing about the law; triangles "
+            "are cells without a fitted law; the dashed lines are the fit of the latest `python -m analysis.publish`."
         ),
-        _grid("law", panels.law(charts), _runset("Cells and analysis", study)),
+        _grid("law", panels.law(charts), of_tables()),
         wr.H1("Recall"),
         wr.P("A token with p > 0.5 comes back under greedy decoding for certain; the converse does not hold."),
-        _grid("recall", panels.recall(charts), _runset("Cells and analysis", study)),
+        _grid("recall", panels.recall(), cells()),
+        _grid("transition", panels.transition(charts), of_tables()),
         wr.H1("Methods"),
         wr.P("Loss, recalled tokens and what is still trained, averaged over the cells of each training method."),
         _grid("convergence", panels.convergence(), by_method),
         wr.H1("Stubborn tokens"),
         wr.P("Tokens with p ≤ 0.5 at the end, and each token's probability at each evaluation (first on top)."),
-        _grid("stubborn", panels.stubborn(charts), _runset("Cells", study)),
+        _grid("stubborn", panels.stubborn(charts), cells()),
         wr.H1("Cells"),
         wr.P("Every cell with its measures. Group by rank, length, model, method or seed at the table's head."),
         _grid("training", panels.training(), table),
         wr.H1("Analysis"),
         wr.P("The fitted parameters with their errors, the figures and the whole report, from the analysis run."),
-        _grid("analysis", panels.analysis(), _runset("Analysis", study)),
+        _grid("analysis", panels.analysis(), analysis()),
     ]
     return wr.Report(
         entity=entity,
@@ -121,14 +129,15 @@ def _title(study: str | None) -> str:
     return f"memlaw: {study}" if study else "memlaw"
 
 
-def _filter(study: str | None) -> str:
-    return f"Config('study') = {study!r}" if study else ""
+def _filter(**wanted: str | None) -> str:
+    """W&B's expression for runs whose config has these values; None is any."""
+    return " and ".join(f"Config({name!r}) = {value!r}" for name, value in wanted.items() if value is not None)
 
 
-def _runset(name: str, study: str | None) -> wr.Runset:
+def _runset(name: str, study: str | None, kind: str) -> wr.Runset:
     """Runs of the report's own project."""
-    order = [wr.OrderBy(wr.Config(key), ascending=True) for key in ("seq_len", "rank", "seed")]
-    return wr.Runset(name=name, filters=_filter(study), order=order)
+    order = [wr.OrderBy(wr.Config(key), ascending=True) for key in ORDER]
+    return wr.Runset(name=name, filters=_filter(kind=kind, study=study), order=order)
 
 
 def _grid(name: str, own: list[PanelTypes], runs: wr.Runset) -> wr.PanelGrid:

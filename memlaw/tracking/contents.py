@@ -33,6 +33,9 @@ STUBBORN_ROWS = 200
 STRIP_WIDTH, STRIP_HEIGHT = 1200, 320
 """Most columns of the strip, and about its height; pixels."""
 
+CELL, ANALYSIS = "cell", "analysis"
+"""The config key `kind` and the job type of a run: what it is of."""
+
 Decode = Callable[[int], str]
 
 
@@ -71,6 +74,7 @@ def run_config(cell: Cell) -> dict[str, Any]:
     """What a study is sorted and grouped by at the top, and the whole scientific config under `config`."""
     c = cell.config
     return {
+        "kind": CELL,
         "study": cell.study.name,
         "cell": cell.name,
         "model": c.model.name,

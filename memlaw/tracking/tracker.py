@@ -92,6 +92,21 @@ class Service(Protocol):
         ...
 
 
+def evaluation_values(scalars: dict[str, Any], nll_S: np.ndarray) -> dict[str, Any]:
+    """What a run is told of an evaluation: scalars, and the histogram of p from losses of the S target tokens."""
+    return {**scalars, HISTOGRAM: histogram(np.exp(-nll_S))}
+
+
+def tell_end(run: Run, cell: Cell, result: dict[str, Any], tokens: pd.DataFrame, decode: Decode) -> None:
+    """Tell a run that its cell is done: media, artifacts and the summary, from the records as they are on disk."""
+    paths, last = cell.paths, result["steps_trained"]
+    media = {TABLE: stubborn_rows(tokens, decode), STRIP: probability_strip(tokens)}
+    run.log(last + 1, {"step": last, **media})  # a row of its own; that of the last step is sent already
+    run.keep("records", "records", [paths.tokens, paths.result, paths.recall, paths.config])
+    run.keep("adapter", "adapter", [paths.adapter])
+    run.finish(run_summary(result))
+
+
 class _Telling:
     """One attempt at telling a service of a cell; the first error ends it."""
 
@@ -161,21 +176,12 @@ class CellTracker:
         """The evaluation after `step` steps: `memlaw.tracking.contents.CURVES`, and losses of the S target tokens."""
         if step > self._logged:  # a cell that had to start again gives the same numbers again
             self._logged = step
-            values = {**scalars, HISTOGRAM: histogram(np.exp(-nll_S))}
+            values = evaluation_values(scalars, nll_S)
             self._tell(lambda run: run.log(step, values))
 
     def finish(self, cell: Cell, result: dict[str, Any], tokens: pd.DataFrame, decode: Decode) -> None:
         """The cell is done: its result row and token table, as they are on disk."""
-
-        def finish(run: Run) -> None:
-            paths, last = cell.paths, result["steps_trained"]
-            media = {TABLE: stubborn_rows(tokens, decode), STRIP: probability_strip(tokens)}
-            run.log(last + 1, {"step": last, **media})  # a row of its own; that of the last step is sent already
-            run.keep("records", "records", [paths.tokens, paths.result, paths.recall, paths.config])
-            run.keep("adapter", "adapter", [paths.adapter])
-            run.finish(run_summary(result))
-
-        self._end(finish)
+        self._end(lambda run: tell_end(run, cell, result, tokens, decode))
 
     def fail(self) -> None:
         """The cell failed."""

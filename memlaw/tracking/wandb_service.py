@@ -12,7 +12,7 @@ from typing import Any
 
 from memlaw.cell import Cell
 from memlaw.errors import check_number
-from memlaw.tracking.contents import CURVES, HISTOGRAM, STRIP, TABLE, rendered, run_config, run_id, run_tags
+from memlaw.tracking.contents import CELL, CURVES, HISTOGRAM, STRIP, TABLE, rendered, run_config, run_id, run_tags
 from memlaw.tracking.mode import Mode, check_name, resolve_mode
 
 log = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ class WandbService:
             timeout_s=self.timeout_s,
             id=run_id(cell),
             name=cell.name,
-            job_type="cell",
+            job_type=CELL,
             tags=run_tags(cell),
             config=run_config(cell),
         )

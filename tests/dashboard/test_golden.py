@@ -22,8 +22,9 @@ CHARTS = {name: f"me/{registered_name(name)}" for name in SPECIFICATIONS}
 
 
 def every_panel(charts) -> list:
-    story = (panels.law, panels.recall, panels.stubborn)
+    story = (panels.law, panels.transition, panels.stubborn)
     return [
+        *panels.recall(),
         *(panel for part in story for panel in part(charts)),
         *panels.convergence(),
         *panels.training(),
@@ -54,6 +55,39 @@ def test_the_same_views_have_the_same_ids():
     assert pages[0] == pages[1]
     ids = re.findall(r'"__id__":"(\w+)"', one.spec.model_dump_json(by_alias=True))
     assert len(ids) == len(set(ids)) > 15
+
+
+def is_of_the_analysis(panel) -> bool:
+    tables = {"cells", "transition"}
+    of_table = isinstance(panel, wr.CustomChart) and panel.query["summaryTable"]["tableKey"] in tables
+    return of_table or isinstance(panel, wr.ScalarChart)
+
+
+@pytest.mark.parametrize("charts", [{}, CHARTS], ids=["built-in", "custom"])
+def test_tables_of_the_analysis_come_from_its_run_alone_and_curves_from_the_cells(charts):
+    grids = [block for block in views.report("e", "p", "wide", charts).blocks if isinstance(block, wr.PanelGrid)]
+    for grid in grids:
+        kind = "analysis" if any(map(is_of_the_analysis, grid.panels)) else "cell"
+        (runs,) = grid.runsets
+        assert runs.filters == f"Config('kind') = '{kind}' and Config('study') = 'wide'"
+    assert len(grids) == 7
+
+
+def test_the_analysis_is_among_the_first_runs_of_the_workspace():
+    assert views.workspace("e", "p", None, CHARTS).runset_settings.order[0].item.name == "kind"
+
+
+def test_built_in_panels_show_the_law_and_the_recall_of_the_cells():
+    law, recalled = panels.law({}), panels.transition({})
+    assert [type(panel) for panel in law] == [wr.ScatterPlot, wr.ScatterPlot, wr.ParallelCoordinatesPlot]
+    assert [(panel.x.name, panel.y.name, panel.z.name) for panel in law[:2]] == [
+        ("rank", "delta_loss_nats", "seq_len"),
+        ("seq_len", "delta_loss_nats", "rank"),
+    ]
+    assert all(panel.log_x and panel.log_y for panel in law[:2])
+    metrics = [[column.metric.name for column in panel.columns] for panel in (law[2], *recalled)]
+    assert metrics == [["rank", "seq_len", "delta_loss_nats"], ["rank", "seq_len", "recalled_share"]]
+    assert not any(isinstance(panel, wr.CustomChart) for panel in every_panel({}))
 
 
 def test_a_study_has_views_of_its_own():
@@ -107,8 +141,8 @@ def test_custom_charts_draw_their_data():
     vl_convert = pytest.importorskip("vl_convert")
     cells = [
         {"rank": rank, "seq_len": length, "delta_loss_nats": 95 * rank**0.6 * length**-0.5, "law_nats": 9.0,
-         "saturated": rank == 4, "recalled_share": 0.5, "condition": "a"}
-        for rank in (1, 2, 4) for length in (64, 128)
+         "saturated": None if study == "y" else rank == 4, "recalled_share": 0.5, "condition": "a", "study": study}
+        for study in ("x", "y") for rank in (1, 2, 4) for length in (64, 128)
     ]  # fmt: skip
     transition = [
         {"low": i / 20, "high": (i + 1) / 20, "tokens": 9, "right": min(1, i / 10), "condition": "a"} for i in range(20)
@@ -121,8 +155,16 @@ def test_custom_charts_draw_their_data():
                 r"\$\{field:(\w+)\}", lambda m, p=panel: p.chart_fields[m[1]], SPECIFICATIONS[panel.chart_name]
             )
             drawn = json.loads(re.sub(r"\$\{string:(\w+)\}", lambda m, p=panel: p.chart_strings[m[1]], text))
-            drawn |= {"data": {"values": rows[panel.query["summaryTable"]["tableKey"]]}, "width": 300, "height": 200}
+            size = {} if "facet" in drawn else {"width": 300, "height": 200}
+            drawn |= {"data": {"values": rows[panel.query["summaryTable"]["tableKey"]]}, **size}
             svg = vl_convert.vegalite_to_svg(json.dumps(drawn))
             assert panel.chart_strings["title"] in svg
+            if panel.chart_name == "heat_map":
+                assert "x: a" in svg and "y: a" in svg  # studies are not averaged
+            if panel.chart_name == "law":
+                assert svg.count('aria-roledescription="line mark"') == 2 * (
+                    2 if panel.chart_fields["x"] == "rank" else 3
+                )
+                assert "not fitted" in svg
             marks = len(re.findall(r"<path aria-label|aria-roledescription=\"(?:point|rect mark|text mark)", svg))
-            assert marks >= (6 if panel.chart_name in ("law", "heat_map") else 20), panel.chart_name
+            assert marks >= (12 if panel.chart_name in ("law", "heat_map") else 20), panel.chart_name

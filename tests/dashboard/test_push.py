@@ -23,9 +23,11 @@ class Account:
     def __init__(self) -> None:
         self.views: dict[str, dict] = {}
         self.charts: list[str] = []
+        self.asked: list[dict] = []
         self.takes_charts = True
 
-    def create_custom_chart(self, *, entity, name, spec, **_):
+    def create_custom_chart(self, *, entity, name, spec, **described):
+        self.asked.append({"entity": entity, "name": name, "spec": spec, **described})
         if not self.takes_charts:
             raise ValueError("not allowed to add charts")
         if name in self.charts:
@@ -79,6 +81,23 @@ def test_a_second_push_renews_the_same_workspace_report_and_charts(account):
     assert len(account.charts) == len(SPECIFICATIONS)
     pushing.push("me", "memlaw", "wide")
     assert len(account.views) == 4
+
+
+def test_each_chart_is_registered_with_the_entity_under_the_name_that_panels_use(account):
+    pushing.push("me", "memlaw", None)
+    assert account.asked == [
+        {
+            "entity": "me",
+            "name": registered_name(chart),
+            "display_name": f"memlaw: {chart.replace('_', ' ')}",
+            "spec_type": "vega2",
+            "access": "private",
+            "spec": specification,
+        }
+        for chart, specification in SPECIFICATIONS.items()
+    ]
+    sent = " ".join(known["spec"] for known in account.views.values())
+    assert all(f"me/{registered_name(chart)}" in sent for chart in SPECIFICATIONS)
 
 
 def test_a_report_of_the_users_own_stays_theirs(account):

@@ -1,16 +1,24 @@
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import MagicMock, patch
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from memlaw.pack import train_pack
+from memlaw.records import CRITICAL_LOSS_NATS, Evaluated, TokenLog, write_tokens
 from memlaw.sync import local_runs
-from memlaw.tracking.contents import run_id
+from memlaw.tracking.contents import run_id, run_summary
+from memlaw.tracking.from_records import recorded_curves
 from memlaw.tracking.tracker import Tracker
+from memlaw.tracking.wandb_log import read_log
 from memlaw.tracking.wandb_service import WandbService
 from tests.wandb_server import KEY
 
@@ -28,6 +36,20 @@ def study(tiny, request):
         cell.set_status("done")
     record(cells, STEPS)
     return cells
+
+
+def write_records(cell) -> dict:
+    """What training leaves of a cell of three tokens; the row of its `result.json`."""
+    log = TokenLog(np.zeros(3, int), np.arange(3), np.arange(3) + 100)
+    for step in STEPS:
+        nll_S = np.array([3.0, 2.0, 1.0], np.float32) / (1 + step)
+        log.add(Evaluated(step, nll_S, np.array([100, 101, 7]), nll_S / 2, (nll_S > CRITICAL_LOSS_NATS).astype(float)))
+    write_tokens(cell.paths.tokens, log.table())
+    row = {"cell": cell.name, **log.scalars(), "steps_trained": STEPS[-1], "seconds": 2.5, "version.torch": "2"}
+    cell.paths.result.write_text(json.dumps(row))
+    cell.paths.adapter.mkdir()
+    (cell.paths.adapter / "adapter_config.json").write_text("{}")
+    return row
 
 
 def record(cells, steps) -> None:
@@ -117,17 +139,17 @@ def test_what_no_run_can_do_about_is_one_error(study, server, trouble, monkeypat
     assert not server.runs
 
 
-@pytest.mark.parametrize("state", ["pending", "done"])
-def test_a_log_that_breaks_off_is_not_uploaded_while_its_cell_is_to_be_trained_on(study, server, state):
+def cut(log: Path) -> None:
+    """End a log in the middle of a record, as a kill leaves it."""
+    log.write_bytes(log.read_bytes()[:-200])
+
+
+def test_a_log_that_breaks_off_is_not_uploaded_while_its_cell_is_to_be_trained_on(study, server):
     first = local_runs(study[0].study)[0]
     (cell,) = (cell for cell in study if run_id(cell) == first.id)
-    cell.set_status(state)
-    (log,) = first.directories[0].glob("*.wandb")
-    log.write_bytes(log.read_bytes()[:-200])  # as a kill leaves it
+    cell.set_status("pending")
+    cut(first.log(first.directories[0]))
     done = sync(study[0].study, server.url)
-    if state == "done":  # nothing will complete it
-        assert done.returncode == 1 and f"{cell.name}: failed: uploaded as far as it goes" in done.stdout
-        return
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{cell.name}: not uploaded: its cell is to be trained on" in done.stdout
     assert first.id not in server.runs
@@ -136,6 +158,69 @@ def test_a_log_that_breaks_off_is_not_uploaded_while_its_cell_is_to_be_trained_o
     assert early.stdout.count(": uploaded as far as it goes") == 1
     steps = server.runs[first.id].steps
     assert steps and steps == sorted(set(steps))
+
+
+def test_a_finished_cell_without_a_whole_log_is_written_from_its_records(study, server):
+    results = {run_id(cell): write_records(cell) for cell in study}
+    broken, without = local_runs(study[0].study)[1:]
+    cut(broken.log(broken.directories[0]))
+    shutil.rmtree(without.directories[0])
+    time.sleep(1.1)  # a run's directory is named by the second it began in
+    done = sync(study[0].study, server.url)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(": written from the records and uploaded") == 2, done.stdout
+    assert done.stdout.count(": uploaded") == 1
+    assert set(server.runs) == set(results)
+    for run in (broken, without):
+        kept, summary = server.runs[run.id], run_summary(results[run.id])
+        assert kept.steps == [*STEPS, STEPS[-1] + 1]
+        assert kept.losses == {step: pytest.approx(2 / (1 + step)) for step in STEPS}
+        assert {name: kept.summary.get(name) for name in summary} == summary
+        assert kept.artifacts == [f"records-{run.id}", f"adapter-{run.id}"]
+        assert kept.exit_code == 0
+        last = kept.lines[len(STEPS)]
+        assert {"stubborn_tokens", "probability_strip"} <= set(last)
+    asked = len(server.asked)
+    again = sync(study[0].study, server.url)
+    assert again.returncode == 0
+    assert again.stdout.count(": unchanged") == 3, again.stdout
+    assert len(server.asked) == asked
+
+
+def test_what_cannot_be_written_from_the_records_fails_each_time(study, server):
+    first = local_runs(study[0].study)[0]
+    cut(first.log(first.directories[0]))
+    for _ in range(2):
+        done = sync(study[0].study, server.url)
+        assert done.returncode == 1
+        assert done.stdout.count(": failed: W&B's log of it has no end, and writing it from the records fails") == 1
+
+
+def test_the_curves_of_the_records_are_those_of_training(tiny):
+    cell, cfg = tiny("steps=20", "seq_len=8", "stop.when_recalled=false")
+    told = []
+    tracker = Tracker(MagicMock(mode="online", timeout_s=30))
+    tracker.service.open.return_value.log = lambda step, values: told.append((step, values))
+    cell.plan()
+    with patch("memlaw.pack.Tracker", return_value=tracker):
+        train_pack([cell], cfg)
+    assert len(told) >= 6
+    for (step, values), (evaluated, scalars) in zip(
+        told[:-1], recorded_curves(pd.read_parquet(cell.paths.tokens)), strict=True
+    ):
+        assert step == evaluated.step
+        assert scalars == {name: pytest.approx(values[name], rel=1e-6) for name in scalars}
+        assert set(values) - set(scalars) == {"learning_rate", "tokens_per_second", "p"}
+
+
+def test_a_log_says_where_its_run_belongs_and_whether_it_ended(study):
+    run = local_runs(study[0].study)[0]
+    log = run.log(run.directories[0])
+    assert read_log(log) == ("project", "me", True)
+    content = log.read_bytes()
+    for size in range(0, len(content), 97):
+        log.write_bytes(content[:size])
+        assert not read_log(log).ended
 
 
 def test_a_run_in_training_is_left_alone(study, server):
