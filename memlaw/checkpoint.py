@@ -17,13 +17,24 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from memlaw.errors import CellError
+from memlaw.errors import CellError, one_line
 from memlaw.files import atomic_path
 
 log = logging.getLogger(__name__)
 
 FORMAT = 2
 _PROGRESS = "progress"
+
+_HEAD: dict[str, type | tuple[type, ...]] = {
+    "step": int,
+    "model_fingerprint": str,
+    "data_fingerprint": str,
+    "curves": list,
+    "recalled_checks": int,
+    "worker_seconds": (int, float),
+    "seconds": (int, float),
+}
+"""What a header must tell for its cell to go on: the step, and what `memlaw.cell_run.CellRun.state` keeps."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +45,7 @@ class Checkpoint:
         step: optimizer steps taken.
         tensors: by name; see `memlaw.lora.LoraPack.state`, `memlaw.weighting.Weighting.state` and
             `memlaw.cell_run.CellRun.state`.
-        progress: small values, as JSON takes them; `model_fingerprint` and `data_fingerprint` among them.
+        progress: small values, as JSON takes them; see `memlaw.cell_run.CellRun.state`.
     """
 
     step: int
@@ -91,8 +102,20 @@ def _head(path: Path) -> dict[str, Any] | None:
         with safe_open(path, framework="pt") as file:
             head = json.loads(file.metadata()[_PROGRESS])
         if head["format"] == FORMAT:
+            _check_head(head)
             return head
         log.warning("%s is of another version of memlaw; the cell starts again", path)
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        log.warning("%s cannot be read (%s); the cell starts again", path, str(error).splitlines()[0])
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        log.warning("%s cannot be read (%s); the cell starts again", path, one_line(error))
     return None
+
+
+def _check_head(head: dict[str, Any]) -> None:
+    """Raise ValueError where a header lacks something, or has it in another type."""
+    for name, kind in _HEAD.items():
+        if name not in head:
+            raise ValueError(f"its header lacks {name}")
+        if isinstance(head[name], bool) or not isinstance(head[name], kind):
+            raise ValueError(f"its header's {name} is a {type(head[name]).__name__}")
+    if head["step"] < 0:
+        raise ValueError(f"its header's step is {head['step']}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from memlaw.heartbeat import DEAD
 from memlaw.observe import NoStudy, Observation, find_cell, observe
-from memlaw.status import cause
+from memlaw.status import cause, reader_may_leave
 from memlaw.status_file import DONE
 
 LOG_FOLDERS = ("logs", "slurm")
@@ -45,7 +45,8 @@ def main() -> None:
     options = parser.parse_args()
     try:
         seen = {one.name: one for one in observe(options.study)}
-        print(report(options.study, seen[find_cell(list(seen), options.cell)]))
+        with reader_may_leave():
+            print(report(options.study, seen[find_cell(list(seen), options.cell)]))
     except NoStudy as error:
         print(error, file=sys.stderr)
         sys.exit(2)

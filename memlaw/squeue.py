@@ -27,25 +27,28 @@ class Job:
 
 
 def study_jobs(study: Path) -> list[Job]:
-    """The jobs of a study; none where there is no Slurm or it does not answer."""
+    """The jobs of a study; none where there is no Slurm, or no answer that can be read."""
     if shutil.which("squeue") is None:
         return []
     try:
         command = ["squeue", "--json", f"--user={study.stat().st_uid}"]  # not all that a large cluster holds
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
         return parse_jobs(json.loads(done.stdout), study)
-    except (OSError, subprocess.SubprocessError, ValueError):
+    except (OSError, subprocess.SubprocessError, ValueError, RecursionError):
         return []
 
 
 def parse_jobs(answer: Any, study: Path) -> list[Job]:
     """The jobs of `squeue --json` whose standard output lies below `study`, finished ones left out.
 
-    Slurm's versions differ: a state is a word or a list of words, a number may be wrapped with whether it is set.
+    Slurm's versions differ: a state is a word or a list of words, a number may be wrapped with whether it is set. What
+    is none of these is left out.
     """
-    jobs = answer.get("jobs", []) if isinstance(answer, dict) else []
-    own = [job for job in jobs if study.resolve() in Path(job.get("standard_output") or "/").parents]
-    found = [Job(_id(job), _state(job["job_state"]), _reason(job)) for job in own]
+    jobs = answer.get("jobs") if isinstance(answer, dict) else None
+    listed = [job for job in jobs if isinstance(job, dict)] if isinstance(jobs, list) else []
+    place = study.resolve()
+    own = [job for job in listed if place in Path(_text(job.get("standard_output")) or "/").parents]
+    found = [Job(_id(job), _state(job.get("job_state")), _reason(job)) for job in own]
     return [job for job in found if job.state in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED")]
 
 
@@ -62,20 +65,24 @@ def summary(jobs: Sequence[Job]) -> str:
 def _id(job: dict[str, Any]) -> str:
     array, task = _number(job.get("array_job_id")), _number(job.get("array_task_id"))
     if not array:
-        return str(job["job_id"])
-    return f"{array}_{job['array_task_string']}" if job.get("array_task_string") else f"{array}_{task}"
+        return str(_number(job.get("job_id")) or "?")
+    return f"{array}_{_text(job.get('array_task_string')) or task}"
 
 
 def _number(value: Any) -> int | None:
     if isinstance(value, dict):
-        return value.get("number") if value.get("set") else None
-    return value
+        value = value.get("number") if value.get("set") else None
+    return value if isinstance(value, int) else None
 
 
-def _state(value: str | list[str]) -> str:
-    return value if isinstance(value, str) else value[0]
+def _state(value: Any) -> str:
+    return _text(value[0] if isinstance(value, list) and value else value)
 
 
 def _reason(job: dict[str, Any]) -> str:
-    reason = str(job.get("state_reason") or "")
+    reason = _text(job.get("state_reason"))
     return "" if reason == "None" else reason
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from memlaw.eta import eta_seconds
 from memlaw.heartbeat import DEAD, silence_seconds, timestamp
 from memlaw.observe import NoStudy, Observation, cached_load, observe
 from memlaw.squeue import Job, study_jobs, summary
-from memlaw.status_file import DONE, FAILED, RUNNING, UNREADABLE
+from memlaw.status_file import FAILED, PENDING, RUNNING, UNREADABLE
 from memlaw.status_map import conditions, state_map, tally
 from memlaw.tables import COLOURS, duration
 
@@ -33,9 +35,7 @@ SQUEUE_EVERY_S = 30.0
 
 def view(study: Path, seen: Sequence[Observation], jobs: Sequence[Job]) -> RenderableType:
     """All of it for the terminal: counts, ETA, maps, running losses, and what went wrong with its cause."""
-    eta = eta_seconds(seen)
-    parts: list[RenderableType] = [Text(str(study), "bold")]
-    parts.append(tally(seen) + ("" if eta is None else f" · ETA {duration(eta)}"))
+    parts: list[RenderableType] = [Text(str(study), "bold"), _counts(seen)]
     for label, own in conditions(seen):
         parts += ["", *([Text(label, "bold")] if label else []), state_map(own)]
     running = [one for one in seen if one.state == RUNNING]
@@ -45,6 +45,11 @@ def view(study: Path, seen: Sequence[Observation], jobs: Sequence[Job]) -> Rende
     if jobs:
         parts += ["", f"Slurm: {escape(summary(jobs))}"]
     return Group(*parts)
+
+
+def _counts(seen: Sequence[Observation]) -> str:
+    eta = eta_seconds(seen)
+    return tally(seen) + ("" if eta is None else f" · ETA {duration(eta)}")
 
 
 def _running(seen: Sequence[Observation]) -> Table:
@@ -71,10 +76,17 @@ def _wrong(study: Path, seen: Sequence[Observation]) -> Iterator[RenderableType]
     yield ""
     for one in troubled:
         yield Text.assemble((one.state, COLOURS[one.state]), f" {one.name}: {cause(study, one)}")
-    states = {one.state for one in troubled}
-    advice = {"failed": FAILED in states, "stale": bool(states & {DEAD, UNREADABLE})}
-    again = " or ".join(f"rerun={policy}" for policy, applies in advice.items() if applies)
-    yield Text(f"The sweep's command with {again} trains them again; python -m memlaw.logs {study} CELL says more.")
+    yield Text(f"{_advice(troubled)}python -m memlaw.logs {study} CELL says more.")
+
+
+def _advice(troubled: Sequence[Observation]) -> str:
+    """Which sweep trains the cells again; those whose config is broken it refuses, as long as they are there."""
+    states, broken = {one.state for one in troubled if one.cell}, [one for one in troubled if not one.cell]
+    policies = {"failed": FAILED in states, "stale": bool(states & {DEAD, UNREADABLE})}
+    again = " or ".join(f"rerun={policy}" for policy, applies in policies.items() if applies)
+    them = "the others" if broken else "them"
+    away = f"Move away the directories of broken configs ({len(broken)}); a sweep refuses them. " if broken else ""
+    return away + (f"The sweep's command with {again} trains {them} again; " if again else "")
 
 
 def cause(study: Path, one: Observation) -> str:
@@ -109,17 +121,61 @@ def as_json(study: Path, seen: Sequence[Observation], jobs: Sequence[Job]) -> di
 
 
 def watch(study: Path, console: Console) -> None:
-    """Show the study until every cell is done or failed, or Ctrl-C."""
+    """Show the study until no cell runs or waits and no job is queued, or Ctrl-C.
+
+    Dead cells do not keep it: nobody trains them, unless a job does. Where the output is no terminal, it is the view at
+    first and at last, and in between the counts whenever they change.
+    """
     load, jobs, asked = cached_load(), study_jobs(study), time.monotonic()
-    with Live(console=console, auto_refresh=False) as live:
+    with _screen(study, console) as show:
         while True:
             seen = observe(study, load)
             if time.monotonic() - asked > SQUEUE_EVERY_S:
                 jobs, asked = study_jobs(study), time.monotonic()
-            live.update(view(study, seen, jobs), refresh=True)
-            if all(one.state in (DONE, FAILED) for one in seen):
+            ended = not jobs and not any(one.state in (RUNNING, PENDING) for one in seen)
+            show(seen, jobs, ended)
+            if ended:
                 return
             time.sleep(EVERY_S)
+
+
+Show = Callable[[Sequence[Observation], Sequence[Job], bool], None]
+"""Shows what was seen, and whether it is the last look."""
+
+
+@contextmanager
+def _screen(study: Path, console: Console) -> Iterator[Show]:
+    if not console.is_terminal:
+        yield _lines(study, console)
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        yield lambda seen, jobs, ended: live.update(view(study, seen, jobs), refresh=True)
+
+
+def _lines(study: Path, console: Console) -> Show:
+    told: list[str] = []
+
+    def show(seen: Sequence[Observation], jobs: Sequence[Job], ended: bool) -> None:
+        counts = tally(seen)
+        if ended or not told:
+            console.print(view(study, seen, jobs))
+        elif counts != told[-1]:
+            console.print(_counts(seen))
+        told[:] = [counts]
+        console.file.flush()  # a file or a pipe is read while this goes on
+
+    return show
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """End the program quietly, with exit code 1, once nobody reads its output any more, as after `| head -1`."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # takes what Python flushes at its end
+        sys.exit(1)
 
 
 def main() -> None:
@@ -127,19 +183,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m memlaw.status", description=__doc__)
     parser.add_argument("study", type=Path, help="directory of the study, runs/<study>")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--watch", action="store_true", help="look again every two seconds, until all cells have ended")
+    how.add_argument("--watch", action="store_true", help="look again every two seconds while cells run or wait")
     how.add_argument("--json", action="store_true", help="print one JSON object instead")
     options = parser.parse_args()
     console = Console(highlight=False)
     try:
-        if options.watch:
-            watch(options.study, console)
-            return
-        seen, jobs = observe(options.study), study_jobs(options.study)
-        if options.json:
-            print(json.dumps(as_json(options.study, seen, jobs), indent=1))
-        else:
-            console.print(view(options.study, seen, jobs))
+        with reader_may_leave():
+            if options.watch:
+                watch(options.study, console)
+                return
+            seen, jobs = observe(options.study), study_jobs(options.study)
+            if options.json:
+                print(json.dumps(as_json(options.study, seen, jobs), indent=1))
+            else:
+                console.print(view(options.study, seen, jobs))
     except NoStudy as error:
         print(error, file=sys.stderr)
         sys.exit(2)

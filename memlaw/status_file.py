@@ -13,7 +13,10 @@ UNREADABLE = "unreadable"
 FORECAST = ("total_steps", "step_flops")
 """What a status tells from the moment the cell is planned: its steps, and their arithmetic (`memlaw.cost`)."""
 
-_TYPES: dict[str, type | tuple[type, ...]] = {
+_NUMBER = (int, float)
+_Types = dict[str, type | tuple[type, ...]]
+
+_TYPES: _Types = {
     "attempt": int,
     "host": str,
     "pid": int,
@@ -21,18 +24,49 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "updated": str,
     "step": int,
     "total_steps": int,
-    "step_flops": (int, float),
-    "loss_nats": (int, float),
-    "recalled_share": (int, float),
+    "step_flops": _NUMBER,
+    "loss_nats": _NUMBER,
+    "recalled_share": _NUMBER,
     "cause": str,
     "traceback": str,
 }
+
+_NAME = (str, *_NUMBER)
+
+_ROW_TYPES: _Types = {
+    "model.name": _NAME,
+    "data.name": _NAME,
+    "method.name": _NAME,
+    "seq_len": _NUMBER,
+    "lora.rank": _NUMBER,
+    "seed": _NUMBER,
+    "base_loss_nats": _NUMBER,
+    "loss_nats": _NUMBER,
+    "delta_loss_nats": _NUMBER,
+    "recalled_share": _NUMBER,
+    "bits_per_parameter": _NUMBER,
+    "trainable_parameters": _NUMBER,
+    "target_tokens": _NUMBER,
+    "steps_trained": _NUMBER,
+    "seconds": _NUMBER,
+    "worker_seconds": _NUMBER,
+    "step_flops": _NUMBER,
+    "pack_size": _NUMBER,
+    "device": str,
+    "dtype": str,
+    "model_fingerprint": str,
+}
+"""The columns of `result.json` that readers take for granted; every version of memlaw has written them."""
+
+_POSITIVE = ("trainable_parameters", "target_tokens", "step_flops", "pack_size")
+"""Those of them that are divided by."""
 
 
 def read_status(path: Path) -> dict[str, Any]:
     """The content of a `status.json`, `attempt` always in it; pending when there is no such file.
 
-    Where it cannot be read, or promises a result that cannot, the state is `unreadable`, with the cause.
+    Where it cannot be read, or promises a result that is not there, the state is `unreadable`, with the cause. A
+    missing adapter is no such case: studies that are kept for their numbers leave it out.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -43,7 +77,7 @@ def read_status(path: Path) -> dict[str, Any]:
     try:
         status = _checked(json.loads(text))
         if status["state"] == DONE:
-            _check_row(path.with_name("result.json"))
+            _check_result(path.parent)
     except (OSError, ValueError, RecursionError) as error:
         return _unreadable(error)
     return status
@@ -54,17 +88,38 @@ def _checked(status: Any) -> dict[str, Any]:
         raise ValueError(f"status.json holds a {type(status).__name__}, not an object")
     if status.get("state") not in (PENDING, RUNNING, DONE, FAILED):
         raise ValueError(f"status.json names no state of a cell: {status.get('state')!r}")
-    for key in status.keys() & _TYPES.keys():
-        if not isinstance(status[key], _TYPES[key]):
-            raise ValueError(f"status.json: {key} is a {type(status[key]).__name__}")
+    _check_types("status.json", status, _TYPES)
     if status["state"] == FAILED and "cause" not in status:
         raise ValueError("status.json says failed and gives no cause")
     return {"attempt": 0, **status}
 
 
-def _check_row(path: Path) -> None:
-    if not isinstance(json.loads(path.read_text(encoding="utf-8")), dict):
-        raise ValueError(f"{path.name} holds no object")
+def _check_result(directory: Path) -> None:
+    """Raise ValueError or OSError where a cell's directory holds no row of that cell, or no token table."""
+    row = json.loads((directory / "result.json").read_text(encoding="utf-8"), parse_constant=_no_constant)
+    if not isinstance(row, dict):
+        raise ValueError(f"result.json holds a {type(row).__name__}, not an object")
+    lacking = [key for key in ("cell", *_ROW_TYPES) if key not in row]
+    if lacking:
+        raise ValueError(f"result.json lacks {', '.join(lacking[:3])}{', …' if len(lacking) > 3 else ''}")
+    if row["cell"] != directory.name:
+        raise ValueError(f"result.json is the row of another cell: {row['cell']!r}")
+    _check_types("result.json", row, _ROW_TYPES)
+    for key in _POSITIVE:
+        if row[key] <= 0:
+            raise ValueError(f"result.json: {key} is {row[key]}")
+    if not (directory / "tokens.parquet").is_file():
+        raise ValueError("tokens.parquet is missing")
+
+
+def _check_types(file: str, found: dict[str, Any], types: _Types) -> None:
+    for key, value in found.items():
+        if key in types and (isinstance(value, bool) or not isinstance(value, types[key])):
+            raise ValueError(f"{file}: {key} is a {type(value).__name__}")
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"result.json holds {name}, which memlaw never writes")
 
 
 def _unreadable(error: Exception) -> dict[str, Any]:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from packs import BOOK, LONG, make_cells, train
+from safetensors.torch import save_file
 
 from memlaw import checkpointing
-from memlaw.checkpoint import Checkpoint, read_checkpoint, step_of
+from memlaw.checkpoint import FORMAT, Checkpoint, check_origin, read_checkpoint, step_of
 from memlaw.module import PackModule
 from memlaw.pack import train_pack
 from memlaw.records import read_tokens
@@ -117,6 +119,35 @@ def test_a_spoilt_checkpoint_means_starting_again(tiny, monkeypatch, spoil, capl
     cells[0].paths.checkpoint.write_bytes(spoil(cells[0].paths.checkpoint.read_bytes()))
     np.testing.assert_array_equal(train(cells, cfg), whole)
     assert "the cell starts again" in caplog.text
+
+
+SOUND = {
+    "step": 3, "model_fingerprint": "m", "data_fingerprint": "d", "curves": [], "recalled_checks": 0,
+    "worker_seconds": 1.5, "seconds": 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_a_header_that_lacks_what_a_cell_goes_on_from_cannot_be_read(tmp_path: Path, caplog, name: str):
+    path = tmp_path / "checkpoint.safetensors"
+    for head, said in (
+        ({key: value for key, value in SOUND.items() if key != name}, f"its header lacks {name}"),
+        ({**SOUND, name: {}}, f"its header's {name} is a dict"),
+        ({**SOUND, "step": -1}, "its header's step is -1"),
+        ({**SOUND, "step": True}, "its header's step is a bool"),
+    ):
+        metadata = {"progress": json.dumps({"format": FORMAT, **head})}
+        save_file({"adapter.A": torch.zeros(1)}, path, metadata=metadata)
+        assert (step_of(path), read_checkpoint(path)) == (0, None)
+        check_origin(path, "m", "d")
+        assert f"cannot be read ({said}); the cell starts again" in caplog.text
+        caplog.clear()
+
+
+def test_a_whole_header_is_read(tmp_path: Path):
+    path = tmp_path / "checkpoint.safetensors"
+    save_file({}, path, metadata={"progress": json.dumps({"format": FORMAT, **SOUND})})
+    assert step_of(path) == 3
 
 
 def test_a_checkpoint_of_another_model_fails_its_cell_alone(tiny, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from models import random_base
 from packs import COMMON, LONG, STEPS, make_cells, train
+from rows import write_row
 from test_heartbeat import running
 
 from memlaw import fit as fit_module
@@ -157,7 +158,7 @@ def test_a_full_disk_fails_its_cell_alone(tiny, monkeypatch):
 def test_a_cell_that_was_finished_meanwhile_is_not_trained_again(tiny):
     (cell,), cfg = make_cells(tiny, [LONG])
     cell.plan()
-    cell.paths.result.write_text("{}")
+    write_row(cell.paths.directory)
     cell.set_status("done")
     train_pack([cell], cfg)
     assert cell.status["attempt"] == 0

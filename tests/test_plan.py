@@ -1,10 +1,10 @@
-import json
 import subprocess
 import sys
 
 import pytest
 import torch
 from conftest import FAST
+from rows import write_row
 from test_heartbeat import gone, running
 
 from memlaw.errors import ConfigError
@@ -104,9 +104,7 @@ def test_the_times_of_a_plan_come_from_finished_cells(tiny):
     assert guess.cost.measured_cells == 0
     done, _ = tiny("seq_len=8")
     done.plan()
-    row = dict.fromkeys(("model.name", "data.name", "method.name", "seq_len", "lora.rank", "seed"), 0)
-    row |= {"pack_size": 1, "step_flops": 1e6, "worker_seconds": 400.0, "steps_trained": 100}
-    done.paths.result.write_text(json.dumps({**row, "device": "cpu", "dtype": "float32"}))
+    write_row(done.paths.directory, step_flops=1e6, worker_seconds=400.0, steps_trained=100)
     done.set_status("done")
     measured = make_plan([cell], cfg, Machine.here("cpu", workers=1))
     assert measured.cost.measured_cells == 1

@@ -1,14 +1,12 @@
-import json
-
 import pytest
+from rows import write_row
 
 from memlaw.plan import Machine, make_plan
 from memlaw.progress import Watch
 
 
 def finish(cell, pack_size: int, step_flops: float, worker_seconds: float) -> None:
-    row = {"pack_size": pack_size, "step_flops": step_flops, "worker_seconds": worker_seconds, "steps_trained": 10}
-    cell.paths.result.write_text(json.dumps({**row, "device": "cpu", "dtype": "float32"}))
+    write_row(cell.paths.directory, pack_size=pack_size, step_flops=step_flops, worker_seconds=worker_seconds)
     cell.set_status("done")
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rows import write_row
 
 from memlaw import records
 from memlaw.records import Evaluated, TokenLog, capacity, log_spaced_steps, token_scalars
@@ -73,8 +74,7 @@ def test_only_finished_cells_are_read(tmp_path):
     for name, state in (("b", "done"), ("a", "done"), ("c", "running")):
         directory = tmp_path / name
         directory.mkdir()
-        row = {"cell": name, "model.name": "m", "data.name": "d", "method.name": "sft", "seq_len": 8, "lora.rank": 1}
-        (directory / "result.json").write_text(json.dumps({**row, "seed": ord(name)}))
+        write_row(directory, seed=ord(name))
         (directory / "status.json").write_text(json.dumps({"state": state}))
     assert records.read_results(tmp_path)["cell"].tolist() == ["a", "b"]
     assert records.read_results(tmp_path / "none").empty

@@ -34,7 +34,39 @@ def stub(directory: Path, name: str, script: str) -> None:
     (directory / name).chmod(0o755)
 
 
-@pytest.mark.parametrize("script", [None, "exit 1", "echo no json", "echo '[]'", "echo '{}'"])
+ODD = {
+    "standard_output": [3, ["a"], {}, None],
+    "job_state": [3, [], [3], {}, None],
+    "array_job_id": ["x", {"set": True}, [], None],
+    "array_task_id": ["x", {"set": True}, [], None],
+    "array_task_string": [3, {}, None],
+    "state_reason": [3, {}, None],
+    "job_id": ["x", [], None],
+}
+
+
+@pytest.mark.parametrize(("key", "values"), ODD.items(), ids=ODD)
+def test_a_job_with_something_odd_is_no_crash(tmp_path, key: str, values: list):
+    whole, *_ = answer(tmp_path)["jobs"]
+    lost = key in ("standard_output", "job_state")
+    for job in (*({**whole, key: value} for value in values), {name: whole[name] for name in whole if name != key}):
+        found = parse_jobs({"jobs": [job, 3, None, "x"]}, tmp_path)
+        assert [one.state for one in found] == ([] if lost else ["RUNNING"])
+    assert parse_jobs({"jobs": 3}, tmp_path) == parse_jobs({"jobs": {"a": 1}}, tmp_path) == []
+
+
+def test_a_job_without_a_number_has_a_question_mark(tmp_path):
+    job = {"job_state": "RUNNING", "standard_output": f"{tmp_path}/logs/a.out"}
+    assert parse_jobs({"jobs": [job]}, tmp_path) == [Job("?", "RUNNING", "")]
+
+
+DEEP = f"echo '{'[' * 100_000}'"
+
+
+@pytest.mark.parametrize(
+    "script", [None, "exit 1", "echo no json", "echo '[]'", "echo '{}'", DEEP],
+    ids=["none", "fails", "no json", "list", "object", "deep"],
+)  # fmt: skip
 def test_a_slurm_that_is_absent_or_odd_gives_no_jobs(tmp_path, monkeypatch, script):
     monkeypatch.setenv("PATH", str(tmp_path))
     if script:

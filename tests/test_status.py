@@ -1,5 +1,6 @@
 """`memlaw.status` and `memlaw.logs` over a study with a cell in every state."""
 
+import io
 import json
 import os
 import subprocess
@@ -9,18 +10,20 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rows import write_row
 from test_heartbeat import gone, running
 
+from memlaw import logs, status
 from memlaw.errors import CellError
 from memlaw.eta import eta_seconds
 from memlaw.observe import NoStudy, find_cell, observe
-from memlaw.status import view
+from memlaw.squeue import Job
+from memlaw.status import view, watch
 from memlaw.status_map import conditions, place
 
 
 def finish(cell, **row) -> None:
-    cost = {"pack_size": 1, "steps_trained": 10, "worker_seconds": 20.0, "step_flops": 8e6}
-    cell.paths.result.write_text(json.dumps({**cost, **row}))
+    write_row(cell.paths.directory, **row)
     cell.set_status("done", step=10, total_steps=10)
 
 
@@ -151,11 +154,70 @@ def test_the_command_prints_json_reads_only_and_needs_no_torch(study, tmp_path):
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
-def test_watching_ends_when_all_cells_have(study):
+def watched(study: Path, monkeypatch, *meanwhile) -> str:
+    """What `--watch` prints where there is no terminal, if `meanwhile` happens between its looks."""
+    happen = iter(meanwhile)
+    monkeypatch.setattr(status.time, "sleep", lambda _: next(happen)())
+    console = Console(file=io.StringIO(), width=160)
+    watch(study, console)
+    assert list(happen) == []
+    return console.file.getvalue()
+
+
+def test_watching_ends_when_no_cell_runs_or_waits_though_some_are_dead_or_unreadable(study, monkeypatch):
+    directory, cells = study
+    text = watched(directory, monkeypatch, lambda: finish(cells["running"]), int, lambda: finish(cells["pending"]))
+    first, *between, last = text.split(f"{directory}\n")[1:]
+    assert "1 of 6 cells done · 1 running" in first
+    assert "2 of 6 cells done · 1 pending" in first  # a line of its own, once
+    assert text.count("2 of 6 cells done") == 1
+    assert between == []
+    assert "3 of 6 cells done · 1 failed · 1 dead · 1 unreadable" in last
+
+
+def test_watching_goes_on_while_a_job_is_queued(study, monkeypatch):
     directory, cells = study
     for cell in cells.values():
         finish(cell)
-    assert "6 of 6 cells done" in command("status", str(directory), "--watch").stdout
+    queued = [Job("7", "PENDING", "Priority")]
+    answers = iter([queued, queued, []])  # at first, then at each look
+    monkeypatch.setattr(status, "study_jobs", lambda _: next(answers))
+    monkeypatch.setattr(status, "SQUEUE_EVERY_S", -1.0)
+    assert "Slurm: 1 pending (Priority)" in watched(directory, monkeypatch, int)
+
+
+def test_watching_on_a_terminal_shows_the_last_look(study):
+    directory, cells = study
+    for cell in cells.values():
+        finish(cell)
+    console = Console(file=io.StringIO(), width=160, force_terminal=True, color_system=None)
+    watch(directory, console)
+    assert "6 of 6 cells done" in console.file.getvalue()
+
+
+def test_a_broken_config_is_to_be_moved_away_and_not_to_be_trained_again(study):
+    directory, cells = study
+    cells["unreadable"].paths.config.write_text("[")
+    text = shown(directory)
+    assert "Move away the directories of broken configs (1); a sweep refuses them." in text
+    assert "rerun=failed or rerun=stale trains the others again" in " ".join(text.split())
+    for cell in cells.values():
+        cell.paths.config.write_text("[")
+    assert "rerun=" not in shown(directory)
+
+
+@pytest.mark.parametrize("module", [status, logs])
+def test_a_reader_that_leaves_ends_the_command_quietly(study, monkeypatch, module):
+    directory, cells = study
+    reading, writing = os.pipe()
+    os.close(reading)
+    arguments = ["--json"] if module is status else [cells["failed"].name]
+    with os.fdopen(writing, "w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "argv", ["memlaw", str(directory), *arguments])
+        with pytest.raises(SystemExit) as ended:
+            module.main()
+    assert ended.value.code == 1
 
 
 def test_no_study_is_one_clear_error(tmp_path):

@@ -1,4 +1,9 @@
+import json
+from pathlib import Path
+
 import pytest
+from conftest import ROOT
+from rows import ROW, write_row
 
 from memlaw.cell import Cell
 from memlaw.pack import train_pack
@@ -32,6 +37,69 @@ def test_a_directory_in_its_place_is_unreadable_and_no_file_is_pending(tmp_path)
     assert read_status(tmp_path / "status.json") == {"state": "pending", "attempt": 0}
     (tmp_path / "status.json").mkdir()
     assert read_status(tmp_path / "status.json")["state"] == "unreadable"
+
+
+CHANGED = {
+    "of another cell": ({"cell": "b"}, "row of another cell: 'b'"),
+    "text as seconds": ({"worker_seconds": "x"}, "worker_seconds is a str"),
+    "null as a loss": ({"loss_nats": None}, "loss_nats is a NoneType"),
+    "true as a rank": ({"lora.rank": True}, "lora.rank is a bool"),
+    "no arithmetic": ({"step_flops": 0}, "step_flops is 0"),
+}
+
+
+@pytest.mark.parametrize(("columns", "said"), CHANGED.values(), ids=CHANGED)
+def test_done_with_another_row_than_its_own_is_unreadable(tmp_path: Path, columns: dict, said: str):
+    path = tmp_path / "a/status.json"
+    path.parent.mkdir()
+    path.write_text('{"state": "done"}')
+    write_row(path.parent)
+    assert read_status(path) == {"state": "done", "attempt": 0}
+    write_row(path.parent, **columns)
+    status = read_status(path)
+    assert status["state"] == "unreadable"
+    assert said in status["cause"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{}", "lacks cell, model.name, data.name, …"),
+        (json.dumps({"cell": "a", **ROW} | {"seconds": float("nan")}), "holds NaN"),
+        ('{"steps_trained": 5, "worker_seconds": "x"}', "lacks cell"),
+        ("[]", "holds a list"),
+    ],
+)
+def test_done_with_a_foreign_or_incomplete_row_is_unreadable(tmp_path: Path, content: str, said: str):
+    path = tmp_path / "a/status.json"
+    path.parent.mkdir()
+    path.write_text('{"state": "done"}')
+    write_row(path.parent)
+    path.with_name("result.json").write_text(content)
+    status = read_status(path)
+    assert status["state"] == "unreadable"
+    assert said in status["cause"]
+
+
+def test_done_without_a_token_table_is_unreadable_and_without_an_adapter_is_done(tmp_path: Path):
+    path = tmp_path / "a/status.json"
+    path.parent.mkdir()
+    path.write_text('{"state": "done"}')
+    write_row(path.parent)
+    assert read_status(path)["state"] == "done"
+    path.with_name("tokens.parquet").unlink()
+    assert read_status(path) == {
+        "state": "unreadable",
+        "attempt": 0,
+        "cause": "ValueError: tokens.parquet is missing",
+    }
+
+
+@pytest.mark.parametrize("study", ["docs/study/smollm2", "docs/memft/smollm2"])
+def test_every_cell_of_the_studies_that_are_kept_is_done(study: str):
+    statuses = list((ROOT / study).glob("*/status.json"))
+    assert statuses
+    assert {read_status(path)["state"] for path in statuses} == {"done"}
 
 
 @pytest.mark.parametrize("content", [b'{"state": "runn', b"[1, 2]", b'{"state": "done"}'])

@@ -1,6 +1,5 @@
-import json
-
 import pytest
+from rows import write_row
 from test_heartbeat import gone, running
 
 from memlaw.errors import ConfigError
@@ -18,7 +17,7 @@ def study(tiny):
     for cell in cells.values():
         cell.plan()
     done = cells["done"]
-    done.paths.result.write_text(json.dumps({**done.flat, "cell": done.name, "device": "cpu", "dtype": "float32"}))
+    write_row(done.paths.directory, **done.flat)
     cells["done"].set_status("done")
     cells["failed"].set_status("failed", cause="a cause")
     running(cells["running"], 0)

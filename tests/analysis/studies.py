@@ -31,7 +31,9 @@ def write_cell(
         "target_tokens": length, "dtype": "float32", "model_fingerprint": model,
         "base_loss_nats": BASE_LOSS, "loss_nats": BASE_LOSS - delta_loss, "delta_loss_nats": delta_loss,
         "recalled_share": 0.5, "first_stubborn": None, "bits_per_parameter": 1.0,
-        "trainable_parameters": 2112 * rank, "version.torch": "1", **more,
+        "trainable_parameters": 2112 * rank, "version.torch": "1",
+        "steps_trained": 10, "seconds": 20.0, "worker_seconds": 20.0, "step_flops": 8e6,
+        "pack_size": 1, "device": "cpu", **more,
     }  # fmt: skip
     cell = root / str(row["cell"])
     write_json(cell / "result.json", row)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cells import table
+from rows import write_row
 
 from analysis.advise import Link, NoAdvice, advise, solve
 from analysis.forms import Inputs, saturating
@@ -81,8 +82,8 @@ def test_solving_outside_the_range_has_no_answer():
 
 def test_the_command_line_answers_and_refuses_to_extrapolate(tmp_path: Path):
     for number, row in enumerate(study().to_dict("records")):
-        names = {"cell": f"c{number}", "model.name": "m", "data.name": "d", "method.name": "sft"}
-        write_json(tmp_path / f"c{number}/result.json", {**row, **names, "dtype": "float32", "model_fingerprint": "f"})
+        (tmp_path / f"c{number}").mkdir()
+        write_row(tmp_path / f"c{number}", **row)
         write_json(tmp_path / f"c{number}/status.json", {"state": "done"})
 
     def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
