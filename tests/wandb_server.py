@@ -14,6 +14,30 @@ KEY = "a" * 40
 """The one key that the server takes."""
 
 
+def graph_id(name: str) -> str:
+    """An id as W&B's are: text in base64."""
+    return base64.b64encode(f"Artifact:{name}".encode()).decode()
+
+
+def artifact_name(identity: str) -> str:
+    """The name that is in an id."""
+    return base64.b64decode(identity).decode().partition(":")[2]
+
+
+PROJECT = {"id": "cA==", "internalId": "cA==", "name": "memlaw", "entity": {"name": "me"}}
+
+
+def artifact(name: str) -> dict[str, Any]:
+    """An artifact as the server describes it."""
+    return {
+        "__typename": "Artifact", "id": graph_id(name), "versionIndex": 0, "artifactType": {"name": "records"},
+        "artifactSequence": {"__typename": "ArtifactSequence", "name": name, "project": PROJECT},
+        "description": None, "metadata": None, "ttlDurationSeconds": 0, "ttlIsInherited": True, "tags": [],
+        "historyStep": None, "state": "COMMITTED", "size": 1, "digest": "0", "commitHash": "0", "fileCount": 1,
+        "createdAt": "2026-01-01T00:00:00", "updatedAt": None, "aliases": [],
+    }  # fmt: skip
+
+
 class KeptRun:
     """What the server knows of a run."""
 
@@ -24,6 +48,8 @@ class KeptRun:
         self.summary: dict[str, Any] = {}
         self.exit_code: int | None = None
         self.artifacts: list[str] = []
+        self.used: list[str] = []
+        self.preempting = False
 
     @property
     def steps(self) -> list[int]:
@@ -115,6 +141,7 @@ class WandbServer:
                     kept.lines[chunk["offset"] + number] = json.loads(line)
                 elif name == "wandb-summary.json":
                     kept.summary = json.loads(line)
+        self.runs[run].preempting |= bool(told.get("preempting"))
         if told.get("complete"):
             kept.exit_code = told.get("exitcode")
         return 200, {}
@@ -156,14 +183,31 @@ class WandbServer:
 
     def _CreateArtifact(self, asked: Any) -> Any:
         told = asked.get("input") or asked
+        name = told.get("artifactCollectionName") or "?"
         if told.get("runName") in self.runs:
-            self.runs[told["runName"]].artifacts.append(told.get("artifactCollectionName") or "?")
+            self.runs[told["runName"]].artifacts.append(name)
         sequence = {"id": "s", "latestArtifact": None}
-        return {"createArtifact": {"artifact": {"id": "a", "state": "COMMITTED", "artifactSequence": sequence}}}
+        return {"createArtifact": {"artifact": {"id": graph_id(name), "state": "COMMITTED",
+                                                "artifactSequence": sequence}}}  # fmt: skip
+
+    def _ArtifactByID(self, asked: Any) -> Any:
+        return {"artifact": artifact(artifact_name(asked["id"]))}
+
+    def _ArtifactMembershipByName(self, asked: Any) -> Any:
+        name = asked["name"].partition(":")[0]
+        if not any(name in run.artifacts for run in self.runs.values()):
+            return {"project": {"artifactCollectionMembership": None}}
+        membership = {"__typename": "ArtifactCollectionMembership", "id": graph_id("membership"), "versionIndex": 0,
+                      "createdAt": "2026-01-01T00:00:00", "aliases": [], "artifact": artifact(name),
+                      "artifactCollection": {"__typename": "ArtifactSequence", "name": name,
+                                             "project": PROJECT}}  # fmt: skip
+        return {"project": {"artifactCollectionMembership": membership}}
 
     def _UseArtifact(self, asked: Any) -> Any:
-        return {"useArtifact": {"artifact": {"id": "a", "digest": "", "description": "", "state": "COMMITTED",
-                                             "createdAt": "", "metadata": None}}}  # fmt: skip
+        told = asked.get("input") or asked
+        self.runs[told["runName"]].used.append(artifact_name(told["artifactID"]))
+        return {"useArtifact": {"artifact": {"id": told["artifactID"], "digest": "", "description": "",
+                                             "state": "COMMITTED", "createdAt": "", "metadata": None}}}  # fmt: skip
 
     def _CreateRunFiles(self, asked: Any) -> Any:
         files = [

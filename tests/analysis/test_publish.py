@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis.publish import CELL_COLUMNS, cells_table, headline, law_row
+from memlaw.tracking.contents import study_digest
 from tests.wandb_server import KEY, WandbServer
 
 STUDY = Path(__file__).parents[2] / "docs/study/smollm2"
@@ -66,11 +67,17 @@ def test_an_offline_run_holds_the_law_tables_figures_and_page(study):
 
 def test_online_it_is_one_run_however_often(study, server: WandbServer):
     url = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY}
+    cells = pd.read_csv(study / "report/cells.csv")["cell"]
+    uploaded, never = (f"{study_digest(study)}-{cell.rpartition('-')[2]}" for cell in cells[:2])
+    server.runs[uploaded].artifacts.append(f"records-{uploaded}")
     for _ in range(2):
         done = publish(study, "--mode=online", "--entity=me", "--timeout=30", **url)
         assert done.returncode == 0, done.stderr
-    (name,) = server.runs
-    assert name.endswith("-analysis")
+    name = f"{study_digest(study)}-analysis"
+    assert set(server.runs) == {uploaded, name}
+    assert set(server.runs[name].used) == {f"records-{uploaded}"}
+    assert f"no lineage to the records of {never}" in done.stderr
+    assert server.runs[name].config["kind"]["value"] == "analysis"
     assert server.runs[name].summary["law"]["alpha"] > 0
     assert server.runs[name].exit_code == 0
 

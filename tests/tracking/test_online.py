@@ -14,6 +14,7 @@ from conftest import FAST, TINY
 
 from memlaw.records import read_results
 from memlaw.tracking.contents import study_digest
+from memlaw.tracking.wandb_service import INTERRUPTED
 from tests.wandb_server import KEY, KeptRun, WandbServer
 
 ONLINE = ["logger.mode=online", "logger.entity=me", "logger.stagger_s=0"]
@@ -34,6 +35,9 @@ def at(train, server: WandbServer):
     return run
 
 
+pytestmark = pytest.mark.slow
+
+
 def runs_of(server: WandbServer, study: Path) -> dict[str, KeptRun]:
     """What the server has of each done cell, by the cell's name."""
     digest = study_digest(study)
@@ -41,7 +45,7 @@ def runs_of(server: WandbServer, study: Path) -> dict[str, KeptRun]:
 
 
 def assert_whole(server: WandbServer, study: Path) -> None:
-    """The server has each cell's whole history once, and the summary of its `result.json`."""
+    """The server has each cell's whole history once and the summary of its `result.json`."""
     kept = runs_of(server, study)
     assert len(kept) == len(server.runs) == 2
     for name, run in kept.items():
@@ -76,6 +80,7 @@ def test_runs_are_whole_while_the_server_is_slow_or_refuses_for_a_while(at, serv
     done = at("logger.mode=auto", **stored)
     assert done.returncode == 0, done.stdout + done.stderr
     assert_whole(server, tmp_path / "runs/default")
+    assert all(run.used == ["study-default"] for run in server.runs.values())
     for mark in tmp_path.glob("runs/default/wandb/*/*.synced"):
         mark.unlink()
         break
@@ -113,18 +118,58 @@ def test_a_server_that_dies_costs_no_cell_and_does_not_keep_the_process(at, serv
     assert_whole(server, tmp_path / "runs/default")
 
 
-def test_a_killed_cell_is_not_finished_and_goes_on_without_repeating_a_step(server, tmp_path):
+def test_a_server_that_dies_in_the_middle_has_each_run_whole_after_sync(at, server, tmp_path):
+    server.dies_after = 3
+    done = at("logger.timeout_s=10", "steps=1500", **EACH_SECOND, WANDB_API_KEY=KEY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert any(run.losses for run in server.runs.values())
+    server.dies_after = None
+    synced = sync(tmp_path, server)
+    assert synced.returncode == 0, synced.stdout + synced.stderr
+    kept = runs_of(server, tmp_path / "runs/default")
+    assert len(kept) == len(server.runs) == 2
+    for name, run in kept.items():
+        result = json.loads((tmp_path / "runs/default" / name / "result.json").read_text())
+        rows = [(line["_step"], line["loss_nats"]) for line in run.lines.values() if "loss_nats" in line]
+        assert len(set(rows)) == len(run.losses)  # a step that stands there twice has equal values
+        assert max(run.losses) == 1500 and min(run.losses) == 0
+        assert run.losses[1500] == pytest.approx(result["loss_nats"])
+        assert run.summary["delta_loss_nats"] == pytest.approx(result["delta_loss_nats"])
+        assert run.exit_code == 0
+    assert sync(tmp_path, server).stdout.count(": unchanged") == 2
+
+
+@pytest.fixture
+def long(server: WandbServer, tmp_path: Path):
+    """The command that trains a long cell, its environment, and its process, which has sent some of its history."""
     command = [sys.executable, "-m", "memlaw.train", *LONG, f"runs_dir={tmp_path}/runs"]
     environment = {**os.environ, "WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY, **EACH_SECOND}
     output = tmp_path / "output"
     with output.open("w") as log:
         first = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-        deadline = time.monotonic() + 120
-        while not any(max(run.losses, default=0) >= 100 for run in list(server.runs.values())):
-            assert first.poll() is None and time.monotonic() < deadline, output.read_text()
-            time.sleep(0.05)
+    deadline = time.monotonic() + 120
+    while not any(max(run.losses, default=0) >= 100 for run in list(server.runs.values())):
+        assert first.poll() is None and time.monotonic() < deadline, output.read_text()
+        time.sleep(0.05)
+    yield command, environment, first
+    if first.poll() is None:
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()
+
+
+def test_an_interrupted_cell_is_preempted(long, server):
+    first = long[2]
+    first.send_signal(signal.SIGTERM)
+    first.wait(60)
+    (run,) = server.runs.values()
+    assert run.exit_code == INTERRUPTED
+    assert run.preempting
+
+
+def test_a_killed_cell_is_not_finished_and_goes_on_without_repeating_a_step(long, server):
+    command, environment, first = long
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
     (run,) = server.runs.values()
     time.sleep(3)  # what is left of W&B's own process has time to say something wrong
     assert run.exit_code is None
