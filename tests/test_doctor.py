@@ -206,6 +206,16 @@ def test_an_impossible_override_ends_with_2(monkeypatch, capsys):
     assert "nonsense" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("override", "said"), [("model=hub", "Missing mandatory value"), ("logger=null", "logger")])
+def test_a_missing_value_or_a_group_without_a_name_is_one_line(monkeypatch, capsys, override: str, said: str):
+    monkeypatch.setattr(sys, "argv", ["memlaw.doctor", override])
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
 def test_all_checks_run_here(path, tmp_path):
     add_launchers()
     found = command.examine(composed("model=random", "logger.mode=disabled"), tmp_path, try_job=False)

@@ -16,6 +16,7 @@ from rich.table import Table
 from memlaw.doctor import installation
 from memlaw.doctor.verdict import Verdict
 from memlaw.errors import ConfigError, refuse
+from memlaw.groups import misused_group, raised_by_hydra
 from memlaw.paths import add_launchers, cache_dir, config_dir
 
 WORDS = {"green": "ok", "yellow": "look", "red": "bad"}
@@ -69,6 +70,11 @@ def _composed(overrides: Sequence[str]) -> DictConfig:
             return compose("config", overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(str(error).splitlines()[0]) from error
+    except (TypeError, ValueError) as error:
+        misused = misused_group(overrides)
+        if not misused or not raised_by_hydra(error):
+            raise
+        raise ConfigError(misused) from error
 
 
 def main() -> None:
@@ -83,6 +89,8 @@ def main() -> None:
         found = examine(cfg, options.runs or Path(str(cfg.runs_dir)).expanduser(), options.job)
     except ConfigError as error:
         refuse(error)
+    except OmegaConfBaseException as error:  # a mandatory value is missing, such as the id of model=hub
+        refuse(ConfigError(str(error).splitlines()[0]))
     Console(highlight=False).print(verdict_table(found))
     sys.exit(int(any(verdict.level == "red" for verdict in found)))
 
