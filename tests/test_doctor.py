@@ -222,3 +222,16 @@ def test_all_checks_run_here(path, tmp_path):
     expected = "Python packages GPU bf16 runs cache Hub+cache clock model W&B Slurm"
     assert [verdict.check for verdict in found] == [word.replace("+", " ") for word in expected.split()]
     assert [place.name for place in tmp_path.iterdir()] == ["bin"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "check", "level", "finding"),
+    [
+        (["logger=trackio"], "Trackio", "green", "runs are kept on this machine"),
+        (["logger=trackio", "logger.mode=disabled"], "Trackio", "green", "disabled: results are on disk alone"),
+        (["logger.mode=disabled"], "W&B", "green", "disabled: results are on disk alone"),
+    ],
+)
+def test_each_logger_is_looked_at_by_its_own_service(overrides, check: str, level: str, finding: str):
+    verdict = services.tracking(composed(*overrides).logger)
+    assert (verdict.check, verdict.level, verdict.finding) == (check, level, finding)

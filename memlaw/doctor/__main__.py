@@ -45,7 +45,7 @@ def examine(cfg: DictConfig, runs: Path, try_job: bool) -> list[Verdict]:
         storage.directory("Hub cache", Path(HF_HUB_CACHE), wanted_gb=10),
         storage.clock(runs),
     ]
-    found += [services.base_model(instantiate_checked(cfg.model)), services.wandb(cfg.logger.mode)]
+    found += [services.base_model(instantiate_checked(cfg.model)), services.tracking(cfg.logger)]
     config = cluster.slurm_config()
     found.append(cluster.commands(config))
     if config:

@@ -8,11 +8,14 @@ from urllib.parse import urlparse
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
+from omegaconf import DictConfig
 
 from memlaw.base_model import HubModel, LocalModel, ModelSource, PackagedModel, RandomModel
+from memlaw.checks import instantiate_checked
 from memlaw.doctor.verdict import Verdict
 from memlaw.errors import ConfigError
 from memlaw.tracking.mode import base_url, has_credentials, resolve_mode
+from memlaw.tracking.wandb_service import WandbService
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
@@ -64,6 +67,19 @@ def complete(snapshot: Path) -> bool:
     else:
         weights = any(path.is_file() for pattern in WEIGHTS for path in snapshot.glob(pattern))
     return weights and (snapshot / "config.json").is_file() and any(snapshot.glob("tokenizer*"))
+
+
+def tracking(logger: DictConfig) -> Verdict:
+    """Whether what mirrors the runs can do so.
+
+    Raises:
+        ConfigError: a value of `logger` is impossible.
+    """
+    service = instantiate_checked(logger)
+    if isinstance(service, WandbService):
+        return wandb(logger.mode)
+    where = "disabled: results are on disk alone" if service.mode == "disabled" else "runs are kept on this machine"
+    return Verdict(service.name, "green", where)
 
 
 def wandb(mode: str) -> Verdict:
