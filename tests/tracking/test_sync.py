@@ -21,6 +21,7 @@ from memlaw.tracking.from_records import recorded_curves
 from memlaw.tracking.tracker import Tracker
 from memlaw.tracking.wandb_log import read_log
 from memlaw.tracking.wandb_service import WandbService
+from tests.rows import ROW
 from tests.wandb_server import KEY
 
 STEPS = (0, 1, 2, 5, 10)
@@ -46,7 +47,7 @@ def write_records(cell) -> dict:
         nll_S = np.array([3.0, 2.0, 1.0], np.float32) / (1 + step)
         log.add(Evaluated(step, nll_S, np.array([100, 101, 7]), nll_S / 2, (nll_S > CRITICAL_LOSS_NATS).astype(float)))
     write_tokens(cell.paths.tokens, log.table())
-    row = {"cell": cell.name, **log.scalars(), "steps_trained": STEPS[-1], "seconds": 2.5, "version.torch": "2"}
+    row = {"cell": cell.name, **ROW, **log.scalars(), "steps_trained": STEPS[-1], "seconds": 2.5, "version.torch": "2"}
     cell.paths.result.write_text(json.dumps(row))
     cell.paths.adapter.mkdir()
     (cell.paths.adapter / "adapter_config.json").write_text("{}")
@@ -220,7 +221,7 @@ def test_a_log_says_where_its_run_belongs_and_whether_it_ended(study):
     log = run.log(run.directories[0])
     assert read_log(log) == ("project", "me", True)
     content = log.read_bytes()
-    for size in range(0, len(content), 97):
+    for size in (0, 5, len(content) // 2, len(content) - 20):
         log.write_bytes(content[:size])
         assert not read_log(log).ended
 
