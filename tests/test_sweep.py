@@ -17,7 +17,7 @@ def study(tiny):
     for cell in cells.values():
         cell.plan()
     done = cells["done"]
-    write_row(done.paths.directory, **done.flat)
+    write_row(done.paths.directory, **done.flat, dtype="bfloat16")
     cells["done"].set_status("done")
     cells["failed"].set_status("failed", cause="a cause")
     running(cells["running"], 0)

@@ -99,13 +99,12 @@ def test_no_shell_runs_what_names_and_options_hold(tmp_path: Path, monkeypatch):
     for command in ("srun", "python"):
         stub(tmp_path, command, f'printf "%s\\n" "$@" >> {tmp_path}/told')
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    evil = f"a'b\"; touch {tmp_path}/ran; $(touch {tmp_path}/ran) `touch {tmp_path}/ran` #"
+    evil = "a'b\"; touch ran; $(touch ran) `touch ran` #"
     own = options(gpus=0, partition=evil, additional={"comment": evil}, srun_args=[evil], python=["python", evil])
-    study = tmp_path / evil.replace("/", "_")
+    study = tmp_path / evil
     (path,) = Submission(study / "slurm/dry-run", own).write_scripts([range(1)])
     subprocess.run(["bash", str(path)], check=True, cwd=tmp_path)
     assert not (tmp_path / "ran").exists()
-    assert not list(tmp_path.glob("*ran"))
     told = (tmp_path / "told").read_text().splitlines()
     assert told.count(evil) == 2
     assert str(study / "slurm/dry-run") in told
