@@ -166,6 +166,7 @@ def watched(study: Path, monkeypatch, *meanwhile) -> str:
 
 def test_watching_ends_when_no_cell_runs_or_waits_though_some_are_dead_or_unreadable(study, monkeypatch):
     directory, cells = study
+    monkeypatch.setenv("COLUMNS", "400")  # no line is broken at the directory
     text = watched(directory, monkeypatch, lambda: finish(cells["running"]), int, lambda: finish(cells["pending"]))
     first, *between, last = text.split(f"{directory}\n")[1:]
     assert "1 of 6 cells done · 1 running" in first
