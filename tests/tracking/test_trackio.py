@@ -37,6 +37,7 @@ def trained(tiny, project: str, *overrides: str):
 def test_trackio_holds_each_cells_curves_media_and_config(tiny, project):
     from trackio.sqlite_storage import SQLiteStorage
 
+    project = f"{project}-whole"  # other tests train the same cells into the same one
     cells = trained(tiny, project, "logger=trackio", "logger.mode=local", f"logger.project={project}")
     for cell in cells:
         rows = SQLiteStorage.get_logs(project, run_name(cell))
