@@ -5,10 +5,9 @@ import os
 import subprocess
 import sys
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import Timeout
@@ -19,8 +18,8 @@ from memlaw.heartbeat import DEAD
 from memlaw.observe import NoStudy, observe
 from memlaw.status_file import DONE, PENDING, RUNNING
 from memlaw.tracking.contents import run_id
+from memlaw.tracking.local_runs import LocalRun, local_runs, read_log
 from memlaw.tracking.mode import base_url, has_credentials
-from memlaw.tracking.wandb_log import read_log
 
 UPLOADED, UNCHANGED, IN_TRAINING = "uploaded", "unchanged", "still training"
 UNFINISHED = "not uploaded: its cell is to be trained on, and the whole run comes then"
@@ -33,52 +32,6 @@ PROJECT = "memlaw"
 
 ATTEMPTS = 3
 """How often the server is asked whether it is there; W&B gives up after some ten seconds each time."""
-
-
-@dataclass(frozen=True)
-class LocalRun:
-    """A run in a study's directory.
-
-    Attributes:
-        id: see `memlaw.tracking.contents.run_id`.
-        directories: one for each process that wrote the run, the latest last; that one holds the whole history,
-            because a cell that goes on logs again what came before. None for a run that was never written.
-    """
-
-    id: str
-    directories: tuple[Path, ...]
-
-    @property
-    def changed(self) -> bool:
-        """Whether W&B's mark of an upload is missing, or older than what it stands for."""
-        if not self.directories:
-            return True
-        mark, log = self.mark(self.directories[-1]), self.log(self.directories[-1])
-        return not mark.exists() or mark.stat().st_mtime < log.stat().st_mtime
-
-    @property
-    def ended(self) -> bool:
-        """Whether the latest log goes on to the run's end."""
-        return bool(self.directories) and read_log(self.log(self.directories[-1])).ended
-
-    def log(self, directory: Path) -> Path:
-        """W&B's log in one of the directories."""
-        return directory / f"run-{self.id}.wandb"
-
-    def mark(self, directory: Path) -> Path:
-        """The empty file that `wandb sync` leaves beside what it uploaded."""
-        return directory / f"run-{self.id}.wandb.synced"
-
-
-def local_runs(study: Path) -> list[LocalRun]:
-    """The runs in a study's directory, by id."""
-    found = defaultdict(list)
-    for log in study.glob("wandb/*run-*/run-*.wandb"):
-        found[log.stem.removeprefix("run-")].append(log.parent)
-    return [
-        LocalRun(name, tuple(sorted(own, key=lambda path: path.name.removeprefix("offline-"))))
-        for name, own in sorted(found.items())
-    ]
 
 
 def check_server() -> None:

@@ -3,8 +3,9 @@
 import torch
 from conftest import composed
 
-from memlaw.base_model import BaseModel, RandomModel
+from memlaw.base_model import BaseModel
 from memlaw.lora_spec import LoraSpec
+from memlaw.random_model import RandomModel
 
 _COMMON = {
     "hidden_size": 32,

@@ -13,14 +13,13 @@ from memlaw.base_model import (
     HubModel,
     LocalModel,
     PackagedModel,
-    RandomModel,
-    byte_tokenizer,
     resolve_device,
     resolve_precision,
     weights_fingerprint,
     without_weights,
 )
 from memlaw.errors import ConfigError
+from memlaw.random_model import RandomModel, byte_tokenizer
 
 CPU = torch.device("cpu")
 PACKAGED = composed("model=smollm2_135m").model

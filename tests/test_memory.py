@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from conftest import composed
 from hydra.utils import instantiate
-from memlaw.base_model import byte_tokenizer
+from memlaw.random_model import byte_tokenizer
 from memlaw.cell import Cell
 from memlaw.pack import train_pack
 from memlaw.packing import pack_bytes

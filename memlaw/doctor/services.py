@@ -10,10 +10,11 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 from omegaconf import DictConfig
 
-from memlaw.base_model import HubModel, LocalModel, ModelSource, PackagedModel, RandomModel
+from memlaw.base_model import HubModel, LocalModel, ModelSource, PackagedModel
 from memlaw.checks import instantiate_checked
 from memlaw.doctor.verdict import Verdict
 from memlaw.errors import ConfigError
+from memlaw.random_model import RandomModel
 from memlaw.tracking.mode import base_url, has_credentials, resolve_mode
 from memlaw.tracking.wandb_service import WandbService
 

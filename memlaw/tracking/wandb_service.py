@@ -13,6 +13,7 @@ from typing import Any
 from memlaw.cell import Cell
 from memlaw.errors import check_number
 from memlaw.tracking.contents import CELL, CURVES, HISTOGRAM, STRIP, TABLE, rendered, run_config, run_id, run_tags
+from memlaw.tracking.local_runs import local_runs
 from memlaw.tracking.mode import Mode, check_name, resolve_mode
 
 log = logging.getLogger(__name__)
@@ -62,8 +63,6 @@ class WandbService:
 
     def left_behind(self, study: Path) -> str | None:
         """How many runs were to be at the server and are not, or not whole."""
-        from memlaw.sync import local_runs
-
         if self.mode != "online" or not (left := sum(run.changed for run in local_runs(study))):
             return None
         return f"W&B: {left} of the study's runs not uploaded, or not whole: python -m memlaw.sync {study} uploads them"

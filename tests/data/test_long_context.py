@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memlaw.base_model import byte_tokenizer
 from memlaw.cell import file_hash
 from memlaw.data import prose
 from memlaw.data.long_context import fictional, from_file, from_hub, ordinary_ids, replaced_positions
 from memlaw.data.memory import Memory
 from memlaw.errors import ConfigError
+from memlaw.random_model import byte_tokenizer
 
 TOKENIZER = byte_tokenizer(512)
 

@@ -3,9 +3,9 @@ from itertools import islice
 
 import pytest
 
-from memlaw.base_model import byte_tokenizer
 from memlaw.data.phonebook import from_file, invented
 from memlaw.errors import ConfigError
+from memlaw.random_model import byte_tokenizer
 
 TOKENIZER = byte_tokenizer(512)
 

@@ -1,8 +1,8 @@
 import pytest
 
-from memlaw.base_model import byte_tokenizer
 from memlaw.data.prompt import query_ids
 from memlaw.errors import ConfigError
+from memlaw.random_model import byte_tokenizer
 
 TEMPLATE = "{% for m in messages %}[{{ m.role }}|{{ date_string }}]{{ m.content }}{% endfor %}[assistant]"
 

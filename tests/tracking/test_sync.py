@@ -15,11 +15,10 @@ from rows import write_row
 
 from memlaw.pack import train_pack
 from memlaw.records import CRITICAL_LOSS_NATS, Evaluated, TokenLog, write_tokens
-from memlaw.sync import local_runs
 from memlaw.tracking.contents import known, run_id, run_summary
 from memlaw.tracking.from_records import recorded_curves
+from memlaw.tracking.local_runs import local_runs, read_log
 from memlaw.tracking.tracker import Tracker
-from memlaw.tracking.wandb_log import read_log
 from memlaw.tracking.wandb_service import WandbService
 from tests.rows import ROW
 from tests.wandb_server import KEY
