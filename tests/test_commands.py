@@ -1,0 +1,86 @@
+"""Every command that a page tells users to run composes, parses or exists."""
+
+import argparse
+import importlib
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, composed
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from memlaw.paths import config_dir
+
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+
+
+def commands_of(page: Path) -> list[str]:
+    """The lines of a page's shell blocks, without comments."""
+    blocks = re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line.split(" #")[0].strip() for line in lines if line.strip()]
+
+
+COMMANDS = sorted({command for page in PAGES for command in commands_of(page)})
+KINDS = {
+    "training": re.compile(r"python -m memlaw\.(train|plan) "),
+    "looking": re.compile(r"python -m memlaw\.(status|logs|doctor|sync|dashboard) "),
+    "analysis": re.compile(r"python -m analysis\.\w+ "),
+    "tool": re.compile(r"(wandb|trackio) "),
+    "make": re.compile(r"make \w+"),
+    "elsewhere": re.compile(r"(pip install|squeue|tail) "),
+}
+
+
+def of(*kinds: str) -> pytest.MarkDecorator:
+    own = [command for command in COMMANDS if any(KINDS[kind].match(command) for kind in kinds)]
+    return pytest.mark.parametrize("command", own)
+
+
+def test_every_command_is_of_a_kind_that_is_known():
+    assert [command for command in COMMANDS if not any(kind.match(command) for kind in KINDS.values())] == []
+
+
+@of("training")
+def test_training_commands_compose(command: str):
+    overrides = [word for word in shlex.split(command)[3:] if word != "-m"]
+    if overrides == ["--help"]:
+        return
+    points = []
+    for override in OverridesParser.create().parse_overrides(overrides):
+        first = next(iter(override.sweep_string_iterator())) if override.is_sweep_override() else None
+        points.append(override.input_line if first is None else f"{override.key_or_group}={first}")
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        compose("config", overrides=points, return_hydra_config=True)
+
+
+@of("looking", "analysis")
+def test_other_commands_parse(command: str, monkeypatch):
+    _, _, module, *arguments = shlex.split(command)
+    package = importlib.util.find_spec(module).submodule_search_locations
+    parse, parsed = argparse.ArgumentParser.parse_args, []
+
+    def stop(self, *_):
+        parsed.append(parse(self, arguments))
+        raise KeyError("parsed")
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+    with pytest.raises(KeyError, match="parsed"):
+        importlib.import_module(f"{module}.__main__" if package else module).main()
+    composed(*getattr(parsed[0], "overrides", []))
+
+
+@of("tool")
+def test_tools_have_these_commands(command: str):
+    name, word, *_ = command.split()
+    shown = subprocess.run([Path(sys.executable).with_name(name), word, "--help"], capture_output=True)
+    assert shown.returncode == 0
+
+
+@of("make")
+def test_make_targets_exist(command: str):
+    assert subprocess.run(["make", "-n", command.split()[1]], cwd=ROOT, capture_output=True).returncode == 0
