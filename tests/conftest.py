@@ -28,6 +28,12 @@ FAST = [*TINY, "steps=20", "stop.when_recalled=false"]
 """A cell that trains in a second."""
 
 
+def stub(directory: Path, name: str, script: str) -> None:
+    """A shell script that stands for a command, once `directory` is on PATH."""
+    (directory / name).write_text(f"#!/bin/sh\n{script}\n")
+    (directory / name).chmod(0o755)
+
+
 def composed(*overrides: str) -> DictConfig:
     with initialize_config_dir(config_dir(), version_base="1.3"):
         return compose("config", overrides=list(overrides))

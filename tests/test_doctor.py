@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import composed
+from conftest import composed, stub
 from packaging.requirements import Requirement
-from test_squeue import stub
 
 from memlaw.base_model import HubModel, LocalModel, PackagedModel
 from memlaw.checks import instantiate_checked

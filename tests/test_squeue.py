@@ -3,6 +3,7 @@ import os
 from pathlib import Path
 
 import pytest
+from conftest import stub
 
 from memlaw.squeue import Job, parse_jobs, study_jobs, summary
 
@@ -27,11 +28,6 @@ def test_the_jobs_of_a_study_are_those_that_write_into_it(tmp_path):
     jobs = parse_jobs(answer(tmp_path), tmp_path)
     assert jobs == [Job("7_2", "RUNNING", ""), Job("9_0-3%2", "PENDING", "Priority")]
     assert summary(jobs) == "1 running, 1 pending (Priority)"
-
-
-def stub(directory: Path, name: str, script: str) -> None:
-    (directory / name).write_text(f"#!/bin/sh\n{script}\n")
-    (directory / name).chmod(0o755)
 
 
 ODD = {
