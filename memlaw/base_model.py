@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -25,6 +27,9 @@ from transformers import (
 from memlaw.errors import ConfigError, one_line
 from memlaw.gguf import convert_gguf
 from memlaw.pretrained import check_trust, read_pretrained
+
+NOT_HAD = "could not be had from the Hugging Face Hub or its local cache"
+HUB_TIMEOUT_S = 10
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -149,6 +154,7 @@ class HubModel:
 
     def config(self) -> PreTrainedConfig:
         """Fetch only `config.json`. Raises ConfigError when the Hub and its cache lack the model."""
+        self._refuse_unreachable()
         return self._fetch(AutoConfig.from_pretrained)
 
     def load(self, dtype: torch.dtype, device: torch.device) -> BaseModel:
@@ -156,13 +162,26 @@ class HubModel:
         model = self._fetch(AutoModelForCausalLM.from_pretrained, dtype=dtype)
         return BaseModel.freeze(model, self._fetch(AutoTokenizer.from_pretrained), device)
 
+    def _refuse_unreachable(self) -> None:
+        """Ask an absent Hub once for what the cache lacks; fetching a file asks for half a minute."""
+        try:
+            if not isinstance(try_to_load_from_cache(self.id, "config.json", revision=self.revision), str):
+                HfApi().model_info(self.id, revision=self.revision, timeout=HUB_TIMEOUT_S)
+        except (HfHubHTTPError, ValueError):  # it answers, or cannot be asked for that; fetching says more
+            return
+        except Exception as error:  # the errors of a connection are those of the library that the Hub's client uses
+            raise ConfigError(f"{self._named} {NOT_HAD}: {one_line(error)}") from error
+
+    @property
+    def _named(self) -> str:
+        return f"model.id={self.id}" + (f" at revision {self.revision}" if self.revision else "")
+
     def _fetch(self, from_pretrained: Any, **kwargs: Any) -> Any:
-        at = f" at revision {self.revision}" if self.revision else ""
         return read_pretrained(
             from_pretrained,
             self.id,
-            f"model.id={self.id}{at}",
-            "could not be had from the Hugging Face Hub or its local cache",
+            self._named,
+            NOT_HAD,
             self.trust_remote_code,
             revision=self.revision,
             **kwargs,

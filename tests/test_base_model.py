@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import composed
+from huggingface_hub import HfApi
 from hydra.utils import instantiate
 from models import random_base
+from transformers import AutoConfig
 
 from memlaw.base_model import (
     HubModel,
@@ -207,3 +209,18 @@ def test_negative_sizes_are_one_line():
     with pytest.raises(ConfigError, match=r"model\.sizes, make no causal LM") as caught:
         without_weights(config)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [OSError("[Errno -3] no such host"), ConnectionError("offline")])
+def test_an_absent_hub_is_asked_once(monkeypatch, error: Exception):
+    asked = []
+
+    def unreachable(self, name, **_):
+        asked.append(name)
+        raise error
+
+    monkeypatch.setattr(HfApi, "model_info", unreachable)
+    monkeypatch.setattr(AutoConfig, "from_pretrained", None)
+    with pytest.raises(ConfigError, match=r"model\.id=org/none could not be had from the Hugging Face Hub .*cache: "):
+        HubModel("m", "org/none").config()
+    assert asked == ["org/none"]

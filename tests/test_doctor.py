@@ -16,7 +16,6 @@ from memlaw.checks import instantiate_checked
 from memlaw.doctor import __main__ as command
 from memlaw.doctor import cluster, hardware, installation, services, storage
 from memlaw.doctor.verdict import Verdict, answer
-from memlaw.paths import add_launchers
 
 SLURM = """Configuration data as of 2026-01-01
 ClusterName             = tiny
@@ -141,14 +140,15 @@ def test_wandb_by_mode_login_and_server(tmp_path, monkeypatch):
 
 
 def test_slurm_by_its_commands_and_its_answer(path):
-    assert cluster.commands({}).level == "green"
+    assert [cluster.commands({}, wanted).level for wanted in (False, True)] == ["green", "red"]
     stub(path, "scontrol", "exit 1")
-    assert "no sbatch, srun, squeue, scancel" in cluster.commands({}).finding
+    assert "no sbatch, srun, squeue, scancel" in cluster.commands({}, wanted=True).finding
     for name in cluster.COMMANDS[:3] + cluster.COMMANDS[4:]:
         stub(path, name, "exit 1")
-    assert (cluster.slurm_config(), cluster.commands({}).level) == ({}, "red")
+    assert cluster.slurm_config() == {}
+    assert [cluster.commands({}, wanted).level for wanted in (False, True)] == ["yellow", "red"]
     stub(path, "scontrol", f"cat <<'X'\n{SLURM.format(parameters='(null)')}X")
-    assert cluster.commands(cluster.slurm_config()) == Verdict("Slurm", "green", "cluster tiny answers")
+    assert cluster.commands(cluster.slurm_config(), wanted=True) == Verdict("Slurm", "green", "cluster tiny answers")
 
 
 def test_the_limits_and_signals_of_a_cluster(path):
@@ -216,11 +216,24 @@ def test_a_missing_value_or_a_group_without_a_name_is_one_line(monkeypatch, caps
 
 
 def test_all_checks_run_here(path, tmp_path):
-    add_launchers()
-    found = command.examine(composed("model=random", "logger.mode=disabled"), tmp_path, try_job=False)
+    found = command.examine(command._composed(["model=random", "logger.mode=disabled"]), tmp_path, try_job=False)
     expected = "Python packages GPU bf16 runs cache Hub+cache clock model W&B Slurm"
     assert [verdict.check for verdict in found] == [word.replace("+", " ") for word in expected.split()]
     assert [place.name for place in tmp_path.iterdir()] == ["bin"]
+
+
+def test_a_sweep_that_is_to_be_queued_is_looked_at_with_its_launchers_options(path, tmp_path):
+    for name in cluster.COMMANDS:
+        stub(path, name, "exit 1")
+    sweep = ["model=random", "logger.mode=disabled", "hydra/launcher=slurm", "hydra.launcher.partition=gpu"]
+    cfg = command._composed([*sweep, "hydra.launcher.account=me"])
+    lost = {verdict.check: verdict.level for verdict in command.examine(cfg, tmp_path / "runs", try_job=False)}
+    assert (lost["Slurm"], lost["submitit"]) == ("red", "green")
+    stub(path, "scontrol", f"cat <<'X'\n{SLURM.format(parameters='(null)')}X")
+    stub(path, "srun", f'echo "$*" > {tmp_path}/told; shift 6; exec "$@"')
+    found = {verdict.check: verdict.level for verdict in command.examine(cfg, tmp_path / "runs", try_job=True)}
+    assert (found["Slurm"], found["shared files"]) == ("green", "green")
+    assert (tmp_path / "told").read_text().startswith("--partition=gpu --account=me --ntasks=1")
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,11 @@ WORDS = {"green": "ok", "yellow": "look", "red": "bad"}
 def examine(cfg: DictConfig, runs: Path, try_job: bool) -> list[Verdict]:
     """All checks; those of the installation alone where it is broken.
 
+    Args:
+        cfg: of the sweep to come, with Hydra's own part.
+        runs: where studies go.
+        try_job: whether to start a tiny Slurm job.
+
     Raises:
         ConfigError: `cfg` asks for something impossible.
     """
@@ -47,9 +52,19 @@ def examine(cfg: DictConfig, runs: Path, try_job: bool) -> list[Verdict]:
     ]
     found += [services.base_model(instantiate_checked(cfg.model)), services.tracking(cfg.logger)]
     config = cluster.slurm_config()
-    found.append(cluster.commands(config))
+    launcher = cfg.hydra.launcher
+    wanted = launcher._target_.endswith(".SlurmLauncher")
+    found.append(cluster.commands(config, wanted))
+    if wanted:
+        found.append(cluster.submission())
     if config:
-        found += [cluster.array_size(config), cluster.preemption(config), cluster.shared_directory(runs, try_job)]
+        keys = ("partition", "account", "qos") if wanted else ()
+        where = [f"--{key}={launcher[key]}" for key in keys if launcher[key] is not None]
+        found += [
+            cluster.array_size(config),
+            cluster.preemption(config),
+            cluster.shared_directory(runs, try_job, where),
+        ]
     return found
 
 
@@ -67,7 +82,7 @@ def _composed(overrides: Sequence[str]) -> DictConfig:
     add_launchers()
     try:
         with initialize_config_dir(config_dir(), version_base="1.3"):
-            return compose("config", overrides=list(overrides))
+            return compose("config", overrides=list(overrides), return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(str(error).splitlines()[0]) from error
     except (TypeError, ValueError) as error:

@@ -1,13 +1,15 @@
 """Slurm: its commands, its limits, its signals, and whether jobs see the runs directory."""
 
+import importlib.metadata
+import importlib.util
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from memlaw.doctor.verdict import Verdict, answer
+from memlaw.doctor.verdict import Level, Verdict, answer
 
 COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel")
 JOB_TIMEOUT_S = 120
@@ -19,22 +21,33 @@ def has_slurm() -> bool:
     return any(shutil.which(command) for command in COMMANDS)
 
 
-def commands(config: Mapping[str, str]) -> Verdict:
+def commands(config: Mapping[str, str], wanted: bool) -> Verdict:
     """Whether Slurm's commands are there and its controller answers.
 
     Args:
         config: of `slurm_config`.
+        wanted: whether the sweep is to go there; if not, what is amiss does not spoil it.
     """
     missing = [command for command in COMMANDS if shutil.which(command) is None]
-    if len(missing) == len(COMMANDS):
+    level: Level = "red" if wanted else "yellow"
+    if len(missing) == len(COMMANDS) and not wanted:
         return Verdict("Slurm", "green", "none here: sweeps run on this machine alone")
     if missing:
-        return Verdict("Slurm", "red", f"no {', '.join(missing)} on PATH", "install Slurm's client, or load its module")
+        return Verdict("Slurm", level, f"no {', '.join(missing)} on PATH", "install Slurm's client, or load its module")
     if not config:
         return Verdict(
-            "Slurm", "red", "scontrol show config gives no answer", "ask whether slurmctld is up; scontrol ping"
+            "Slurm", level, "scontrol show config gives no answer", "ask whether slurmctld is up; scontrol ping"
         )
     return Verdict("Slurm", "green", f"cluster {config.get('ClusterName', '?')} answers")
+
+
+def submission() -> Verdict:
+    """Whether the launcher can queue jobs: submitit is an optional dependency."""
+    if importlib.util.find_spec("submitit") is None:
+        return Verdict(
+            "submitit", "red", "missing: hydra/launcher=slurm queues through it", "pip install 'memlaw[slurm]'"
+        )
+    return Verdict("submitit", "green", importlib.metadata.version("submitit"))
 
 
 def slurm_config() -> dict[str, str]:
@@ -68,12 +81,18 @@ def preemption(config: Mapping[str, str]) -> Verdict:
     return Verdict("preemption", "yellow", f"PreemptMode={mode} without preempt_send_user_signal: no warning", remedy)
 
 
-def shared_directory(runs: Path, try_job: bool) -> Verdict:
-    """Whether a job sees the runs directory, by a tiny one if `try_job`; it goes where srun sends it by itself."""
+def shared_directory(runs: Path, try_job: bool, where: Sequence[str] = ()) -> Verdict:
+    """Whether a job sees the runs directory, by a tiny one if `try_job`.
+
+    Args:
+        runs: the directory.
+        try_job: whether to start one.
+        where: options of srun, such as `--partition=gpu`; else it goes where srun sends it by itself.
+    """
     check = "shared files"
     if not try_job:
         return Verdict(check, "yellow", f"not tried whether jobs see {runs}", "try it with --job")
-    tiny = ("srun", "--ntasks=1", "--time=1", f"--immediate={JOB_TIMEOUT_S}", "--job-name=memlaw-doctor", "cat")
+    tiny = ("srun", *where, "--ntasks=1", "--time=1", f"--immediate={JOB_TIMEOUT_S}", "--job-name=memlaw-doctor", "cat")
     if shutil.which(tiny[0]) is None:
         return Verdict(check, "red", "no srun on PATH", "install Slurm's client, or load its module")
     try:
