@@ -148,6 +148,11 @@ def conditions(
         yield " ".join(f"{name}={value}" for name, value in zip(varied, values, strict=True)), cells
 
 
+def condition_title(cells: pd.DataFrame, label: str) -> str:
+    """What a condition of `conditions` is called: its model, its data and its label."""
+    return " ".join([str(cells["model.name"].iloc[0]), str(cells["data.name"].iloc[0]), label]).strip()
+
+
 def _text(values: pd.Series) -> pd.Series:
     """Values to compare and group by; null is a value like any other."""
     return values.astype(object).where(values.notna(), "null").astype(str)

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.figures import MEANING
-from analysis.load import NoCells, conditions
+from analysis.load import NoCells, condition_title, conditions
 from analysis.part import RECORDS
 from memlaw.errors import ConfigError, refuse
 from memlaw.tracking.contents import ANALYSIS, study_digest
@@ -86,7 +86,7 @@ def cells_table(cells: pd.DataFrame, points: Mapping[str, pd.DataFrame]) -> pd.D
         cells: the report's `cells.csv`.
         points: each condition's `points.csv`, by title.
     """
-    own = condition_titles(cells)
+    own = {cell: condition_title(rows, label) for label, rows in conditions(cells) for cell in rows["cell"]}
     fitted = pd.concat(
         [pd.DataFrame(columns=LAW_COLUMNS), *(rows.assign(condition=title) for title, rows in points.items())]
     ).drop_duplicates("cell")
@@ -95,15 +95,6 @@ def cells_table(cells: pd.DataFrame, points: Mapping[str, pd.DataFrame]) -> pd.D
     runs = [_run_id(*row) for row in zip(cells["study"], cells["cell"], strict=True)]
     cells = cells.assign(study=[Path(study).name for study in cells["study"]])
     return cells[[name for name in CELL_COLUMNS if name in cells]].rename(columns=CELL_COLUMNS).assign(run=runs)
-
-
-def condition_titles(cells: pd.DataFrame) -> dict[str, str]:
-    """The title of each cell's condition, as the report gives it, by cell."""
-    return {
-        cell: " ".join([str(rows["model.name"].iloc[0]), str(rows["data.name"].iloc[0]), label]).strip()
-        for label, rows in conditions(cells)
-        for cell in rows["cell"]
-    }
 
 
 def _run_id(study: str, cell: str) -> str:

@@ -25,6 +25,7 @@ from analysis.load import (
     PROTOCOL,
     NoCells,
     all_tokens,
+    condition_title,
     conditions,
     load_points,
     load_studies,
@@ -49,9 +50,8 @@ def findings_of(table: pd.DataFrame, with_tokens: bool) -> Iterator[Findings]:
         with_tokens: whether the cells' token tables are on disk.
     """
     for label, cells in conditions(table):
-        title = " ".join([str(cells["model.name"].iloc[0]), str(cells["data.name"].iloc[0]), label]).strip()
         complete = with_tokens and not without_tokens(cells)
-        yield find(cells, title, label, all_tokens(cells) if complete else None)
+        yield find(cells, condition_title(cells, label), label, all_tokens(cells) if complete else None)
     for label, cells in conditions(table, ignoring=("model.",)):
         if cells["model.name"].nunique() > 1:
             together = f"{TOGETHER} {label}".strip()

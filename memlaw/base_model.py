@@ -26,7 +26,8 @@ from transformers import (
 
 from memlaw.errors import ConfigError, one_line
 from memlaw.gguf import convert_gguf
-from memlaw.pretrained import check_trust, read_pretrained
+from memlaw.pretrained import read_pretrained
+from memlaw.values import check_switch
 
 NOT_HAD = "could not be had from the Hugging Face Hub or its local cache"
 HUB_TIMEOUT_S = 10
@@ -150,7 +151,7 @@ class HubModel:
     def __post_init__(self) -> None:
         if not isinstance(self.id, str):
             raise ConfigError(f"model.id={self.id} is no id of the Hub, such as Qwen/Qwen3-8B")
-        check_trust(self.trust_remote_code)
+        check_switch("model.trust_remote_code", self.trust_remote_code)
 
     def config(self) -> PreTrainedConfig:
         """Fetch only `config.json`. Raises ConfigError when the Hub and its cache lack the model."""
@@ -207,7 +208,7 @@ class LocalModel:
     def __post_init__(self) -> None:
         if not isinstance(self.path, str):
             raise ConfigError(f"model.path={self.path} is no path")
-        check_trust(self.trust_remote_code)
+        check_switch("model.trust_remote_code", self.trust_remote_code)
 
     def config(self) -> PreTrainedConfig:
         """Read `config.json`, converting a GGUF file first. Raises ConfigError when nothing readable is there."""

@@ -1,6 +1,5 @@
 """Refuse impossible cells before any long work starts: one clear error that names the key."""
 
-import math
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -13,6 +12,10 @@ from memlaw.errors import ConfigError, one_line
 from memlaw.forgetting import held_out_text
 from memlaw.lora_spec import LoraSpec
 from memlaw.targets import Target, resolve_targets
+from memlaw.values import check_number, check_switch, check_whole
+
+ABOVE_0 = ("a number above 0", lambda value: value > 0)
+SHARE = ("a number from 0 to below 1", lambda value: 0 <= value < 1)
 
 
 def check_cell(cell: Cell) -> None:
@@ -26,36 +29,35 @@ def check_cell(cell: Cell) -> None:
     for group in ("model", "data", "method"):
         _named(f"{group}.name", c[group].name)
     for key in ("seq_len", "batch_size"):
-        _whole(key, c[key], at_least=1)
+        check_whole(key, c[key], at_least=1)
     for key in ("stop.every", "stop.patience"):
-        _whole(key, c.stop[key.split(".")[1]], at_least=1)
-    _whole("eval.per_decade", c.eval.per_decade, at_least=1)
-    _whole("eval.recall.repeats", c.eval.recall.repeats, at_least=1)
+        check_whole(key, c.stop[key.split(".")[1]], at_least=1)
+    check_whole("eval.per_decade", c.eval.per_decade, at_least=1)
+    check_whole("eval.recall.repeats", c.eval.recall.repeats, at_least=1)
     for key, value in (("eval.recall.greedy", c.eval.recall.greedy), ("stop.when_recalled", c.stop.when_recalled)):
-        if not isinstance(value, bool):
-            raise ConfigError(f"{key}={value} is neither true nor false")
+        check_switch(key, value)
     if c.eval.recall.temperature is not None:
         if not c.eval.recall.greedy:
             raise ConfigError(f"eval.recall.temperature={c.eval.recall.temperature} needs eval.recall.greedy=true")
-        _number("eval.recall.temperature", c.eval.recall.temperature, above=0)
+        check_number("eval.recall.temperature", c.eval.recall.temperature, *ABOVE_0)
     held_out_text(c.eval.side_effects)
-    _whole("seed", c.seed, at_least=0)
+    check_whole("seed", c.seed, at_least=0)
     if (c.steps is None) == (c.epochs is None):
         raise ConfigError(f"give either steps or epochs and the other as null; got steps={c.steps} epochs={c.epochs}")
-    _whole("steps", 1 if c.steps is None else c.steps, at_least=1)
-    _whole("epochs", 1 if c.epochs is None else c.epochs, at_least=1)
-    _number("optimizer.lr", c.optimizer.lr, above=0)
-    _number("optimizer.eps", c.optimizer.eps, above=0)
-    _number("lora.lora_alpha", c.lora.lora_alpha, above=0)
-    _share("stop.p_above", c.stop.p_above)
+    check_whole("steps", 1 if c.steps is None else c.steps, at_least=1)
+    check_whole("epochs", 1 if c.epochs is None else c.epochs, at_least=1)
+    check_number("optimizer.lr", c.optimizer.lr, *ABOVE_0)
+    check_number("optimizer.eps", c.optimizer.eps, *ABOVE_0)
+    check_number("lora.lora_alpha", c.lora.lora_alpha, *ABOVE_0)
+    check_number("stop.p_above", c.stop.p_above, *SHARE)
     if not isinstance(c.optimizer.betas, ListConfig) or len(c.optimizer.betas) != 2:
         raise ConfigError(f"optimizer.betas={c.optimizer.betas} is not a pair of numbers")
     for beta in c.optimizer.betas:
-        _share("optimizer.betas", beta)
+        check_number("optimizer.betas", beta, *SHARE)
     if c.optimizer.weight_decay != 0:
-        _number("optimizer.weight_decay", c.optimizer.weight_decay, above=0)
+        check_number("optimizer.weight_decay", c.optimizer.weight_decay, *ABOVE_0)
     if c.optimizer.clip_norm is not None:
-        _number("optimizer.clip_norm", c.optimizer.clip_norm, above=0)
+        check_number("optimizer.clip_norm", c.optimizer.clip_norm, *ABOVE_0)
     if c.precision not in ("auto", *PRECISIONS):
         raise ConfigError(f"precision={c.precision} is not one of auto, {', '.join(PRECISIONS)}")
     instantiate_checked(c.method)
@@ -70,15 +72,14 @@ def check_settings(cfg: DictConfig) -> None:
         ConfigError: naming the key and the allowed values.
     """
     _sections(cfg, "pack", "checkpoint")
-    if not isinstance(cfg.dry_run, bool):
-        raise ConfigError(f"dry_run={cfg.dry_run} is neither true nor false")
-    _whole("pack.max_cells", cfg.pack.max_cells, at_least=1)
+    check_switch("dry_run", cfg.dry_run)
+    check_whole("pack.max_cells", cfg.pack.max_cells, at_least=1)
     if cfg.pack.memory_gb != "auto":
-        _number("pack.memory_gb", cfg.pack.memory_gb, above=0)
+        check_number("pack.memory_gb", cfg.pack.memory_gb, *ABOVE_0)
     if cfg.trainer.prefix_cache_gb not in ("auto", 0):
-        _number("trainer.prefix_cache_gb", cfg.trainer.prefix_cache_gb, above=0)
+        check_number("trainer.prefix_cache_gb", cfg.trainer.prefix_cache_gb, *ABOVE_0)
     if cfg.checkpoint.every_min is not None:
-        _number("checkpoint.every_min", cfg.checkpoint.every_min, above=0)
+        check_number("checkpoint.every_min", cfg.checkpoint.every_min, *ABOVE_0)
     instantiate_checked(cfg.logger)
 
 
@@ -130,18 +131,3 @@ def _sections(config: DictConfig, *keys: str) -> None:
 def _named(key: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
         raise ConfigError(f"{key}={value} is no name")
-
-
-def _whole(key: str, value: Any, at_least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
-        raise ConfigError(f"{key}={value} is not a whole number of at least {at_least}")
-
-
-def _share(key: str, value: Any) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
-        raise ConfigError(f"{key}={value} is not a number from 0 to below 1")
-
-
-def _number(key: str, value: Any, above: float) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not value > above or math.isinf(value):
-        raise ConfigError(f"{key}={value} is not a number above {above}")

@@ -1,8 +1,6 @@
 """The errors that users cause and can mend."""
 
-import math
 import sys
-from collections.abc import Callable
 from typing import NoReturn
 
 from hydra.errors import CompactHydraException
@@ -18,17 +16,6 @@ class CellError(RuntimeError):
 
 class SweepFailed(CompactHydraException):
     """Some cells failed; the command ends with exit code 1."""
-
-
-def check_number(key: str, value: object, allowed: str, holds: Callable[[float], bool]) -> None:
-    """Refuse what is no finite number for which `holds`.
-
-    Raises:
-        ConfigError: naming the key and what is allowed, in words.
-    """
-    sound = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not sound or not holds(float(value)):  # type: ignore[arg-type]
-        raise ConfigError(f"{key}={value} is not {allowed}")
 
 
 def one_line(error: BaseException) -> str:

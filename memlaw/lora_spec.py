@@ -8,6 +8,7 @@ from typing import Any, cast
 from peft import LoraConfig
 
 from memlaw.errors import ConfigError
+from memlaw.values import check_whole
 
 SCALINGS: dict[str, Callable[[float, int], float]] = {
     "constant": lambda lora_alpha, rank: lora_alpha,
@@ -45,8 +46,7 @@ class LoraSpec:
     @classmethod
     def from_config(cls, lora: Any, seed: int) -> "LoraSpec":
         """Check `conf/lora` values. Raises ConfigError naming the key and what is allowed."""
-        if not isinstance(lora.rank, int) or isinstance(lora.rank, bool) or lora.rank < 1:
-            raise ConfigError(f"lora.rank={lora.rank} is not an integer of at least 1")
+        check_whole("lora.rank", lora.rank, at_least=1)
         if lora.scaling not in SCALINGS:
             raise ConfigError(f"lora.scaling={lora.scaling} is not one of {', '.join(SCALINGS)}")
         if lora.placement not in PLACEMENTS:

@@ -20,7 +20,8 @@ import torch
 from hydra.utils import instantiate
 
 from memlaw.data.curriculum import WHOLE, Curriculum
-from memlaw.errors import ConfigError, check_number
+from memlaw.errors import ConfigError
+from memlaw.values import check_number
 
 ALL_RECALLED = ("zero", "mean", "stop")
 """What a step does whose weights are all zero: nothing | the plain mean | nothing, and the cell ends."""

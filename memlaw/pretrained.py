@@ -12,16 +12,6 @@ UNTRUSTED = "trust_remote_code"
 """What transformers' refusal to run a model's code names, among much else."""
 
 
-def check_trust(value: object) -> None:
-    """Refuse anything but true and false; a text such as `no` would count as true.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    if not isinstance(value, bool):
-        raise ConfigError(f"model.trust_remote_code={value} is neither true nor false")
-
-
 def read_pretrained(
     from_pretrained: Callable[..., Any], place: str, named: str, failed: str, trusted: bool, **kwargs: Any
 ) -> Any:

@@ -10,7 +10,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, Pre
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from memlaw.base_model import BaseModel
-from memlaw.errors import ConfigError, check_number, one_line
+from memlaw.errors import ConfigError, one_line
+from memlaw.values import check_whole
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class RandomModel:
     def __post_init__(self) -> None:
         if not isinstance(self.sizes, Mapping):
             raise ConfigError(f"model.sizes={self.sizes} is no mapping of sizes")
-        check_number("model.init_seed", self.init_seed, "a whole number of at least 0", lambda n: n == int(n) >= 0)
+        check_whole("model.init_seed", self.init_seed, at_least=0)
 
     def config(self) -> PreTrainedConfig:
         """Build the configuration. Raises ConfigError when transformers takes neither model type nor sizes."""

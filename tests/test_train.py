@@ -169,7 +169,7 @@ def _wait_for(condition, seconds: float = 120) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["lora.rank=0"], "lora.rank=0 is not an integer of at least 1"),
+        (["lora.rank=0"], "lora.rank=0 is not a whole number of at least 1"),
         (["lora.target_modules=[nothing]"], "lora.target_modules=[nothing]"),
         (
             ["rerun=sometimes"],
@@ -208,6 +208,6 @@ def test_operational_keys_cannot_be_swept(train):
 def test_hydras_basic_launcher_goes_on_after_an_impossible_job(train, tmp_path: Path):
     done = train("-m", *FAST, "seq_len=8", "lora.rank=0,1", "hydra/launcher=basic")
     assert done.returncode == 2
-    assert "lora.rank=0 is not an integer of at least 1" in done.stderr
+    assert "lora.rank=0 is not a whole number of at least 1" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(states(tmp_path / "runs/default").values()) == ["done"]

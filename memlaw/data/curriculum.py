@@ -6,7 +6,8 @@ last. A share is rounded down to whole batches, at least one.
 
 from dataclasses import dataclass
 
-from memlaw.errors import ConfigError, check_number
+from memlaw.errors import ConfigError
+from memlaw.values import check_number
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from transformers import PreTrainedTokenizerBase
 from memlaw.data.memory import Memory, Pair
 from memlaw.data.prompt import check_query, query_ids, text_ids
 from memlaw.data.text import FictionalProse, HubText, TextFile, TextSource
-from memlaw.errors import ConfigError, check_number
+from memlaw.errors import ConfigError
 from memlaw.seeding import stream
+from memlaw.values import check_number
 
 QUERY_ALLOWANCE = 64
 """Tokens that a query with its chat template is expected to take at most, for memory estimates."""

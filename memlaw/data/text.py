@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from memlaw.cell import file_hash
 from memlaw.data import prose
-from memlaw.errors import ConfigError, check_number
+from memlaw.errors import ConfigError
+from memlaw.values import check_whole
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class TextFile:
     row: int
 
     def __post_init__(self) -> None:
-        check_row(self.row)
+        check_whole("data.row", self.row, at_least=0)
 
     def read(self, seed: int) -> Text:
         """Read the file. Raises ConfigError when it is missing, malformed or has no such row."""
@@ -80,7 +81,7 @@ class HubText:
     row: int
 
     def __post_init__(self) -> None:
-        check_row(self.row)
+        check_whole("data.row", self.row, at_least=0)
 
     def read(self, seed: int) -> Text:
         """Load the row. Raises ConfigError when the data set cannot be had or has no such row."""
@@ -92,11 +93,6 @@ class HubText:
             first_line = str(error).splitlines()[0]
             raise ConfigError(f"data.path={self.path} could not be loaded: {first_line}") from error
         return _from_row(_row(table, self.row, self.path), self.path)
-
-
-def check_row(row: Any) -> None:
-    """Refuse what numbers no row. Raises ConfigError naming `data.row`."""
-    check_number("data.row", row, "a whole number of at least 0", lambda number: number == int(number) >= 0)
 
 
 def read_file(path: str, content: str | None) -> str:

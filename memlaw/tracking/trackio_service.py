@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from memlaw.cell import Cell
-from memlaw.errors import ConfigError, check_number
+from memlaw.errors import ConfigError
 from memlaw.tracking.contents import CURVES, rendered, run_config
 from memlaw.tracking.mode import check_name
 from memlaw.tracking.wandb_service import add_files, artifact_name
+from memlaw.values import check_number
 
 MODES = ("local", "disabled")
 

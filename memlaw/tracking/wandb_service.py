@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from memlaw.cell import Cell
-from memlaw.errors import check_number
 from memlaw.tracking.contents import CELL, CURVES, HISTOGRAM, STRIP, TABLE, rendered, run_config, run_id, run_tags
 from memlaw.tracking.local_runs import local_runs
 from memlaw.tracking.mode import Mode, check_name, resolve_mode
+from memlaw.values import check_number
 
 log = logging.getLogger(__name__)
 

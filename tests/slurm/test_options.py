@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ def test_every_example_is_a_launcher_with_possible_options(name: str, monkeypatc
     launcher = instantiate(cfg.hydra.launcher)
     assert set(cfg.hydra.launcher) == set(DEFAULTS)
     found = launcher.runner().options
-    assert found.pack_memory_gb > 0 if name != "slurm" else found == options()
+    assert found.pack_memory_gb > 0 if name != "slurm" else asdict(found) == asdict(options())
     if name == "slurm_container":
         assert found.python == ["apptainer", "exec", "--nv", "/images/memlaw.sif", "python3"]
 

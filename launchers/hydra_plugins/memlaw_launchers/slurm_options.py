@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memlaw.errors import ConfigError
+from memlaw.values import check_number, check_switch, check_whole
 
 EARLY_S = 60
 """Slurm may send the signal that much earlier than asked."""
@@ -54,23 +55,22 @@ class SlurmOptions:
                 "the tasks of an array share a node, so array_parallelism is the number of GPUs at work"
             )
         for key in ("cpus", "timeout_min", "signal_delay_s"):
-            _check_whole(key, getattr(self, key), at_least=1)
-        _check_whole("requeues", self.requeues, at_least=0)
+            check_whole(_key(key), getattr(self, key), at_least=1)
+        check_whole(_key("requeues"), self.requeues, at_least=0)
         if self.array_parallelism is not None:
-            _check_whole("array_parallelism", self.array_parallelism, at_least=1)
+            check_whole(_key("array_parallelism"), self.array_parallelism, at_least=1)
         if self.packs_per_task != "auto":
-            _check_whole("packs_per_task", self.packs_per_task, at_least=1)
+            check_whole(_key("packs_per_task"), self.packs_per_task, at_least=1)
         for key in ("mem_gb", "gpu_memory_gb"):
             value = getattr(self, key)
-            if value is not None and not (isinstance(value, int | float) and value > 0):
-                raise ConfigError(f"{_key(key)}={value} is not a number above 0")
+            if value is not None:
+                check_number(_key(key), value, "a number above 0", lambda number: number > 0)
         if 60 * self.timeout_min <= self.signal_delay_s + EARLY_S:
             raise ConfigError(
                 f"{_key('timeout_min')}={self.timeout_min} leaves no time to train: the signal comes up to "
                 f"{self.signal_delay_s + EARLY_S} s before the end ({_key('signal_delay_s')} and {EARLY_S} s)"
             )
-        if not isinstance(self.wait, bool):
-            raise ConfigError(f"{_key('wait')}={self.wait} is neither true nor false")
+        check_switch(_key("wait"), self.wait)
         for key in ("setup", "python", "srun_args"):
             words = getattr(self, key)
             if not (isinstance(words, list) and all(isinstance(word, str) for word in words)) and (
@@ -147,8 +147,3 @@ class SlurmOptions:
 
 def _key(name: str) -> str:
     return f"hydra.launcher.{name}"
-
-
-def _check_whole(name: str, value: Any, at_least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
-        raise ConfigError(f"{_key(name)}={value} is not a whole number of at least {at_least}")
