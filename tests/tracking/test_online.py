@@ -17,6 +17,8 @@ from memlaw.tracking.contents import study_digest
 from memlaw.tracking.wandb_service import INTERRUPTED
 from tests.wandb_server import KEY, KeptRun, WandbServer
 
+pytestmark = pytest.mark.slow
+
 ONLINE = ["logger.mode=online", "logger.entity=me", "logger.stagger_s=0"]
 EACH_SECOND = {"WANDB_X_FILE_STREAM_TRANSMIT_INTERVAL": "1"}
 """W&B sends history every 15 seconds, which is longer than these cells take."""
@@ -33,9 +35,6 @@ def at(train, server: WandbServer):
         return train(*grid, *ONLINE, *overrides, WANDB_BASE_URL=server.url, **(credentials or {"WANDB_API_KEY": KEY}))
 
     return run
-
-
-pytestmark = pytest.mark.slow
 
 
 def runs_of(server: WandbServer, study: Path) -> dict[str, KeptRun]:
