@@ -119,7 +119,7 @@ def publish(study: Path, mode: str, project: str, entity: str | None, timeout_s:
     """
     import wandb
 
-    from memlaw.tracking.wandb_service import artifact_name, finish_run, init_run
+    from memlaw.tracking.wandb_service import add_files, artifact_name, finish_run, init_run
 
     report = study / "report"
     parts = parts_of(report)
@@ -145,7 +145,7 @@ def publish(study: Path, mode: str, project: str, entity: str | None, timeout_s:
     except Exception as error:  # no server, a wrong key: all end here, after W&B's retries
         raise ConfigError(f"W&B at {base_url()}: {str(error).partition(chr(10))[0]}") from error
     cells = cells_table(
-        pd.read_csv(report / "cells.csv", float_precision="round_trip"),  # conditions are told apart by values
+        pd.read_csv(report / "cells.csv", engine="python"),  # exact floats: conditions are told apart by values
         {record["condition"]: pd.read_csv(part / "points.csv")
          for part, record in records.items() if (part / "points.csv").exists()},
     )  # fmt: skip
@@ -157,7 +157,7 @@ def publish(study: Path, mode: str, project: str, entity: str | None, timeout_s:
     run.log({**tables, **_figures(parts, report), "report": page})
     run.summary.update({"law": {name: value for name, value in headline(laws).items() if value is not None}})
     artifact = wandb.Artifact(artifact_name(f"report-{study.name}"), type="report")
-    artifact.add_dir(str(report))
+    add_files(artifact, [report])
     run.log_artifact(artifact)
     address = run.url if not run.offline else run.dir
     finish_run(run)

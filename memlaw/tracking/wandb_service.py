@@ -206,12 +206,12 @@ class WandbRun:
 
 
 def add_files(artifact: Any, paths: list[Path]) -> None:
-    """Add those files and directories that exist to an artifact."""
+    """Add those files that exist, and what directories hold, to an artifact; `add_dir` would print each directory."""
     for path in paths:
-        if path.is_dir():
-            artifact.add_dir(str(path))
-        elif path.exists():
-            artifact.add_file(str(path))
+        root = path if path.is_dir() else path.parent
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                artifact.add_file(str(file), name=file.relative_to(root).as_posix())
 
 
 def artifact_name(text: str) -> str:
