@@ -1,9 +1,12 @@
 """Shared by all tests: composed configs, tiny cells, and the command line run as a user runs it."""
 
 import os
+import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models; workers of pytest-xdist share the cores
+os.environ["TRACKIO_DIR"] = tempfile.mkdtemp(prefix="trackio-")  # Trackio reads it once, when it is imported
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -37,6 +40,11 @@ def stub(directory: Path, name: str, script: str) -> None:
 def composed(*overrides: str) -> DictConfig:
     with initialize_config_dir(config_dir(), version_base="1.3"):
         return compose("config", overrides=list(overrides))
+
+
+def pytest_unconfigure() -> None:
+    """Remove what tests of this process left for Trackio."""
+    shutil.rmtree(os.environ["TRACKIO_DIR"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

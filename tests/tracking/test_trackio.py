@@ -1,4 +1,5 @@
 import json
+import os
 import re
 
 import pytest
@@ -11,16 +12,8 @@ from memlaw.tracking.trackio_service import TrackioService, run_name
 
 @pytest.fixture
 def project(tmp_path_factory) -> str:
-    """A project of its own; Trackio fixes its directory when it is imported, so it cannot be one per test."""
+    """A project of the test's own, in the directory that all tests of this process share."""
     return re.sub(r"\W+", "-", tmp_path_factory.mktemp("project").name)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def trackio_dir(tmp_path_factory):
-    """Trackio's directory for the tests of this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRACKIO_DIR", str(tmp_path_factory.mktemp("trackio")))
-        yield
 
 
 def trained(tiny, project: str, *overrides: str):
@@ -37,7 +30,6 @@ def trained(tiny, project: str, *overrides: str):
 def test_trackio_holds_each_cells_curves_media_and_config(tiny, project):
     from trackio.sqlite_storage import SQLiteStorage
 
-    project = f"{project}-whole"  # other tests train the same cells into the same one
     cells = trained(tiny, project, "logger=trackio", "logger.mode=local", f"logger.project={project}")
     for cell in cells:
         rows = SQLiteStorage.get_logs(project, run_name(cell))
@@ -116,3 +108,9 @@ def test_without_the_package_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"memlaw\[trackio\]"):
         TrackioService("local", "p", 1)
+
+
+def test_tests_leave_the_users_own_projects_alone(tiny, project):
+    from trackio.utils import TRACKIO_DIR
+
+    assert str(TRACKIO_DIR) == os.environ["TRACKIO_DIR"]
