@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def test_cells_go_on_in_another_pack_and_from_different_steps(tiny, monkeypatch)
 def test_checkpoints_are_written_when_they_are_due_and_not_before(tiny, monkeypatch):
     cells, cfg = make_cells(tiny, [("lora.rank=2", *LONG)], "checkpoint.every_min=1")
     clock = [0.0]
-    monkeypatch.setattr(checkpointing.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(checkpointing, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     step, written, write = PackModule.training_step, [], Checkpoint.write
 
     def ticking(self, rows_NB, index):

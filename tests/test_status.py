@@ -5,8 +5,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -157,7 +159,8 @@ def test_the_command_prints_json_reads_only_and_needs_no_torch(study, tmp_path):
 def watched(study: Path, monkeypatch, *meanwhile) -> str:
     """What `--watch` prints where there is no terminal, if `meanwhile` happens between its looks."""
     happen = iter(meanwhile)
-    monkeypatch.setattr(status.time, "sleep", lambda _: next(happen)())
+    clock = SimpleNamespace(sleep=lambda _: next(happen)(), time=time.time, monotonic=time.monotonic)
+    monkeypatch.setattr(status, "time", clock)  # of `watch` alone: whoever waits for a process sleeps as well
     console = Console(file=io.StringIO(), width=160)
     watch(study, console)
     assert list(happen) == []
