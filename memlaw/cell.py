@@ -20,6 +20,8 @@ from yaml import YAMLError
 
 from memlaw.errors import CellError, ConfigError
 from memlaw.files import remove_unfinished, write_json, write_text
+from memlaw.hydra_errors import explained
+from memlaw.keys import check_keys
 from memlaw.status_file import DONE as DONE
 from memlaw.status_file import FAILED, FORECAST, PENDING, RUNNING, read_status
 
@@ -112,18 +114,13 @@ class Cell:
         """Cut the scientific config out of a composed one.
 
         Raises:
-            ConfigError: a mandatory value is missing or an interpolation cannot be resolved.
+            ConfigError: a key is unknown, a mandatory value is missing or an interpolation cannot be resolved.
         """
-        try:
+        check_keys(cfg)
+        with explained():
             own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])  # values may look up others
             whole = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
-        except OmegaConfBaseException as error:
-            where = f"{error.full_key}: " if error.full_key else ""
-            raise ConfigError(f"{where}{str(error).splitlines()[0]}") from error
         assert isinstance(whole, dict)
-        lacking = [key for key in SCIENTIFIC_KEYS if key not in whole]
-        if lacking:
-            raise ConfigError(f"the configuration lacks {', '.join(lacking)}")
         container: dict[str, Any] = {key: whole[key] for key in SCIENTIFIC_KEYS}
         data = container["data"]
         if isinstance(data, dict) and "content" in data and data["content"] is None:

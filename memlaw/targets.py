@@ -11,7 +11,7 @@ from torch import nn
 from transformers import PreTrainedConfig
 
 from memlaw.base_model import without_weights
-from memlaw.errors import ConfigError
+from memlaw.errors import ConfigError, one_line
 from memlaw.lora_spec import LoraSpec
 from memlaw.prefix import layers_path
 
@@ -76,7 +76,7 @@ def _find_linear(
         inject_adapter_in_model(spec.peft_config(spec.target_modules, layers), model)
     except ValueError as error:
         raise ConfigError(
-            f"lora.target_modules={_listed(spec.target_modules)} with lora.layers={layers}: {error}\n"
+            f"lora.target_modules={_listed(spec.target_modules)} with lora.layers={layers}: {one_line(error)} "
             f"The model has: {available}. A regex or all-linear needs lora.layers=null."
         ) from error
     return [

@@ -5,14 +5,12 @@ import sys
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from memlaw.cell import Cell
 from memlaw.errors import ConfigError, SweepFailed, leave_interrupted, refuse
-from memlaw.groups import misused_group, raised_by_hydra
+from memlaw.hydra_errors import explained
 from memlaw.paths import add_launchers, config_dir
 
 add_launchers()
@@ -49,17 +47,13 @@ def main() -> None:
         return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on, and does not end with 1 whatever they are
     try:
-        run()
+        with explained(sys.argv[1:]):
+            run()
     except SweepFailed as failed:
         print(failed, file=sys.stderr)
         sys.exit(1)
-    except (HydraException, OmegaConfBaseException) as error:
+    except ConfigError as error:
         refuse(error)
-    except (TypeError, ValueError) as error:
-        misused = misused_group(sys.argv[1:])
-        if not misused or not raised_by_hydra(error):
-            raise
-        refuse(ConfigError(misused))
     except KeyboardInterrupt:  # while Hydra starts
         leave_interrupted()
     except OSError as error:  # a directory that cannot be written to, a full disk

@@ -178,9 +178,15 @@ def _wait_for(condition, seconds: float = 120) -> None:
         (["lora.rank=1,0", "-m"], "lora.rank=0"),
         (["seq_len=8,1000000000", "-m"], "seq_len=1000000000 is longer than the 2048 positions"),
         (["seq_len=8", "study=../x", "-m"], "study='../x' is not a directory's name"),
-        (["lora.rnk=3"], "Could not override 'lora.rnk'"),
-        (["lora.rnk=1,2", "-m"], "Could not override 'lora.rnk'"),
-        (["model=gpt9"], "Could not find 'model/gpt9'"),
+        (["lora.rnk=3"], "lora.rnk is not a key; lora has rank, "),
+        (["lora.rnk=1,2", "-m"], "lora.rnk is not a key; lora has rank, "),
+        (["+lora.rnk=1,2", "-m"], "lora.rnk is not a key; lora has rank, "),
+        (["model=gpt9"], "model=gpt9: model is a group of settings; choose one of hub, llama3.1_8b, "),
+        (
+            ["hydra/launcher=pbs", "-m"],
+            "hydra/launcher=pbs: hydra/launcher is a group of settings; choose one of basic, ",
+        ),
+        (["lora.rank=1,2"], "To sweep over it, add --multirun"),
         (["lora.rank"], "missing EQUAL"),
         (["seq_len=-5"], "seq_len=-5 is not a whole number of at least 1"),
         (["seq_len=4000"], "positions"),
@@ -194,6 +200,8 @@ def test_an_impossible_configuration_is_one_clear_error(train, tmp_path: Path, o
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert refused.returncode == 2
     assert message in refused.stderr
+    assert refused.stderr.startswith("Configuration error: ")
+    assert refused.stderr.count("\n") == 1
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10
     assert "Traceback" not in refused.stdout + refused.stderr
     assert not states(tmp_path / "runs/default")

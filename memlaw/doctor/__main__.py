@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -16,7 +14,7 @@ from rich.table import Table
 from memlaw.doctor import installation
 from memlaw.doctor.verdict import Verdict
 from memlaw.errors import ConfigError, refuse
-from memlaw.groups import misused_group, raised_by_hydra
+from memlaw.hydra_errors import explained
 from memlaw.paths import add_launchers, cache_dir, config_dir
 
 WORDS = {"green": "ok", "yellow": "look", "red": "bad"}
@@ -80,16 +78,8 @@ def verdict_table(found: Sequence[Verdict]) -> Table:
 
 def _composed(overrides: Sequence[str]) -> DictConfig:
     add_launchers()
-    try:
-        with initialize_config_dir(config_dir(), version_base="1.3"):
-            return compose("config", overrides=list(overrides), return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(str(error).splitlines()[0]) from error
-    except (TypeError, ValueError) as error:
-        misused = misused_group(overrides)
-        if not misused or not raised_by_hydra(error):
-            raise
-        raise ConfigError(misused) from error
+    with explained(overrides), initialize_config_dir(config_dir(), version_base="1.3"):
+        return compose("config", overrides=list(overrides), return_hydra_config=True)
 
 
 def main() -> None:
@@ -101,11 +91,10 @@ def main() -> None:
     options = parser.parse_args()
     try:
         cfg = _composed(options.overrides)
-        found = examine(cfg, options.runs or Path(str(cfg.runs_dir)).expanduser(), options.job)
+        with explained():  # a mandatory value is missing, such as the id of model=hub
+            found = examine(cfg, options.runs or Path(str(cfg.runs_dir)).expanduser(), options.job)
     except ConfigError as error:
         refuse(error)
-    except OmegaConfBaseException as error:  # a mandatory value is missing, such as the id of model=hub
-        refuse(ConfigError(str(error).splitlines()[0]))
     Console(highlight=False).print(verdict_table(found))
     sys.exit(int(any(verdict.level == "red" for verdict in found)))
 

@@ -1,0 +1,71 @@
+"""What Hydra and OmegaConf object to, in one line that names the key and the allowed values."""
+
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import hydra
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from memlaw.errors import ConfigError, SweepFailed, one_line
+from memlaw.keys import unknown_key
+from memlaw.paths import config_dir
+
+
+@contextmanager
+def explained(overrides: Sequence[str] = ()) -> Iterator[None]:
+    """Raise what Hydra and OmegaConf object to as a ConfigError; other errors pass, being mistakes in memlaw.
+
+    Args:
+        overrides: of the command line, among which the cause is.
+
+    Raises:
+        ConfigError: one clear line.
+    """
+    try:
+        yield
+    except (ConfigError, SweepFailed):
+        raise
+    except (HydraException, OmegaConfBaseException, TypeError, ValueError) as error:
+        clear = _in_one_line(error, overrides)
+        if clear is None:
+            raise
+        raise clear from error
+
+
+def _in_one_line(error: Exception, overrides: Sequence[str]) -> ConfigError | None:
+    cause = error.__cause__
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        return _no_option(f"{group}={name}", group, error.options)
+    if isinstance(error, HydraException) and isinstance(cause, ConfigAttributeError | ConfigKeyError):
+        return unknown_key(str(cause.full_key), cause.parent_node or ())
+    if isinstance(error, HydraException):
+        return ConfigError(one_line(error))
+    if isinstance(error, OmegaConfBaseException):
+        where = f"{error.full_key}: " if error.full_key else ""
+        return ConfigError(f"{where}{str(error).splitlines()[0]}")
+    if _raised_by_hydra(error):
+        return _misused_group(overrides) or ConfigError(one_line(error))
+    return None
+
+
+def _raised_by_hydra(error: BaseException) -> bool:
+    innermost = traceback.extract_tb(error.__traceback__)[-1].filename
+    return Path(hydra.__file__).parent in Path(innermost).parents
+
+
+def _misused_group(overrides: Sequence[str]) -> ConfigError | None:
+    """What is wrong with the first override that gives a group something else than one of its names."""
+    for override in overrides:
+        group, _, value = override.lstrip("+").partition("=")
+        options = sorted(path.stem for path in (Path(config_dir()) / group).glob("*.yaml")) if group else []
+        if options and value not in options:
+            return _no_option(override, group, options)
+    return None
+
+
+def _no_option(override: str, group: str, options: Sequence[str]) -> ConfigError:
+    return ConfigError(f"{override}: {group} is a group of settings; choose one of {', '.join(options)}")

@@ -1,0 +1,67 @@
+"""The keys that a configuration has: those of `conf/config.yaml` and of the groups' files that it names, no others.
+
+Hydra itself lets a `+key=value` and a user's own files add whatever they like, so a misspelt key would train with the
+default in silence.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from memlaw.errors import ConfigError
+from memlaw.paths import config_dir
+
+
+def check_keys(cfg: DictConfig) -> None:
+    """Refuse keys that nothing reads, and the lack of one that is read.
+
+    Below a `_target_`, the keys are that function's parameters and its own to check; below `lookup`, an experiment's.
+
+    Raises:
+        ConfigError: naming the key, and what there is in its place.
+    """
+    given = {str(key): _plain(cfg._get_node(key)) for key in cfg if key != "hydra"}
+    _check_section("", given, known_keys())
+
+
+def unknown_key(key: str, known: Iterable[Any]) -> ConfigError:
+    """The error for a key that its section does not have; its section has `known`."""
+    section = key.rpartition(".")[0] or "the configuration"
+    names = ", ".join(str(name) for name in known if name not in ("hydra", "_target_"))
+    return ConfigError(f"{key} is not a key; {section} has {names}" if names else f"{key}: {section} has no keys")
+
+
+@cache
+def known_keys() -> dict[str, Any]:
+    """The default configuration as nested dicts."""
+    directory = Path(config_dir())
+    root = _load(directory / "config.yaml")
+    groups = [item for entry in root.pop("defaults") if isinstance(entry, dict) for item in entry.items()]
+    del root["hydra"]
+    chosen = {group: name for group, name in groups if name is not None and not group.startswith("override ")}
+    return {**{group: _load(directory / group / f"{name}.yaml") for group, name in chosen.items()}, **root}
+
+
+def _load(path: Path) -> dict[str, Any]:
+    found = _plain(OmegaConf.load(path))
+    assert isinstance(found, dict)
+    return found
+
+
+def _plain(node: Any) -> Any:
+    return OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
+
+
+def _check_section(prefix: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    for key in given:
+        if key not in known:
+            raise unknown_key(f"{prefix}{key}", known)
+    for key in known:
+        if key not in given:
+            raise ConfigError(f"{prefix}{key} is missing; {prefix.rstrip('.') or 'the configuration'} needs it")
+        both = given[key], known[key]
+        if key != "lookup" and all(isinstance(value, dict) and "_target_" not in value for value in both):
+            _check_section(f"{prefix}{key}.", *both)

@@ -1,0 +1,92 @@
+"""The command's start: what Hydra objects to, and Ctrl-C, end in one line."""
+
+import sys
+
+import pytest
+
+from memlaw import train
+from memlaw.errors import ConfigError
+from memlaw.hydra_errors import explained
+
+
+def refused(monkeypatch, capsys, tmp_path, *overrides: str) -> str:
+    """What the command ends with, if that is one line and exit code 2."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setattr(sys, "argv", ["memlaw.train", "model=random", *overrides])
+    with pytest.raises(SystemExit) as ended:
+        train.main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.count("\n") == 1
+    return said.removeprefix("Configuration error: ").rstrip()
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["lora=null", "optimizer=3", "data=[1,2]", "logger=", "model=gpt9", "hydra/launcher=pbs", "experiment=mine"],
+)
+def test_a_group_takes_one_of_its_names(monkeypatch, capsys, tmp_path, override: str):
+    said = refused(monkeypatch, capsys, tmp_path, override)
+    assert said.startswith(f"{override}: {override.partition('=')[0]} is a group of settings; choose one of ")
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("lora.rnk=3", "lora.rnk is not a key; lora has rank, target_modules, "),
+        ("lora.rank.x=3", "lora.rank.x: lora.rank has no keys"),
+        ("model.size=3", "model.size is not a key; model has name, "),
+        ("rank=3", "rank is not a key; the configuration has model, data, "),
+        ("hydra.launcher.wrkers=3", "hydra.launcher.wrkers is not a key; hydra.launcher has workers"),
+        ("+lora.rnk=3", "lora.rnk is not a key; lora has rank, "),
+        ("+eval.recall.top_k=3", "eval.recall.top_k is not a key; eval.recall has greedy, "),
+        ("~lora.rank", "lora.rank is missing; lora needs it"),
+        ("~logger", "logger is missing; the configuration needs it"),
+        ("+seq_len=3", "Could not append to config."),
+        ("seq_len=[1", "no viable alternative at input '[1'"),
+        ("+seq_len", "Error parsing override '+seq_len'"),
+        ("study=${nothing}", "hydra.run.dir: Interpolation key 'nothing' not found"),
+        ("seq_len=${nothing}", "seq_len: Interpolation key 'nothing' not found"),
+        ("=3", "Config group override must be a string or a list"),
+    ],
+)
+def test_what_hydra_objects_to_is_one_line_that_names_the_key(monkeypatch, capsys, tmp_path, override: str, said: str):
+    assert refused(monkeypatch, capsys, tmp_path, override).startswith(said)
+
+
+def test_a_misspelt_key_in_a_users_own_file_is_refused(monkeypatch, capsys, tmp_path):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/mine.yaml").write_text("# @package _global_\nseq_len: 8\nlora:\n  rnk: 3\n")
+    said = refused(monkeypatch, capsys, tmp_path, "experiment=mine", "--config-dir", str(tmp_path))
+    assert said.startswith("lora.rnk is not a key; lora has rank, ")
+
+
+def test_other_errors_of_values_are_shown_whole(monkeypatch):
+    def broken() -> None:
+        raise ValueError("a mistake of ours")
+
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setattr(sys, "argv", ["memlaw.train", "lora=null"])
+    monkeypatch.setattr(train, "run", broken)
+    with pytest.raises(ValueError, match="a mistake of ours"):
+        train.main()
+
+
+def test_an_error_that_is_clear_already_passes():
+    mine = ConfigError("mine")
+    with pytest.raises(ConfigError) as caught, explained():
+        raise mine
+    assert caught.value is mine
+
+
+def test_ctrl_c_while_hydra_starts_is_one_line(monkeypatch, capsys):
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setattr(train, "run", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        train.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.startswith("Interrupted.")
