@@ -194,10 +194,14 @@ COMMAND = [
 ]  # fmt: skip
 
 
-def started(tmp_path: Path, *arguments: str, attempt: int = 1) -> tuple[subprocess.Popen, Path]:
-    """A sweep of one pack as a user starts it, once it trains."""
+def started(tmp_path: Path, *arguments: str, attempt: int = 1, ignoring: str = "") -> tuple[subprocess.Popen, Path]:
+    """A sweep of one pack as a user starts it, once it trains; nothing but the signals in `ignoring` is ignored.
+
+    A shell without job control lets what it starts in the background ignore Ctrl-C.
+    """
+    signals = ["env", "--default-signal", *([f"--ignore-signal={ignoring}"] if ignoring else [])]
     run = subprocess.Popen(
-        [sys.executable, "-m", "memlaw.train", *arguments, *COMMAND],
+        [*signals, sys.executable, "-m", "memlaw.train", *arguments, *COMMAND],
         cwd=tmp_path, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, "COLUMNS": "120"},
     )  # fmt: skip

@@ -38,6 +38,18 @@ def test_a_signal_to_a_sweep_ends_it_with_checkpoints(tmp_path: Path, number: si
     assert states(study) == {"pending"}
 
 
+def test_a_sweep_under_nohup_outlives_its_terminal(tmp_path: Path):
+    run, study = started(tmp_path, *TWO, ignoring="HUP")
+    os.killpg(run.pid, signal.SIGHUP)
+    time.sleep(2)
+    assert run.poll() is None
+    assert states(study) == {"running"}
+    os.killpg(run.pid, signal.SIGTERM)
+    said, _ = run.communicate(timeout=60)
+    assert run.returncode == 128 + signal.SIGTERM, said
+    assert len(checkpoints(study)) == 2
+
+
 def test_workers_whose_sweep_was_killed_write_checkpoints_and_end(tmp_path: Path):
     run, study = started(tmp_path, *TWO)
     workers = [child for child in psutil.Process(run.pid).children() if "spawn_main" in " ".join(child.cmdline())]
