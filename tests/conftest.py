@@ -9,9 +9,12 @@ os.environ["TRACKIO_DIR"] = tempfile.mkdtemp(prefix="trackio-")  # Trackio reads
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
+import psutil
 import pytest
 from hydra import compose, initialize_config_dir
 from hypothesis import settings
@@ -24,9 +27,12 @@ from tests.wandb_server import WandbServer
 settings.register_profile("no deadline", deadline=None)  # machines that run tests are busy ones
 settings.load_profile("no deadline")
 
+T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ["model=random", "lora.layers=[1]", "logger.mode=disabled", "trainer.device=cpu", "precision=fp32"]
 """A cell on the smallest model."""
+PATIENCE_S = 1200
+"""How long tests wait for what an idle machine does in seconds, before they take it that it never comes."""
 FAST = [*TINY, "steps=20", "stop.when_recalled=false"]
 """A cell that trains in a second."""
 
@@ -35,6 +41,23 @@ def stub(directory: Path, name: str, script: str) -> None:
     """A shell script that stands for a command, once `directory` is on PATH."""
     (directory / name).write_text(f"#!/bin/sh\n{script}\n")
     (directory / name).chmod(0o755)
+
+
+def wait_for(condition: Callable[[], T], told: Callable[[], object] = lambda: "waited in vain") -> T:
+    """What the condition gives, once it gives something; fails with what is `told` when it does not."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (found := condition()):
+        assert time.monotonic() < deadline, told()
+        time.sleep(0.1)
+    return found
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process is gone, be it that nobody has asked for its exit code."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -49,8 +72,9 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(autouse=True)
 def no_shared_wandb() -> None:
-    """Processes that a test starts get a W&B process of their own, not that of an earlier test in this process."""
-    os.environ.pop("WANDB_SERVICE", None)
+    """Processes that a test starts get a W&B process and directory of their own, not those of an earlier test here."""
+    for name in ("WANDB_SERVICE", "WANDB_DATA_DIR"):
+        os.environ.pop(name, None)
 
 
 @pytest.fixture
@@ -75,7 +99,7 @@ def train(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             env={**os.environ, "COLUMNS": "160", **environment},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=PATIENCE_S,
         )
 
     return run

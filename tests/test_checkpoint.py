@@ -10,8 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import torch
+from conftest import PATIENCE_S, wait_for
 from packs import BOOK, LONG, make_cells, train
 from safetensors.torch import save_file
 
@@ -205,14 +207,16 @@ def started(tmp_path: Path, *arguments: str, attempt: int = 1, ignoring: str = "
         cwd=tmp_path, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, "COLUMNS": "120"},
     )  # fmt: skip
-    give_up = time.monotonic() + 120
-    while time.monotonic() < give_up:
-        statuses = [json.loads(path.read_text()) for path in tmp_path.glob("runs/signals/*/status.json")]
-        if statuses and all(s.get("step", 0) >= 1 and s["attempt"] == attempt for s in statuses):
-            time.sleep(0.5)
-            return run, tmp_path / "runs/signals"
-        time.sleep(0.05)
-    raise AssertionError(run.communicate(timeout=5))
+    study = tmp_path / "runs/signals"
+
+    def trains() -> bool:
+        assert run.poll() is None, run.communicate()
+        statuses = [json.loads(path.read_text()) for path in study.glob("*/status.json")]
+        return bool(statuses) and all(s.get("step", 0) >= 1 and s["attempt"] == attempt for s in statuses)
+
+    wait_for(trains)
+    time.sleep(0.5)
+    return run, study
 
 
 @pytest.mark.slow
@@ -220,7 +224,7 @@ def started(tmp_path: Path, *arguments: str, attempt: int = 1, ignoring: str = "
 def test_ctrl_c_writes_checkpoints_and_the_same_command_goes_on(tmp_path: Path, arguments):
     run, study = started(tmp_path, *arguments)
     os.killpg(run.pid, signal.SIGINT)
-    said, _ = run.communicate(timeout=60)
+    said, _ = run.communicate(timeout=PATIENCE_S)
     assert run.returncode not in (0, None)
     assert "Traceback" not in said
     paths = sorted(study.glob("*/checkpoint.safetensors"))
@@ -230,8 +234,15 @@ def test_ctrl_c_writes_checkpoints_and_the_same_command_goes_on(tmp_path: Path, 
     assert {json.loads((path.parent / "status.json").read_text())["state"] for path in paths} == {"pending"}
     again, _ = started(tmp_path, *arguments, attempt=2)
     os.killpg(again.pid, signal.SIGINT)
-    again.communicate(timeout=60)
+    again.communicate(timeout=PATIENCE_S)
     assert all(step_of(path) > step for path, step in zip(paths, steps, strict=True))
+
+
+def trains_under(launcher: int, study: Path) -> bool:
+    """Whether a process of this launcher's trains a cell of the study."""
+    workers = {child.pid for child in psutil.Process(launcher).children(recursive=True)}
+    statuses = [json.loads(path.read_text()) for path in study.glob("*/status.json")]
+    return any(status["state"] == "running" and status["pid"] in workers for status in statuses)
 
 
 @pytest.mark.slow
@@ -243,12 +254,14 @@ def test_killed_twenty_times_a_sweep_of_nine_cells_ends_with_the_same_numbers(tm
     subprocess.run([*command, "study=whole"], cwd=tmp_path, check=True, capture_output=True)
     whole, killed = tmp_path / "runs/whole", tmp_path / "runs/killed"
     rng = np.random.default_rng(0)
-    for _ in range(20):
+    for round_ in range(20):
         run = subprocess.Popen(
             [*command, "study=killed"],
             cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
-        time.sleep(rng.uniform(6, 16))
+        if round_ % 4:  # every fourth is killed while it starts
+            wait_for(lambda run=run: run.poll() is not None or trains_under(run.pid, killed))
+        time.sleep(rng.uniform(0, 4))
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
         for path in killed.glob("*/status.json"):

@@ -131,11 +131,13 @@ def test_wandb_by_mode_login_and_server(tmp_path, monkeypatch):
     assert services.wandb("auto").level == "yellow"
     assert services.wandb("online").level == "red"
     monkeypatch.setattr(services, "has_credentials", lambda: True)
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         monkeypatch.setattr(services, "base_url", lambda: url)
+        assert services.wandb("online").level == "yellow"
+        server.listen()
         assert services.wandb("online").level == "green"
-    assert services.wandb("online").level == "yellow"
 
 
 def test_slurm_by_its_commands_and_its_answer(path):

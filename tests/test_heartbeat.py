@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from conftest import wait_for
 
 from memlaw import heartbeat
 from memlaw.heartbeat import SILENT_S, beating, observed_state
@@ -74,10 +75,7 @@ def test_the_heart_beats_for_running_cells_alone_and_stops(tiny, monkeypatch):
     with beating([one, other]):
         os.utime(one.paths.heartbeat, (0, 0))
         other.set_status("failed", cause="a cause")
-        deadline = time.monotonic() + 20
-        while one.paths.heartbeat.stat().st_mtime == 0 or other.paths.heartbeat.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for(lambda: one.paths.heartbeat.stat().st_mtime > 0 and not other.paths.heartbeat.exists())
     assert not one.paths.heartbeat.exists()
 
 

@@ -5,13 +5,12 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import FAST, TINY
+from conftest import FAST, PATIENCE_S, TINY, wait_for
 
 from memlaw.records import read_results, read_tokens
 from tests.wandb_server import KEY
@@ -55,7 +54,9 @@ def fill(path: Path) -> None:
 
 def look(module: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=PATIENCE_S
+    )
 
 
 def test_a_cell_that_fills_the_disk_fails_alone_and_is_repaired(train, mounted):
@@ -82,12 +83,10 @@ def test_a_disk_without_any_space_left_is_said_and_the_same_command_goes_on(moun
     sweep += [f"logger.mode={mode}", "logger.entity=me", "logger.stagger_s=0", "logger.timeout_s=10"]
     place: dict = {"cwd": disk.parent, "env": {**os.environ, "WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY}}
     process = subprocess.Popen(sweep, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **place)
-    deadline = time.monotonic() + 120
-    while not list(disk.glob("runs/default/*/checkpoint.safetensors")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: process.poll() is not None or list(disk.glob("runs/default/*/checkpoint.safetensors")))
+    assert process.poll() is None
     fill(disk / "filler")
-    shown, _ = process.communicate(timeout=240)
+    shown, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1, shown
     assert "Traceback" not in shown
     assert "2 cells unfinished" in shown or "2 of 2 cells failed" in shown
@@ -95,7 +94,7 @@ def test_a_disk_without_any_space_left_is_said_and_the_same_command_goes_on(moun
     assert "done" not in states(study).values()
     assert "No space left on device" in shown + "".join(path.read_text() for path in study.glob("logs/*.log"))
     (disk / "filler").unlink()
-    again = subprocess.run([*sweep, "rerun=failed"], capture_output=True, text=True, timeout=240, **place)
+    again = subprocess.run([*sweep, "rerun=failed"], capture_output=True, text=True, timeout=PATIENCE_S, **place)
     assert again.returncode == 0, again.stdout + again.stderr
     assert set(states(study).values()) == {"done"}
     assert not list(study.glob("*/.*.tmp"))
@@ -108,12 +107,10 @@ def test_a_read_only_study_can_be_looked_at_and_is_not_trained_into(train, mount
     runs = tmp_path / "runs"
     mounted("--bind", str(runs), at=runs)
     subprocess.run(["mount", "-o", "remount,ro,bind", str(runs)], check=True)
-    began = time.monotonic()
     refused = train("-m", *FAST, "seq_len=8", "lora.rank=1,2,3")
     assert refused.returncode != 0
     assert "Read-only file system" in refused.stdout + refused.stderr
     assert "Traceback" not in refused.stdout + refused.stderr
-    assert time.monotonic() - began < 60
     shown = look("memlaw.status", str(runs / "default"), "--json")
     assert shown.returncode == 0
     assert [cell["state"] for cell in json.loads(shown.stdout)["cells"]] == ["done", "done"]
@@ -144,13 +141,13 @@ def test_without_a_network_nothing_is_missed(tmp_path):
     alone = ["unshare", "--net", sys.executable, "-m", "memlaw.train", *FAST, "seq_len=8", "logger.mode=auto"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
     environment |= {"HOME": str(tmp_path), "NETRC": str(tmp_path / "none")}
-    done = subprocess.run(alone, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(alone, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(read_results(tmp_path / "runs/default")) == 1
     online = {**environment, "WANDB_API_KEY": "a" * 40}
     told = subprocess.run(
         [*alone, "seed=1", "logger.mode=online", "logger.timeout_s=5", "logger.stagger_s=0"],
-        cwd=tmp_path, env=online, capture_output=True, text=True, timeout=240,
+        cwd=tmp_path, env=online, capture_output=True, text=True, timeout=PATIENCE_S,
     )  # fmt: skip
     assert told.returncode == 0, told.stdout + told.stderr
     assert "memlaw.sync" in told.stdout + told.stderr

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from conftest import PATIENCE_S, has_ended, wait_for
 from test_checkpoint import started
 
 from memlaw.checkpoint import step_of
@@ -29,7 +30,7 @@ def states(study: Path) -> set[str]:
 def test_a_signal_to_a_sweep_ends_it_with_checkpoints(tmp_path: Path, number: signal.Signals):
     run, study = started(tmp_path, *TWO)
     os.kill(run.pid, number)
-    said, _ = run.communicate(timeout=60)
+    said, _ = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 128 + number, said
     assert "Traceback" not in said
     assert "the same command goes on with what is missing" in said
@@ -45,7 +46,7 @@ def test_a_sweep_under_nohup_outlives_its_terminal(tmp_path: Path):
     assert run.poll() is None
     assert states(study) == {"running"}
     os.killpg(run.pid, signal.SIGTERM)
-    said, _ = run.communicate(timeout=60)
+    said, _ = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 128 + signal.SIGTERM, said
     assert len(checkpoints(study)) == 2
 
@@ -55,8 +56,8 @@ def test_workers_whose_sweep_was_killed_write_checkpoints_and_end(tmp_path: Path
     workers = [child for child in psutil.Process(run.pid).children() if "spawn_main" in " ".join(child.cmdline())]
     assert workers
     run.kill()
-    run.communicate(timeout=60)
-    assert not psutil.wait_procs(workers, timeout=60)[1]
+    run.communicate(timeout=PATIENCE_S)
+    wait_for(lambda: all(has_ended(worker.pid) for worker in workers))
     assert len(checkpoints(study)) == 2
     assert states(study) == {"pending"}
 
@@ -67,11 +68,15 @@ def test_a_second_ctrl_c_kills(tmp_path: Path):
     trainer = next(worker for worker in workers if worker.pid == read_status(next(study.glob("*/status.json")))["pid"])
     trainer.suspend()  # a step that takes for ever
     os.killpg(run.pid, signal.SIGINT)
-    time.sleep(2)
+    said = ""
+    while "Ctrl-C again kills them" not in said:
+        said += (line := run.stdout.readline())
+        assert line, said
+    time.sleep(1)
     assert run.poll() is None
     os.killpg(run.pid, signal.SIGINT)
-    said, _ = run.communicate(timeout=60)
+    said += run.communicate(timeout=PATIENCE_S)[0]
     assert run.returncode == 130, said
     assert "Traceback" not in said
     assert not checkpoints(study)
-    assert not psutil.wait_procs(workers, timeout=30)[1]
+    wait_for(lambda: all(has_ended(worker.pid) for worker in workers))

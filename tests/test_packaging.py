@@ -70,7 +70,7 @@ def test_the_console_scripts_work(tmp_path: Path):
 
 def test_a_checkout_needs_no_installation(tmp_path: Path):
     for name in ("conf", "memlaw", "launchers"):
-        shutil.copytree(ROOT / name, tmp_path / "a checkout" / name)
+        shutil.copytree(ROOT / name, tmp_path / "a checkout" / name, ignore=shutil.ignore_patterns("__pycache__"))
     code = (
         "import runpy, sys; sys.path = [p for p in sys.path if not p.endswith('/launchers')]; "
         "sys.argv = ['memlaw.train', '--info', 'plugins']; runpy.run_module('memlaw.train', run_name='__main__')"
@@ -80,7 +80,7 @@ def test_a_checkout_needs_no_installation(tmp_path: Path):
 
 def test_a_checkout_is_found_before_anything_installed(tmp_path: Path):
     for name in ("conf", "memlaw", "launchers"):
-        shutil.copytree(ROOT / name, tmp_path / "a checkout" / name)
+        shutil.copytree(ROOT / name, tmp_path / "a checkout" / name, ignore=shutil.ignore_patterns("__pycache__"))
     checkout = tmp_path / "a checkout"
     path = f"{checkout}:{checkout / 'launchers'}"
     shown = run(checkout, "-m", "memlaw.train", "--info", "searchpath", python_path=path)

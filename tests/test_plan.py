@@ -3,7 +3,7 @@ import sys
 
 import pytest
 import torch
-from conftest import FAST
+from conftest import FAST, PATIENCE_S
 from rows import write_row
 from test_heartbeat import gone, running
 
@@ -75,7 +75,7 @@ def test_the_plan_shows_what_is_done_and_what_would_run_and_trains_nothing(train
     grid = ["-m", *FAST, "lora.rank=1,2"]
     assert train(*grid, "seq_len=8").returncode == 0
     command = [sys.executable, "-m", "memlaw.plan", *grid, "seq_len=8,16"]
-    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True).stdout
+    shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S, check=True).stdout
     assert [line[:3] for line in _lines(shown, "done")] == [["8", "1", "done"], ["8", "2", "done"]]
     assert [line[:5] for line in _lines(shown, "pending")] == [
         ["16", "1", "pending", "1", "192"],

@@ -1,6 +1,8 @@
 """Free-running recall: equal to `generate` on the exported adapter, bounded by what teacher forcing says."""
 
 import json
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from packs import BOOK, LONG, make_cells, train
 from peft import PeftModel
 from transformers import GenerationConfig
 
+from memlaw import cell_run, evaluation
 from memlaw.data.memory import Memory, Pair
 from memlaw.pack import train_pack
 from memlaw.recall import Written, compare, recall_record
@@ -101,16 +104,18 @@ def test_a_decode_that_fails_costs_no_trained_cell(tiny, monkeypatch, caplog):
 
 
 def test_what_finished_cells_write_is_nobodys_training_time(tiny, monkeypatch):
-    import time
-
     from memlaw import recall as recall_module
 
     original = recall_module.write_memories
 
     def slow(*arguments):
-        time.sleep(5)
+        clock["late"] += 1000
         return original(*arguments)
 
+    clock = {"late": 0}
+    late = SimpleNamespace(monotonic=lambda: time.monotonic() + clock["late"], time=time.time)
+    for module in (cell_run, evaluation):
+        monkeypatch.setattr(module, "time", late)
     monkeypatch.setattr(recall_module, "write_memories", slow)
     early = ("stop.when_recalled=true", "stop.patience=1", "stop.every=5", "seq_len=8", "steps=40")
     cells, cfg = make_cells(tiny, [(f"lora.rank={rank}", *LONG, *early) for rank in (16, 1)])
@@ -119,7 +124,7 @@ def test_what_finished_cells_write_is_nobodys_training_time(tiny, monkeypatch):
     train_pack(cells, cfg)
     results = [json.loads(cell.paths.result.read_text()) for cell in cells]
     assert results[0]["steps_trained"] < results[1]["steps_trained"]
-    assert all(max(row["seconds"], row["worker_seconds"]) < 4 for row in results)
+    assert all(max(row["seconds"], row["worker_seconds"]) < 1000 for row in results)
 
 
 def test_an_end_of_sequence_token_is_a_token_like_any_other(tiny, monkeypatch):

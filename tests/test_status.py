@@ -11,11 +11,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from conftest import PATIENCE_S
 from rich.console import Console
 from rows import write_row
 from test_heartbeat import gone, running
 
-from memlaw import logs, status
+from memlaw import eta, logs, status
 from memlaw.errors import CellError
 from memlaw.eta import eta_seconds
 from memlaw.observe import NoStudy, find_cell, observe
@@ -61,7 +62,9 @@ def study(tiny) -> tuple[Path, dict]:
 
 def command(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     call = [sys.executable, "-m", f"memlaw.{module}", *arguments]
-    return subprocess.run(call, capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"}, timeout=120)
+    return subprocess.run(
+        call, capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"}, timeout=PATIENCE_S
+    )
 
 
 def shown(study: Path) -> str:
@@ -128,14 +131,15 @@ def test_the_eta_is_the_work_left_over_the_workers_that_run(study):
     assert eta_seconds(observe(directory)) == pytest.approx((6 * 4 + 10 * 4 + 10 * 2) / 2, rel=0.01)
 
 
-def test_without_a_finished_cell_the_eta_rests_on_the_running_ones(tiny):
+def test_without_a_finished_cell_the_eta_rests_on_the_running_ones(tiny, monkeypatch):
     cell = tiny("steps=10", "seq_len=8")[0]
     cell.plan(total_steps=10, step_flops=1e6)
     running(cell, 0)
     assert eta_seconds(observe(cell.study)) is None
-    ago = datetime.now(UTC) - timedelta(seconds=40)
-    running(cell, 0, step=4, total_steps=10, started=ago)
-    assert eta_seconds(observe(cell.study)) == pytest.approx(60, rel=0.1)
+    now = datetime.now(UTC)
+    running(cell, 0, step=4, total_steps=10, started=now - timedelta(seconds=40))
+    monkeypatch.setattr(eta, "time", SimpleNamespace(time=now.timestamp))
+    assert eta_seconds(observe(cell.study)) == pytest.approx(60)
     cell.set_status("failed", cause="a cause")
     assert eta_seconds(observe(cell.study)) is None
 
@@ -161,7 +165,7 @@ def watched(study: Path, monkeypatch, *meanwhile) -> str:
     happen = iter(meanwhile)
     clock = SimpleNamespace(sleep=lambda _: next(happen)(), time=time.time, monotonic=time.monotonic)
     monkeypatch.setattr(status, "time", clock)  # of `watch` alone: whoever waits for a process sleeps as well
-    console = Console(file=io.StringIO(), width=160)
+    console = Console(file=io.StringIO(), width=400)  # no line is broken at the directory
     watch(study, console)
     assert list(happen) == []
     return console.file.getvalue()
@@ -169,7 +173,6 @@ def watched(study: Path, monkeypatch, *meanwhile) -> str:
 
 def test_watching_ends_when_no_cell_runs_or_waits_though_some_are_dead_or_unreadable(study, monkeypatch):
     directory, cells = study
-    monkeypatch.setenv("COLUMNS", "400")  # no line is broken at the directory
     text = watched(directory, monkeypatch, lambda: finish(cells["running"]), int, lambda: finish(cells["pending"]))
     first, *between, last = text.split(f"{directory}\n")[1:]
     assert "1 of 6 cells done · 1 running" in first

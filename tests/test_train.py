@@ -6,11 +6,10 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from conftest import FAST, TINY
+from conftest import FAST, PATIENCE_S, TINY, has_ended, wait_for
 
 NINE = ["lora.rank=1,4,16", "seq_len=8,16,32"]
 
@@ -39,9 +38,7 @@ def test_a_sweep_trains_every_cell_and_a_rerun_only_what_is_missing(train, tmp_p
     assert len(list((study / "wandb").glob("offline-run-*/run-*.wandb"))) == 9
 
     stamps = {path: path.stat().st_mtime_ns for path in study.glob("*/*") if path.parent.name != "wandb"}
-    began = time.monotonic()
     again = train("-m", *FAST, *NINE)
-    assert time.monotonic() - began < 20
     assert "Nothing to train: 9 of 9 cells are done" in again.stdout
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
 
@@ -100,15 +97,15 @@ def test_a_sweep_over_models_is_a_sweep_over_sizes(train, tmp_path: Path):
 def test_a_killed_worker_fails_only_its_pack(train, tmp_path: Path):
     command = [sys.executable, "-m", "memlaw.train", "-m", *FAST, "seq_len=8,16", "steps=100000"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    _wait_for(lambda: _running(tmp_path, seq_len=8))
+    wait_for(lambda: _running(tmp_path, seq_len=8))
     os.kill(_running(tmp_path, seq_len=8)[0]["pid"], signal.SIGKILL)
-    _wait_for(lambda: _running(tmp_path, seq_len=16))
+    wait_for(lambda: _running(tmp_path, seq_len=16))
     (failed,) = [status for status in _statuses(tmp_path) if status["state"] == "failed"]
     assert "worker process died" in failed["cause"]
     worker = _running(tmp_path, seq_len=16)[0]["pid"]
     process.kill()  # now the launcher itself: its worker must not live on
     process.wait()
-    _wait_for(lambda: not Path(f"/proc/{worker}").exists())
+    wait_for(lambda: has_ended(worker))
 
 
 @pytest.mark.slow
@@ -125,9 +122,9 @@ def test_several_workers_train_at_a_time(train, tmp_path: Path):
 def test_a_pack_whose_worker_was_killed_is_halved(tmp_path: Path):
     command = [sys.executable, "-m", "memlaw.train", "-m", *FAST, "seq_len=8", "steps=2000", "lora.rank=1,2,3"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    _wait_for(lambda: _running(tmp_path, seq_len=8))
+    wait_for(lambda: _running(tmp_path, seq_len=8))
     os.kill(_running(tmp_path, seq_len=8)[0]["pid"], signal.SIGKILL)
-    shown, _ = process.communicate(timeout=300)
+    shown, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, shown
     assert "died with 3 cells in its pack (out of memory?); halving it" in shown
     assert sorted(result["pack_size"] for result in results(tmp_path / "runs/default").values()) == [1, 2, 2]
@@ -140,7 +137,7 @@ def test_a_killed_sweep_is_finished_by_the_same_command(train, tmp_path: Path):
         [sys.executable, "-m", "memlaw.train", *sweep], cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True
     )
     study = tmp_path / "runs/default"
-    _wait_for(lambda: "done" in states(study).values() and _running(tmp_path, seq_len=16))
+    wait_for(lambda: "done" in states(study).values() and _running(tmp_path, seq_len=16))
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert set(states(study).values()) != {"done"}
@@ -159,11 +156,18 @@ def _running(root: Path, seq_len: int) -> list[dict]:
     return [status for path in paths if (status := json.loads(path.read_text()))["state"] == "running"]
 
 
-def _wait_for(condition, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
+def _children_seconds() -> float:
+    """Processor time of the processes that this one has waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+@pytest.fixture(scope="module")
+def imports_seconds() -> float:
+    """Processor time of what any command needs that meets a model."""
+    before = _children_seconds()
+    subprocess.run([sys.executable, "-c", "import lightning, peft, transformers"], check=True)
+    return _children_seconds() - before
 
 
 @pytest.mark.parametrize(
@@ -194,15 +198,14 @@ def _wait_for(condition, seconds: float = 120) -> None:
         (["model=hub"], "model.id"),
     ],
 )
-def test_an_impossible_configuration_is_one_clear_error(train, tmp_path: Path, overrides, message):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def test_an_impossible_configuration_is_one_clear_error(train, tmp_path: Path, imports_seconds, overrides, message):
+    before = _children_seconds()
     refused = train(*TINY, *overrides)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert _children_seconds() - before < max(10, 3 * imports_seconds)  # the 10 are an idle machine's of today
     assert refused.returncode == 2
     assert message in refused.stderr
     assert refused.stderr.startswith("Configuration error: ")
     assert refused.stderr.count("\n") == 1
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10
     assert "Traceback" not in refused.stdout + refused.stderr
     assert not states(tmp_path / "runs/default")
 

@@ -70,7 +70,7 @@ class WandbServer:
         asked: operations and paths, in order.
         refusals: so many further requests are answered with 429.
         delay_s: before each answer.
-        dies_after: file stream requests after which each is answered with 500; None is never.
+        dies_after: lines of history after which each file stream request is answered with 500; None is never.
     """
 
     def __init__(self) -> None:
@@ -132,7 +132,7 @@ class WandbServer:
 
     def _stream(self, run: str, told: dict[str, Any]) -> tuple[int, Any]:
         self.asked.append(f"file_stream {run}")
-        if self.dies_after is not None and sum(one.startswith("file_stream") for one in self.asked) > self.dies_after:
+        if self.dies_after is not None and sum(len(one.lines) for one in self.runs.values()) >= self.dies_after:
             return 500, {}
         kept = self.runs[run]
         for name, chunk in (told.get("files") or {}).items():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import PATIENCE_S
 
 from analysis.publish import CELL_COLUMNS, cells_table, headline, law_row
 from memlaw.tracking.contents import study_digest
@@ -30,7 +31,9 @@ def study(tmp_path_factory) -> Path:
 
 def publish(study: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "analysis.publish", str(study), *arguments]
-    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=240)
+    return subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=PATIENCE_S
+    )
 
 
 def leet(run: Path) -> dict:

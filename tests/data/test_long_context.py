@@ -91,7 +91,7 @@ def test_a_ratio_outside_0_to_1_is_refused(ratio: float):
 
 def test_a_text_file_is_tokenized_whole(tmp_path):
     path = tmp_path / "text with space.txt"
-    path.write_text("Ünïcode text, long enough.")
+    path.write_text("Ünïcode text, long enough.", encoding="utf-8")
     memory = from_file("text", 0.0, "Recite.", "auto", str(path), None, 0).build(TOKENIZER, 12, 0)
     assert TOKENIZER.decode(memory.pairs[0].target_ids).startswith("Ünïcode")
 

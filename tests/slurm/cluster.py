@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from conftest import PATIENCE_S, wait_for
+
 COMMANDS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
 SEARCHED = f"{os.environ.get('PATH', '')}:/usr/sbin"
 MAX_ARRAY_SIZE = 4
@@ -42,6 +44,7 @@ TaskPlugin=task/none
 SwitchType=switch/none
 MailProg=/bin/true
 ReturnToService=2
+MessageTimeout=60
 SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=2,bf_interval=2
 SelectType=select/cons_tres
@@ -81,7 +84,8 @@ class Cluster:
 
     def ask(self, *command: str) -> str:
         environment = {**os.environ, **self.environment}
-        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=60).stdout
+        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=PATIENCE_S)
+        return done.stdout
 
 
 @contextlib.contextmanager
@@ -103,9 +107,7 @@ def running_cluster() -> Iterator[Cluster]:
 def _end_jobs(cluster: Cluster) -> None:
     """Cancel what is left and wait for it: steps outlive a controller that is gone."""
     cluster.ask("scancel", "--me")
-    deadline = time.monotonic() + 60
-    while cluster.ask("squeue", "--noheader") and time.monotonic() < deadline:
-        time.sleep(0.5)
+    wait_for(lambda: not cluster.ask("squeue", "--noheader"))
 
 
 def _start(cluster: Cluster) -> None:
@@ -134,10 +136,7 @@ def _start(cluster: Cluster) -> None:
     )
     _daemon(cluster, "slurmctld", "-c", "-f", str(root / "slurm.conf"))
     _daemon(cluster, "slurmd", "-N", "node1", "-f", str(root / "slurm.conf"))
-    deadline = time.monotonic() + 60
-    while "idle" not in (shown := _state(cluster)):
-        assert time.monotonic() < deadline, shown + (root / "slurmctld.log").read_text()
-        time.sleep(0.5)
+    wait_for(lambda: "idle" in _state(cluster), lambda: _state(cluster) + (root / "slurmctld.log").read_text())
 
 
 def _state(cluster: Cluster) -> str:
@@ -152,7 +151,7 @@ def _daemon(cluster: Cluster, name: str, *arguments: str) -> None:
     environment = {**os.environ, **cluster.environment}
     log = cluster.root / f"{name}.out"
     with log.open("w") as output:  # no pipe: a daemon would hold it open
-        started = subprocess.run(command, env=environment, stdout=output, stderr=output, timeout=60)
+        started = subprocess.run(command, env=environment, stdout=output, stderr=output, timeout=PATIENCE_S)
     assert started.returncode == 0, log.read_text()
 
 

@@ -5,16 +5,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 import pytest
 from cluster import MAX_ARRAY_SIZE, Cluster, missing, running_cluster
-from conftest import FAST, TINY
+from conftest import FAST, PATIENCE_S, TINY, wait_for
 from hydra_plugins.memlaw_launchers.slurm_tasks import Task
 
 from memlaw.checkpoint import step_of
@@ -32,6 +32,7 @@ LONG = ["-m", *TINY, "steps=4000", "stop.when_recalled=false", "seq_len=8"]
 """A sweep that takes long enough to be disturbed."""
 
 pytestmark = pytest.mark.slow
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +58,8 @@ def _logs(root: Path) -> str:
     return "".join(path.read_text() for path in root.glob("runs/default/slurm/*/*_log.out"))
 
 
-def _wait_for(condition: Callable[[], object], root: Path, seconds: float = 240) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain; {_statuses(root)}\n{_logs(root)}"
-        time.sleep(0.3)
+def _wait_for(condition: Callable[[], T], root: Path) -> T:
+    return wait_for(condition, lambda: f"waited in vain; {_statuses(root)}\n{_logs(root)}")
 
 
 def _training(root: Path) -> bool:
@@ -108,9 +106,8 @@ def test_nine_cells_preempted_cancelled_and_repaired_equal_a_local_sweep(
     _wait_for(
         lambda: any(one["attempt"] == 2 and one["state"] == "done" for one in _statuses(tmp_path).values()), tmp_path
     )
-    _wait_for(lambda: _begun(tmp_path), tmp_path)
-    cluster.ask("scancel", _job_of(_begun(tmp_path)[0], jobs))
-    _wait_for(lambda: not cluster.ask("squeue", "--noheader"), tmp_path, seconds=400)
+    cluster.ask("scancel", _job_of(_wait_for(lambda: _begun(tmp_path), tmp_path)[0], jobs))
+    _wait_for(lambda: not cluster.ask("squeue", "--noheader"), tmp_path)
     left = {name for name, status in _statuses(tmp_path).items() if status["state"] != "done"}
     assert 1 <= len(left) <= 2, _statuses(tmp_path)
     looked = subprocess.run(
@@ -169,7 +166,7 @@ def test_a_task_that_ends_is_told_and_repaired_by_the_same_command(cluster: Clus
     )
     _wait_for(lambda: _training(tmp_path), tmp_path)
     end(cluster, tmp_path)
-    shown, _ = waiting.communicate(timeout=120)
+    shown, _ = waiting.communicate(timeout=PATIENCE_S)
     assert waiting.returncode == 1, shown
     assert "1 cell unfinished, and no job of this sweep is left" in shown
     assert "Traceback" not in shown

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import FAST, TINY
+from conftest import FAST, PATIENCE_S, TINY, wait_for
 
 from memlaw.records import read_results
 from memlaw.tracking.contents import study_digest
@@ -66,7 +66,7 @@ def stored(server: WandbServer, tmp_path: Path) -> dict[str, str]:
 def sync(directory: Path, server: WandbServer, **credentials: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "WANDB_BASE_URL": server.url, **(credentials or {"WANDB_API_KEY": KEY})}
     command = [sys.executable, "-m", "memlaw.sync", "runs/default"]
-    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 def all_done(study: Path) -> bool:
@@ -91,10 +91,8 @@ def test_runs_are_whole_while_the_server_is_slow_or_refuses_for_a_while(at, serv
 def test_without_a_server_that_takes_them_runs_are_kept_offline(at, server, trouble, tmp_path):
     if trouble == "no server":
         server.stop()
-    began = time.monotonic()
     done = at("logger.timeout_s=10", WANDB_API_KEY="b" * 40 if trouble == "wrong key" else KEY)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert time.monotonic() - began < 120
     assert all_done(tmp_path / "runs/default")
     assert "2 of the study's runs not uploaded, or not whole: python -m memlaw.sync" in done.stdout + done.stderr
     assert len(list(tmp_path.glob("runs/default/wandb/offline-run-*"))) == 2
@@ -103,10 +101,8 @@ def test_without_a_server_that_takes_them_runs_are_kept_offline(at, server, trou
 
 def test_a_server_that_dies_costs_no_cell_and_does_not_keep_the_process(at, server, tmp_path):
     server.dies_after = 0
-    began = time.monotonic()
     done = at("logger.timeout_s=10")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert time.monotonic() - began < 120
     assert all_done(tmp_path / "runs/default")
     assert "2 of the study's runs not uploaded, or not whole: python -m memlaw.sync" in done.stdout + done.stderr
     assert "did not catch up within 20 s" in (tmp_path / "runs/default/logs/worker-0.log").read_text()
@@ -118,7 +114,7 @@ def test_a_server_that_dies_costs_no_cell_and_does_not_keep_the_process(at, serv
 
 
 def test_a_server_that_dies_in_the_middle_has_each_run_whole_after_sync(at, server, tmp_path):
-    server.dies_after = 3
+    server.dies_after = 1
     done = at("logger.timeout_s=10", "steps=1500", **EACH_SECOND, WANDB_API_KEY=KEY)
     assert done.returncode == 0, done.stdout + done.stderr
     assert any(run.losses for run in server.runs.values())
@@ -146,10 +142,10 @@ def long(server: WandbServer, tmp_path: Path):
     output = tmp_path / "output"
     with output.open("w") as log:
         first = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not any(max(run.losses, default=0) >= 100 for run in list(server.runs.values())):
-        assert first.poll() is None and time.monotonic() < deadline, output.read_text()
-        time.sleep(0.05)
+    wait_for(
+        lambda: first.poll() is not None or any(max(run.losses, default=0) >= 100 for run in list(server.runs.values()))
+    )
+    assert first.poll() is None, output.read_text()
     yield command, environment, first
     if first.poll() is None:
         os.killpg(first.pid, signal.SIGKILL)
@@ -159,7 +155,7 @@ def long(server: WandbServer, tmp_path: Path):
 def test_an_interrupted_cell_is_preempted(long, server):
     first = long[2]
     first.send_signal(signal.SIGTERM)
-    first.wait(60)
+    first.wait(PATIENCE_S)
     (run,) = server.runs.values()
     assert run.exit_code == INTERRUPTED
     assert run.preempting
@@ -173,7 +169,7 @@ def test_a_killed_cell_is_not_finished_and_goes_on_without_repeating_a_step(long
     time.sleep(3)  # what is left of W&B's own process has time to say something wrong
     assert run.exit_code is None
     held = len(run.losses)
-    second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
     assert second.returncode == 0, second.stdout + second.stderr
     assert len(server.runs) == 1
     assert run.exit_code == 0, second.stdout + second.stderr

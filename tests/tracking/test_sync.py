@@ -11,6 +11,7 @@ from unittest.mock import MagicMock, patch
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import PATIENCE_S
 from rows import write_row
 
 from memlaw.pack import train_pack
@@ -71,7 +72,7 @@ def sync(study: Path, url: str, *arguments: str, key: str = KEY) -> subprocess.C
     command = [sys.executable, "-m", "memlaw.sync", str(study), *arguments]
     elsewhere = study.parent.parent / "elsewhere"
     elsewhere.mkdir(exist_ok=True)
-    done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
     assert not list(elsewhere.iterdir())
     return done
 
