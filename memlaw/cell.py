@@ -116,9 +116,9 @@ class Cell:
         Raises:
             ConfigError: a key is unknown, a mandatory value is missing or an interpolation cannot be resolved.
         """
-        check_keys(cfg)
+        own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])  # values may look up others
+        check_keys(own)
         with explained():
-            own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])  # values may look up others
             whole = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
         assert isinstance(whole, dict)
         container: dict[str, Any] = {key: whole[key] for key in SCIENTIFIC_KEYS}

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from memlaw.errors import ConfigError
 from memlaw.paths import config_dir
@@ -20,11 +20,13 @@ def check_keys(cfg: DictConfig) -> None:
 
     Below a `_target_`, the keys are that function's parameters and its own to check; below `lookup`, an experiment's.
 
+    Args:
+        cfg: the composed configuration without Hydra's own part.
+
     Raises:
         ConfigError: naming the key, and what there is in its place.
     """
-    given = {str(key): _plain(cfg._get_node(key)) for key in cfg if key != "hydra"}
-    _check_section("", given, known_keys())
+    _check_section("", _plain(cfg), known_keys())
 
 
 def unknown_key(key: str, known: Iterable[Any]) -> ConfigError:
@@ -46,13 +48,14 @@ def known_keys() -> dict[str, Any]:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    found = _plain(OmegaConf.load(path))
+    return _plain(OmegaConf.load(path))
+
+
+def _plain(config: DictConfig | ListConfig) -> dict[str, Any]:
+    """As nested dicts, with interpolations as they are written."""
+    found = OmegaConf.to_container(config)
     assert isinstance(found, dict)
-    return found
-
-
-def _plain(node: Any) -> Any:
-    return OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
+    return {str(key): value for key, value in found.items()}
 
 
 def _check_section(prefix: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
