@@ -8,6 +8,7 @@ from pathlib import Path
 import hydra
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from yaml import YAMLError
 
 from memlaw.errors import ConfigError, SweepFailed, one_line
 from memlaw.keys import unknown_key
@@ -28,7 +29,7 @@ def explained(overrides: Sequence[str] = ()) -> Iterator[None]:
         yield
     except (ConfigError, SweepFailed):
         raise
-    except (HydraException, OmegaConfBaseException, TypeError, ValueError) as error:
+    except (HydraException, OmegaConfBaseException, TypeError, ValueError, YAMLError) as error:
         clear = _in_one_line(error, overrides)
         if clear is None:
             raise
@@ -48,13 +49,19 @@ def _in_one_line(error: Exception, overrides: Sequence[str]) -> ConfigError | No
         where = f"{error.full_key}: " if error.full_key else ""
         return ConfigError(f"{where}{str(error).splitlines()[0]}")
     if _raised_by_hydra(error):
-        return _misused_group(overrides) or ConfigError(one_line(error))
+        return _misused_group(overrides) or ConfigError(f"{type(error).__name__}: {one_line(error)}")
     return None
 
 
 def _raised_by_hydra(error: BaseException) -> bool:
-    innermost = traceback.extract_tb(error.__traceback__)[-1].filename
-    return Path(hydra.__file__).parent in Path(innermost).parents
+    """Whether what raised it was called by Hydra, and not by memlaw called by Hydra."""
+    hydras, own = Path(hydra.__file__).parent, Path(__file__).parent
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if hydras in (parents := Path(frame.filename).parents):
+            return True
+        if own in parents:
+            return False
+    return False
 
 
 def _misused_group(overrides: Sequence[str]) -> ConfigError | None:

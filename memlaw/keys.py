@@ -33,7 +33,10 @@ def unknown_key(key: str, known: Iterable[Any]) -> ConfigError:
     """The error for a key that its section does not have; its section has `known`."""
     section = key.rpartition(".")[0] or "the configuration"
     names = ", ".join(str(name) for name in known if name not in ("hydra", "_target_"))
-    return ConfigError(f"{key} is not a key; {section} has {names}" if names else f"{key}: {section} has no keys")
+    if names:
+        return ConfigError(f"{key} is not a key; {section} has {names}")
+    new = f"; +{key}=VALUE adds one" if key.startswith("hydra.") else ""
+    return ConfigError(f"{key}: {section} has no keys{new}")
 
 
 @cache

@@ -13,7 +13,7 @@ Shapes: N cells, B rows of a batch per cell, P pairs of a cell, L target tokens 
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -110,9 +110,9 @@ class Plain:
     """
 
     name: str
-    threshold: float | None = None
-    all_recalled: str = "mean"
-    curriculum: Curriculum = WHOLE
+    threshold: float | None = field(default=None, init=False)
+    all_recalled: str = field(default="mean", init=False)
+    curriculum: Curriculum = field(default=WHOLE, init=False)
 
     def on(self, pairs: int) -> Method:
         """See `Method`."""

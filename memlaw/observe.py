@@ -56,7 +56,7 @@ def observe(study: Path, load: Load = Cell.load) -> list[Observation]:
     Raises:
         NoStudy: it is no directory or holds no cell.
     """
-    found = {path.parent for name in ("config.yaml", "status.json") for path in study.glob(f"*/{name}")}
+    found = {path.parent for name in ("config.yaml", "status.json") for path in study.glob(f"[!.]*/{name}")}
     if not found:
         what = "holds no cell" if study.is_dir() else "is no directory"
         raise NoStudy(f"{study} {what}; a study is what `python -m memlaw.train` leaves in runs/<study>")

@@ -196,7 +196,10 @@ def main() -> None:
     """Command line entry."""
     from memlaw.train import main as train
 
-    sys.argv.append("dry_run=true")
+    words = [word for word in sys.argv if not word.startswith("dry_run=")]
+    overrides = [place for place, word in enumerate(words) if place and "=" in word and not word.startswith("-")]
+    words.insert(overrides[0] if overrides else len(words), "dry_run=true")  # overrides stand together
+    sys.argv = words
     train()
 
 

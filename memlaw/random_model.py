@@ -42,6 +42,10 @@ class RandomModel:
             config = AutoConfig.for_model(self.model_type, **self.sizes)
         except Exception as error:  # each architecture checks in its own way
             raise ConfigError(f"model.sizes make no {self.model_type}: {one_line(error)}") from error
+        usual = AutoConfig.for_model(self.model_type)  # takes any argument in silence
+        unknown = [key for key in self.sizes if not hasattr(usual, key)]
+        if unknown:
+            raise ConfigError(f"model.sizes.{unknown[0]} is no argument of a {self.model_type}'s configuration")
         _check_vocabulary(config.get_text_config().vocab_size)
         return config
 

@@ -1,7 +1,8 @@
 """Where the packs of a plan are trained: in this process, unless a launcher brings a runner of its own."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,23 @@ if TYPE_CHECKING:
     from memlaw.plan import Machine, Plan
 
 log = logging.getLogger(__name__)
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Log to a file as well, as worker processes do; when the disk is full, to the terminal alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    handler.handleError = lambda record: None  # type: ignore[method-assign]
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        with suppress(OSError):
+            handler.close()
 
 
 class Runner:
@@ -49,8 +67,9 @@ class Runner:
         """
         from memlaw.pack import train_pack
 
-        for pack in plan.packs:
-            train_pack(pack.cells, settings)
+        with _logging_to(plan.packs[0].cells[0].study / "logs" / "main.log"):
+            for pack in plan.packs:
+                train_pack(pack.cells, settings)
 
     def follow(self, cells: Sequence["Cell"], cfg: DictConfig) -> bool:
         """Stay with cells that `run` or an earlier call queued until they have ended, or none will train them.

@@ -16,7 +16,7 @@ class Job:
     """A queued or running job, or one task of an array.
 
     Attributes:
-        id: `123`, or `123_4` for a task of an array.
+        id: `123`, or `123_4` for a task of an array, or `123_5-9%2` for those that wait.
         state: Slurm's word, e.g. `PENDING`.
         reason: why it waits, e.g. `Priority`; empty when it does not.
     """
@@ -24,6 +24,13 @@ class Job:
     id: str
     state: str
     reason: str
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks it is; those of an array that wait are one job, `123_0-3,7%2`."""
+        ranges = self.id.partition("_")[2].partition("%")[0].split(",")
+        ends = [[int(end) for end in span.partition(":")[0].split("-") if end.isdigit()] for span in ranges]
+        return max(1, sum(end[-1] - end[0] + 1 for end in ends if end))
 
 
 def study_jobs(study: Path) -> list[Job]:
@@ -58,7 +65,7 @@ def summary(jobs: Sequence[Job]) -> str:
     for state in dict.fromkeys(job.state for job in jobs):
         own = [job for job in jobs if job.state == state]
         reasons = ", ".join(dict.fromkeys(job.reason for job in own if job.reason))
-        words.append(f"{len(own)} {state.lower()}" + (f" ({reasons})" if reasons else ""))
+        words.append(f"{sum(job.tasks for job in own)} {state.lower()}" + (f" ({reasons})" if reasons else ""))
     return ", ".join(words)
 
 

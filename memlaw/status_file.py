@@ -75,7 +75,7 @@ def read_status(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:  # bytes that are no UTF-8 are a ValueError, as is broken JSON
         return _unreadable(error)
     try:
-        status = _checked(json.loads(text))
+        status = _checked(json.loads(text, parse_constant=_no_constant))
         if status["state"] == DONE:
             _check_result(path.parent)
     except (OSError, ValueError, RecursionError) as error:
@@ -119,7 +119,7 @@ def _check_types(file: str, found: dict[str, Any], types: _Types) -> None:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"result.json holds {name}, which memlaw never writes")
+    raise ValueError(f"it holds {name}, which memlaw never writes")
 
 
 def _unreadable(error: Exception) -> dict[str, Any]:

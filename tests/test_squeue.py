@@ -27,7 +27,7 @@ def answer(study: Path) -> dict:
 def test_the_jobs_of_a_study_are_those_that_write_into_it(tmp_path):
     jobs = parse_jobs(answer(tmp_path), tmp_path)
     assert jobs == [Job("7_2", "RUNNING", ""), Job("9_0-3%2", "PENDING", "Priority")]
-    assert summary(jobs) == "1 running, 1 pending (Priority)"
+    assert summary(jobs) == "1 running, 4 pending (Priority)"
 
 
 ODD = {

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
@@ -41,6 +43,7 @@ def examine(cfg: DictConfig, runs: Path, try_job: bool) -> list[Verdict]:
     from memlaw.checks import instantiate_checked
     from memlaw.doctor import cluster, hardware, services, storage
 
+    _check_sweep(cfg)
     found += [hardware.gpu(torch.cuda.device_count()), hardware.precision(cfg.trainer.device)]
     found += [
         storage.directory("runs", runs, wanted_gb=10),
@@ -76,10 +79,34 @@ def verdict_table(found: Sequence[Verdict]) -> Table:
     return table
 
 
-def _composed(overrides: Sequence[str]) -> DictConfig:
+def _composed(overrides: Sequence[str], own: Path | None) -> DictConfig:
+    """The first cell of a sweep, with Hydra's own part; `own` is a directory of the user's options."""
     add_launchers()
     with explained(overrides), initialize_config_dir(config_dir(), version_base="1.3"):
-        return compose("config", overrides=list(overrides), return_hydra_config=True)
+        single = [_first(override) for override in OverridesParser.create().parse_overrides(list(overrides))]
+        places = [f"hydra.searchpath=['file://{own.resolve()}']"] if own else []
+        return compose("config", overrides=[*places, *single], return_hydra_config=True)
+
+
+def _first(override: Override) -> str:
+    """An override without a sweep: with its first value."""
+    if not override.is_sweep_override():
+        return str(override.input_line)
+    return f"{str(override.input_line).partition('=')[0]}={next(override.sweep_string_iterator())}"
+
+
+def _check_sweep(cfg: DictConfig) -> None:
+    """Refuse what the sweep refuses before it looks for a model. Raises ConfigError."""
+    from hydra_plugins.memlaw_launchers.launcher import PackLauncher
+
+    from memlaw.cell import Cell
+    from memlaw.checks import check_cell, check_settings, instantiate_checked
+
+    check_cell(Cell.from_config(cfg))
+    check_settings(cfg)
+    launcher = instantiate_checked(cfg.hydra.launcher)
+    if isinstance(launcher, PackLauncher):
+        launcher.check_options()
 
 
 def main() -> None:
@@ -87,10 +114,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m memlaw.doctor", description=__doc__)
     parser.add_argument("--runs", type=Path, help="where studies go; default: runs_dir")
     parser.add_argument("--job", action="store_true", help="let a tiny Slurm job look whether it sees that directory")
+    parser.add_argument("-m", "--multirun", action="store_true", help="taken as in the sweep's command")
+    parser.add_argument("--config-dir", type=Path, help="options and experiments of your own, as for the sweep")
     parser.add_argument("overrides", nargs="*", help="of the sweep to come, such as model=qwen3_8b logger.mode=online")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     try:
-        cfg = _composed(options.overrides)
+        cfg = _composed(options.overrides, options.config_dir)
         with explained():  # a mandatory value is missing, such as the id of model=hub
             found = examine(cfg, options.runs or Path(str(cfg.runs_dir)).expanduser(), options.job)
     except ConfigError as error:

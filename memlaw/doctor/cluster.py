@@ -63,7 +63,7 @@ def array_size(config: Mapping[str, str]) -> Verdict:
         return Verdict("MaxArraySize", "yellow", "not told by scontrol show config", "keep arrays below 1000 tasks")
     if int(text) < 2:
         return Verdict("MaxArraySize", "red", f"{text}: the cluster takes no arrays", "ask for MaxArraySize above 1")
-    return Verdict("MaxArraySize", "green", f"{text}: up to {int(text) - 1} tasks in one array")
+    return Verdict("MaxArraySize", "green", f"{text}: up to {text} tasks in one array")
 
 
 def preemption(config: Mapping[str, str]) -> Verdict:

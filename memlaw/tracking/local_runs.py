@@ -16,7 +16,7 @@ class Log(NamedTuple):
 
     Attributes:
         project, entity: of the run; empty where the log has none.
-        ended: whether the run's end is in it.
+        ended: whether a done cell's end is in it with its summary, and all before that can be read.
     """
 
     project: str
@@ -31,12 +31,13 @@ def read_log(path: Path) -> Log:
         OSError, subprocess.TimeoutExpired: W&B does not run.
     """
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(path)]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S).stdout
+    told = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
     try:
-        said = json.loads(told)
+        said = json.loads(told.stdout)
     except ValueError:
         return Log("", "", False)
-    return Log(said["project"], said["entity"], said["exit_code"] is not None)
+    whole = "corrupt data" not in told.stderr and "steps_trained" in said["summary"]
+    return Log(said["project"], said["entity"], whole and said["exit_code"] is not None)
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,9 @@ class LocalRun:
 
     Attributes:
         id: see `memlaw.tracking.contents.run_id`.
-        directories: one for each process that wrote the run, the latest last; that one holds the whole history,
-            because a cell that goes on logs again what came before. None for a run that was never written.
+        directories: one for each time that the run was begun, the latest last; that one holds the whole history,
+            because a cell that goes on logs again what came before. None for a run that was never written. Of one
+            second, that which is offline is the later: it stands in for one that no server took.
     """
 
     id: str
@@ -62,7 +64,7 @@ class LocalRun:
 
     @property
     def ended(self) -> bool:
-        """Whether the latest log goes on to the run's end."""
+        """Whether the latest log is that of a done cell to the end."""
         return bool(self.directories) and read_log(self.log(self.directories[-1])).ended
 
     def log(self, directory: Path) -> Path:
@@ -80,6 +82,6 @@ def local_runs(study: Path) -> list[LocalRun]:
     for log in study.glob("wandb/*run-*/run-*.wandb"):
         found[log.stem.removeprefix("run-")].append(log.parent)
     return [
-        LocalRun(name, tuple(sorted(own, key=lambda path: path.name.removeprefix("offline-"))))
+        LocalRun(name, tuple(sorted(own, key=lambda path: path.name.split("run-")[::-1])))
         for name, own in sorted(found.items())
     ]

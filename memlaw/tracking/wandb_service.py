@@ -54,6 +54,7 @@ class WandbService:
         self.timeout_s = timeout_s
         self._stagger_s = stagger_s
         self._reachable = self.mode == "online"
+        self._opened = 0
 
     def hint(self, study: Path) -> str | None:
         """Where offline runs are kept."""
@@ -99,6 +100,8 @@ class WandbService:
             except Exception as error:  # W&B has retried whatever it was
                 # No server, a wrong key, too many requests: this process's other runs do not wait for it again.
                 self._reachable = not isinstance(error, wandb.errors.CommError | OSError)  # timeouts are OSErrors
+                if not self._opened:  # W&B's own process would not let go of the run that it could not begin
+                    wandb.teardown()
                 log.warning(
                     "W&B: %s; %s kept offline: python -m memlaw.sync %s uploads them",
                     str(error).splitlines()[0] if str(error) else type(error).__name__,
@@ -106,8 +109,11 @@ class WandbService:
                     cell.study,
                 )
             else:
+                self._opened += 1
                 return WandbRun(run, cell)
-        return WandbRun(self.init(cell, "offline"), cell)
+        offline = WandbRun(self.init(cell, "offline"), cell)
+        self._opened += 1
+        return offline
 
     def init(self, cell: Cell, mode: Mode) -> Any:
         """`wandb.init` for a cell's run."""

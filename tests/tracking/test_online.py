@@ -95,8 +95,13 @@ def test_without_a_server_that_takes_them_runs_are_kept_offline(at, server, trou
     assert done.returncode == 0, done.stdout + done.stderr
     assert all_done(tmp_path / "runs/default")
     assert "2 of the study's runs not uploaded, or not whole: python -m memlaw.sync" in done.stdout + done.stderr
-    assert len(list(tmp_path.glob("runs/default/wandb/offline-run-*"))) == 2
+    assert len(list(tmp_path.glob("runs/default/wandb/offline-run-*/run-*.wandb"))) == 2
+    assert "is not mirrored" not in "".join(path.read_text() for path in tmp_path.glob("runs/default/logs/*.log"))
     assert not server.runs
+    if trouble == "wrong key":
+        synced = sync(tmp_path, server)
+        assert synced.stdout.count(": uploaded") == 2, synced.stdout + synced.stderr
+        assert_whole(server, tmp_path / "runs/default")
 
 
 def test_a_server_that_dies_costs_no_cell_and_does_not_keep_the_process(at, server, tmp_path):

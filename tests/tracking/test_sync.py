@@ -62,7 +62,7 @@ def record(cells, steps) -> None:
         for step in steps:
             stubborn = 8 if step < steps[-1] else None
             mirror.log(step, {"loss_nats": 1.0 / (1 + step), "first_stubborn": stubborn}, np.ones(3))
-        mirror._end(lambda run: run.finish({"delta_loss_nats": 1.5}))
+        mirror._end(lambda run: run.finish({"delta_loss_nats": 1.5, "steps_trained": steps[-1]}))
     tracker.drain()
 
 
@@ -224,6 +224,17 @@ def test_a_log_says_where_its_run_belongs_and_whether_it_ended(study):
     for size in (0, 5, len(content) // 2, len(content) - 20):
         log.write_bytes(content[:size])
         assert not read_log(log).ended
+    log.write_bytes(content[:400] + b"???" + content[403:])  # broken in the middle
+    assert not read_log(log).ended
+
+
+def test_a_run_that_ended_before_its_cell_was_done_is_none_of_a_done_cell(study):
+    mirror = (tracker := Tracker(WandbService("offline", "project", "me", 60, 0))).start(study[0])
+    mirror.log(0, {"loss_nats": 1.0}, np.ones(3))
+    mirror.fail()
+    tracker.drain()
+    run = next(run for run in local_runs(study[0].study) if run.id == run_id(study[0]))
+    assert not run.ended
 
 
 def test_a_run_in_training_is_left_alone(study, server):

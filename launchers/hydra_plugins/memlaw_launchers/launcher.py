@@ -4,6 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -29,6 +30,9 @@ class PackLauncher(Launcher):
         self.config = config
         self.hydra_context = hydra_context
 
+    def check_options(self) -> None:
+        """Raise ConfigError when the launcher's own options are impossible."""
+
     @abstractmethod
     def runner(self) -> "Runner":
         """Where the packs are trained. Raises ConfigError when the launcher's own options are impossible."""
@@ -47,8 +51,11 @@ class PackLauncher(Launcher):
         failure: SweepFailed | None = None
         try:
             runner = self.runner()
+            cells = []
+            for cfg in configs:
+                HydraConfig.instance().set_config(cfg)  # for values that look up Hydra's own, as in a single job
+                cells.append(Cell.from_config(cfg))
             _refuse_operational_sweeps(configs)
-            cells = [Cell.from_config(cfg) for cfg in configs]
             run_sweep(cells, configs[0], runner)
         except ConfigError as error:
             refuse(error)
@@ -66,5 +73,5 @@ class PackLauncher(Launcher):
 
 def _refuse_operational_sweeps(configs: Sequence[DictConfig]) -> None:
     for group in ("trainer", "logger", "checkpoint", "pack", "rerun", "dry_run", "study", "runs_dir"):
-        if any(cfg[group] != configs[0][group] for cfg in configs):
+        if len({str(cfg[group]) for cfg in configs}) > 1:
             raise ConfigError(f"{group} says how or where to run and is one for the whole sweep; it cannot be swept")

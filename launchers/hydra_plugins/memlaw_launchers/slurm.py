@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hydra_plugins.memlaw_launchers.launcher import PackLauncher
 from hydra_plugins.memlaw_launchers.slurm_options import SlurmOptions
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 class SlurmLauncher(PackLauncher):
     """Queues packs and, as told, waits for them.
@@ -37,18 +39,25 @@ class SlurmLauncher(PackLauncher):
     def __init__(self, **options: Any):
         self.options = options
 
+    def check_options(self) -> None:
+        """See `PackLauncher`."""
+        self._checked_options()
+
     def runner(self) -> Runner:
         """Slurm. Raises ConfigError when an option is impossible or submitit is missing."""
-        options: Any = OmegaConf.to_container(OmegaConf.create(self.options), resolve=True)
         try:
             import submitit  # noqa: F401
         except ImportError:
             raise ConfigError("hydra/launcher=slurm needs submitit: pip install 'memlaw[slurm]'") from None
+        return _SlurmRunner(self._checked_options())
+
+    def _checked_options(self) -> SlurmOptions:
+        options: Any = OmegaConf.to_container(OmegaConf.create(self.options), resolve=True)
         known = {field.name for field in fields(SlurmOptions)}
         if options.keys() - known:
             unknown = ", ".join(sorted(options.keys() - known))
             raise ConfigError(f"hydra.launcher: {unknown} is none of {', '.join(sorted(known))}")
-        return _SlurmRunner(SlurmOptions(**options))
+        return SlurmOptions(**options)
 
 
 class _SlurmRunner(Runner):
@@ -157,14 +166,24 @@ class _SlurmRunner(Runner):
         if options.device == "cpu" and options.mem_gb and own["trainer"]["prefix_cache_gb"] == "auto":
             own["trainer"]["prefix_cache_gb"] = options.mem_gb / 4  # of the job's memory, not of the node's
         study = str(plan.packs[0].cells[0].study)
+        if "%" in study:
+            raise ConfigError(f"study or runs_dir: {study} holds a %, which Slurm reads as a code in names of files")
         within_s = start_within_s(min(len(groups), options.array_parallelism or len(groups)))
         return [Task(study, [[cell.name for cell in pack.cells] for pack in group], own, within_s) for group in groups]
 
-    def _arrays(self, tasks: Sequence[Any]) -> list[list[Any]]:
+    def _arrays(self, tasks: Sequence[T]) -> list[list[T]]:
+        """Tasks to arrays. Raises ConfigError where the arrays are more than may train at a time."""
         from hydra_plugins.memlaw_launchers.slurm_queue import ask, max_array_size
         from hydra_plugins.memlaw_launchers.slurm_tasks import split_arrays
 
-        return split_arrays(tasks, max_array_size(ask("scontrol", "show", "config")))
+        size = max_array_size(ask("scontrol", "show", "config"))
+        arrays, at_a_time = split_arrays(tasks, size), self.options.array_parallelism
+        if at_a_time is not None and at_a_time < len(arrays):
+            raise ConfigError(
+                f"hydra.launcher.array_parallelism={at_a_time} is less than the {len(arrays)} arrays that {len(tasks)} "
+                f"tasks are here (MaxArraySize={size}): raise it, or packs_per_task"
+            )
+        return arrays
 
 
 def _live_tasks(cells: Sequence["Cell"]) -> dict[str, set[Path]]:

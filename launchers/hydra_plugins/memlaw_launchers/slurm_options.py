@@ -16,6 +16,7 @@ OWN = {
     **dict.fromkeys(("array", "ntasks", "nodes", "wckey", "open-mode"), "it decides that"),
     **dict.fromkeys(("output", "error", "job-name"), "named after the study"),
     **dict.fromkeys(("signal", "time"), "signal_delay_s and timeout_min"),
+    **dict.fromkeys(("requeue", "no-requeue"), "a preempted task is queued again"),
 }
 """Options of sbatch that `additional` cannot give → what does."""
 
@@ -123,6 +124,9 @@ class SlurmOptions:
         """
         path = shlex.quote(":".join(python_path))
         exports = [f"export PYTHONPATH={path}${{PYTHONPATH:+:$PYTHONPATH}}"] if python_path else []
+        additional = {
+            name: value for name, value in self.additional.items() if value is not None and value is not False
+        }
         asked = {
             "job_name": job_name,
             "partition": self.partition,
@@ -139,7 +143,7 @@ class SlurmOptions:
             "setup": [*exports, f"export OMP_NUM_THREADS={self.cpus}", *self.setup],
             "srun_args": [f"--cpus-per-task={self.cpus}", *self.srun_args],  # srun no longer takes it from sbatch
             "stderr_to_stdout": True,
-            "additional_parameters": {"requeue": True, **self.additional},
+            "additional_parameters": {"requeue": True, **additional},
         }
         told = {name: value for name, value in asked.items() if value is not None}
         return {**told, "wckey": None}  # submitit's own is refused where keys are tracked

@@ -29,7 +29,7 @@ def ask(*command: str) -> str:
     except subprocess.TimeoutExpired:
         raise ConfigError(f"{command[0]} has not answered for 2 minutes") from None
     if asked.returncode:
-        raise ConfigError(asked.stderr.strip() or f"{command[0]} ended with {asked.returncode}")
+        raise ConfigError(" ".join(asked.stderr.split()) or f"{command[0]} ended with {asked.returncode}")
     return asked.stdout
 
 

@@ -14,7 +14,7 @@ from hydra_plugins.memlaw_launchers.slurm_job import TrainTask
 from hydra_plugins.memlaw_launchers.slurm_options import SlurmOptions
 from hydra_plugins.memlaw_launchers.slurm_tasks import Task
 
-from memlaw.errors import ConfigError
+from memlaw.errors import ConfigError, one_line
 from memlaw.files import write_json, write_text
 from memlaw.paths import checkout_paths
 
@@ -55,8 +55,8 @@ class Submission:
         """
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-        for array in arrays:
-            executor = self._executor(arrays, array)
+        for number, array in enumerate(arrays):
+            executor = self._executor(arrays, number)
             try:
                 with _outside_of_a_job(), contextlib.redirect_stderr(io.StringIO()):  # submitit prints what it raises
                     jobs = executor.submit_array([TrainTask(path) for path in array])
@@ -71,14 +71,15 @@ class Submission:
         """Write the sbatch script of each array and submit none."""
         paths = []
         for number, array in enumerate(arrays):
-            executor = self._executor(arrays, array)
+            executor = self._executor(arrays, number)
             if len(array) > 1:
                 executor.parameters["map_count"] = len(array)
             paths.append(self.directory / f"submission-{number}.sh")
             write_text(paths[-1], executor._make_submission_file_text(executor._submitit_command_str, ""))
         return paths
 
-    def _executor(self, arrays: Sequence[Sequence[Any]], array: Sequence[Any]) -> Any:
+    def _executor(self, arrays: Sequence[Sequence[Any]], number: int) -> Any:
+        """What submits the array of this number."""
         from submitit import SlurmExecutor
 
         python = self.options.python
@@ -86,7 +87,7 @@ class Submission:
             self.directory, max_num_timeout=self.options.requeues, python=shlex.join(python) if python else None
         )
         limit = self.options.array_parallelism
-        parallel = len(array) if limit is None else max(1, limit // len(arrays))
+        parallel = len(arrays[number]) if limit is None else limit // len(arrays) + (number < limit % len(arrays))
         study = self.directory.parent.parent
         executor.update_parameters(**self.options.parameters(f"memlaw-{study.name}", parallel, checkout_paths()))
         return executor
@@ -109,7 +110,7 @@ def submitted(study: Path) -> dict[str, Path]:
     for path in study.glob("slurm/*/jobs.json"):
         try:
             jobs = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ConfigError(f"{path} cannot be read ({error}); move its directory away") from error
-        found.update({job: path.parent / "tasks" / name for job, name in jobs.items()})
+            found.update({job: path.parent / "tasks" / name for job, name in jobs.items()})
+        except (AttributeError, TypeError, ValueError) as error:  # no JSON, or of another shape
+            raise ConfigError(f"{path} cannot be read ({one_line(error)}); move its directory away") from error
     return found

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from memlaw.errors import ConfigError, one_line
 from memlaw.files import write_json
 
 T = TypeVar("T")
@@ -43,8 +44,11 @@ class Task:
 
     @classmethod
     def read(cls, path: Path) -> "Task":
-        """Read a task back."""
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+        """Read a task back. Raises ConfigError where the file does not hold one."""
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, TypeError, ValueError) as error:
+            raise ConfigError(f"{path} is no task ({one_line(error)}); cancel its job and move it away") from error
 
 
 def seconds_per_task(timeout_min: int, measured: bool) -> float:
