@@ -18,6 +18,8 @@ from memlaw.cell import SCIENTIFIC_KEYS, flatten
 from memlaw.paths import config_dir
 
 _GROUPS = ("model", "data", "method")
+_UNNAMED = {"random": "model_type", "local": "path"}
+"""Options whose cells have names of the user's → the key that they alone have."""
 _SWEPT = ("lora.rank", "seq_len", "seed")
 
 
@@ -47,32 +49,36 @@ def _place(study: Path) -> list[str]:
 
 def _overrides(row: Mapping[Any, Any]) -> list[str]:
     """What of a cell's config must be said because the defaults say otherwise."""
-    options = {group: _option(group, str(row.get(f"{group}.name"))) for group in _GROUPS}
+    options = {group: _option(group, row) for group in _GROUPS}
     chosen = [f"{group}={option}" for group, option in options.items() if option]
     defaults = _flat(chosen)
     plain = _flat([])
     said = [word for word in chosen if plain.get(f"{word.split('=')[0]}.name") != word.split("=")[1]]
-    for name, value in defaults.items():
-        spoken = isinstance(value, str) and value.startswith("${")
-        if name in row and name not in _SWEPT and not spoken and _differs(row[name], value):
-            said.append(f"{name}={_spell(row[name])}")
-    return said
+    own = [name for name in defaults if name in row and name not in _SWEPT]
+    looked_up = [name for name in own if str(defaults[name]).startswith("${")]  # which depends on what is said
+    said += [_said(name, row) for name in own if name not in looked_up and _differs(row[name], defaults[name])]
+    found = _flat([*chosen, *said], resolve=True) if looked_up else {}
+    return said + [_said(name, row) for name in looked_up if _differs(row[name], found[name])]
 
 
-def _option(group: str, name: str) -> str | None:
-    """The option of a config group with this name; a model that is not named comes from the Hub."""
-    directory = Path(config_dir()) / group
-    for option in (name, "hub"):
-        if (directory / f"{option}.yaml").exists():
+def _said(name: str, row: Mapping[Any, Any]) -> str:
+    return f"{name}={_spell(row[name])}"
+
+
+def _option(group: str, row: Mapping[Any, Any]) -> str | None:
+    """The option of a config group that a cell has: of its name, else one that the keys tell, else from the Hub."""
+    told = [option for option, key in _UNNAMED.items() if row.get(f"{group}.{key}") is not None]
+    for option in (str(row.get(f"{group}.name")), *told, "hub"):
+        if (Path(config_dir()) / group / f"{option}.yaml").exists():
             return option
     return None
 
 
-def _flat(overrides: Sequence[str]) -> dict[str, Any]:
+def _flat(overrides: Sequence[str], resolve: bool = False) -> dict[str, Any]:
     GlobalHydra.instance().clear()
     with initialize_config_dir(config_dir(), version_base="1.3"):
         cfg = compose("config", overrides=list(overrides))
-    return dict(flatten(OmegaConf.to_container(OmegaConf.masked_copy(cfg, list(SCIENTIFIC_KEYS)), resolve=False)))
+    return dict(flatten(OmegaConf.to_container(OmegaConf.masked_copy(cfg, list(SCIENTIFIC_KEYS)), resolve=resolve)))
 
 
 def _differs(value: Any, default: Any) -> bool:

@@ -19,7 +19,8 @@ from analysis.load import NoCells, condition_title, conditions
 from analysis.part import RECORDS
 from memlaw.errors import ConfigError, refuse
 from memlaw.tracking.contents import ANALYSIS, study_digest
-from memlaw.tracking.mode import MODES, base_url, resolve_mode
+from memlaw.tracking.mode import MODES, base_url, check_name, resolve_mode
+from memlaw.values import check_number
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,8 @@ CELL_COLUMNS = {
     "steps_trained": "steps_trained",
 }
 """The table `cells`: a column of the report's tables → its name in W&B; `run` with each cell's run comes last."""
+
+TABLES = ("cells", "laws", "transition")
 
 LAW_COLUMNS = ["cell", "condition", "law_nats", "saturated"]
 """What the fits say of each cell."""
@@ -153,8 +156,12 @@ def publish(study: Path, mode: str, project: str, entity: str | None, timeout_s:
         cells["run"] = [run.url.rpartition("/")[0] + f"/{name}" for name in cells["run"]]
         _come_from(run, cells["run"])
     page = wandb.Html((report / "report.html").read_text(encoding="utf-8"))
-    tables = {"cells": _table(cells), "laws": _table(pd.DataFrame(laws)), **_transition(records)}
-    run.log({**tables, **_figures(parts, report), "report": page})
+    tables = {"cells": _table(cells), "laws": _table(pd.DataFrame(laws)), **_transition(study, records)}
+    figures = _figures(parts, report)
+    run.log({**tables, **figures, "report": page})
+    for name in set(run.summary.keys()) - {*tables, *figures}:  # of an earlier report, and no longer in it
+        if name in TABLES or name.startswith("figures/"):
+            del run.summary[name]
     run.summary.update({"law": {name: value for name, value in headline(laws).items() if value is not None}})
     artifact = wandb.Artifact(artifact_name(f"report-{study.name}"), type="report")
     add_files(artifact, [report])
@@ -180,9 +187,9 @@ def _table(rows: pd.DataFrame) -> Any:
     return wandb.Table(columns=list(plain.columns), data=plain.to_numpy().tolist())
 
 
-def _transition(records: Mapping[Path, Mapping[str, Any]]) -> dict[str, Any]:
+def _transition(study: Path, records: Mapping[Path, Mapping[str, Any]]) -> dict[str, Any]:
     tables = [
-        pd.read_csv(part / "transition.csv").assign(condition=record["condition"])
+        pd.read_csv(part / "transition.csv").assign(study=study.name, condition=record["condition"])
         for part, record in records.items()
         if (part / "transition.csv").exists()
     ]
@@ -212,6 +219,10 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=60, help="seconds to wait for the server (60)")
     given = parser.parse_args()
     try:
+        check_name("--project", given.project)
+        if given.entity is not None:
+            check_name("--entity", given.entity)
+        check_number("--timeout", given.timeout, "a number above 0", lambda value: value > 0)
         print(publish(given.study.resolve(), given.mode, given.project, given.entity, given.timeout))
     except NoCells as error:
         sys.exit(str(error))

@@ -49,7 +49,7 @@ def _in_one_line(error: Exception, overrides: Sequence[str]) -> ConfigError | No
         where = f"{error.full_key}: " if error.full_key else ""
         return ConfigError(f"{where}{str(error).splitlines()[0]}")
     if _raised_by_hydra(error):
-        return _misused_group(overrides) or ConfigError(f"{type(error).__name__}: {one_line(error)}")
+        return _misused_group(overrides) or ConfigError(one_line(error))
     return None
 
 

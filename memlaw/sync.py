@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -19,7 +20,8 @@ from memlaw.observe import NoStudy, observe
 from memlaw.status_file import DONE, PENDING, RUNNING
 from memlaw.tracking.contents import run_id
 from memlaw.tracking.local_runs import LocalRun, local_runs, read_log
-from memlaw.tracking.mode import base_url, has_credentials
+from memlaw.tracking.mode import base_url, check_name, has_credentials
+from memlaw.values import check_number, check_whole
 
 UPLOADED, UNCHANGED, IN_TRAINING = "uploaded", "unchanged", "still training"
 UNFINISHED = "not uploaded: its cell is to be trained on, and the whole run comes then"
@@ -132,12 +134,13 @@ def made_for(run: LocalRun, study: Path) -> tuple[str, str | None]:
 
 
 def sync(
-    study: Path, jobs: int, arguments: Sequence[str], timeout_s: float, unfinished: bool
+    study: Path, jobs: int, arguments: Sequence[str], timeout_s: float, unfinished: bool, again: bool
 ) -> Iterator[tuple[str, str]]:
     """Upload what is missing or changed, `jobs` runs at a time.
 
     A run of a cell that is to be trained on is left out unless `unfinished`: `wandb sync` appends, and the rest of the
-    run would repeat its steps. That of a finished cell is made whole first.
+    run would repeat its steps. That of a finished cell is made whole first. `again` uploads what was uploaded before,
+    for a server or a project that does not have it.
 
     Yields:
         Each run's name and what became of it, in the order of the runs' ids.
@@ -158,7 +161,7 @@ def sync(
     names = {run: seen.get(run.id.rpartition("-")[2]) for run in runs}
     training = {run for run, one in names.items() if one and one.state == RUNNING}
     early = {run for run, one in names.items() if one and one.state in (PENDING, DEAD) and not unfinished}
-    changed = {run for run in names if run.changed} - training - early
+    changed = {run for run in names if again or run.changed} - training - early
     if changed:
         check_server()
 
@@ -194,15 +197,23 @@ def main() -> None:
     parser.add_argument(
         "--unfinished", action="store_true", help="upload runs of cells that are to be trained on as far as they go"
     )
+    parser.add_argument(
+        "--again", action="store_true", help="upload all runs, to a project or server other than where they are"
+    )
     options = parser.parse_args()
-    if options.jobs < 1:
-        parser.error(f"--jobs={options.jobs} is not at least 1")
     named = (("--entity", options.entity), ("--project", options.project))
     arguments = [word for flag, value in named if value for word in (flag, value)]
     os.environ.setdefault("WANDB_DIR", str(options.study.resolve()))  # W&B's own logs stay with the study
     ends: Counter[str] = Counter()
     try:
-        for name, end in sync(options.study.resolve(), options.jobs, arguments, options.timeout, options.unfinished):
+        check_whole("--jobs", options.jobs, at_least=1)
+        check_number("--timeout", options.timeout, "a number above 0", lambda value: value > 0)
+        for flag, value in named:
+            if value is not None:
+                check_name(flag, value)
+        study = options.study.resolve()
+        ends_of = sync(study, options.jobs, arguments, options.timeout, options.unfinished, options.again)
+        for name, end in ends_of:
             good = end in GOOD or (options.unfinished and end == BREAKS_OFF)
             print(f"{name}: {end if good else f'failed: {end}'}", flush=True)
             ends[end.partition(":")[0] if good else "failed"] += 1
@@ -212,6 +223,7 @@ def main() -> None:
     except ConfigError as error:
         refuse(error)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to stop but W&B's own process, at the end
         leave_interrupted("Interrupted. The same command goes on with what is missing.")
     print(", ".join(f"{number} {end}" for end, number in ends.items()) or "no W&B runs in this study")
     sys.exit(1 if ends["failed"] else 0)

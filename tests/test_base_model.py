@@ -204,6 +204,11 @@ def test_sizes_that_make_no_model_are_one_line(sizes):
     assert "\n" not in str(caught.value)
 
 
+def test_a_misspelt_size_is_refused():
+    with pytest.raises(ConfigError, match=r"model\.sizes\.hiden_size is no argument of a llama's configuration"):
+        RandomModel("m", "llama", {"vocab_size": 300, "hiden_size": 64}).config()
+
+
 def test_negative_sizes_are_one_line():
     config = RandomModel("m", "llama", {"intermediate_size": -1, "vocab_size": 300}).config()
     with pytest.raises(ConfigError, match=r"model\.sizes, make no causal LM") as caught:

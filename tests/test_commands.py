@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import partial, partialmethod
 from pathlib import Path
 
 import pytest
@@ -62,13 +63,15 @@ def test_training_commands_compose(command: str):
 def test_other_commands_parse(command: str, monkeypatch):
     _, _, module, *arguments = shlex.split(command)
     package = importlib.util.find_spec(module).submodule_search_locations
-    parse, parsed = argparse.ArgumentParser.parse_args, []
+    parsed = []
 
-    def stop(self, *_):
+    def stop(parse, self, *_):
         parsed.append(parse(self, arguments))
         raise KeyError("parsed")
 
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+    for name in ("parse_args", "parse_intermixed_args"):
+        whole = getattr(argparse.ArgumentParser, name)
+        monkeypatch.setattr(argparse.ArgumentParser, name, partialmethod(partial(stop, whole)))
     with pytest.raises(KeyError, match="parsed"):
         importlib.import_module(f"{module}.__main__" if package else module).main()
     composed(*getattr(parsed[0], "overrides", []))

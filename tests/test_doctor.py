@@ -17,6 +17,7 @@ from memlaw.checks import instantiate_checked
 from memlaw.doctor import __main__ as command
 from memlaw.doctor import cluster, hardware, installation, services, storage
 from memlaw.doctor.verdict import Verdict, answer
+from memlaw.paths import config_dir
 
 SLURM = """Configuration data as of 2026-01-01
 ClusterName             = tiny
@@ -155,7 +156,7 @@ def test_slurm_by_its_commands_and_its_answer(path):
 def test_the_limits_and_signals_of_a_cluster(path):
     stub(path, "scontrol", f"cat <<'X'\n{SLURM.format(parameters='a,preempt_send_user_signal')}X")
     config = cluster.slurm_config()
-    assert cluster.array_size(config).finding == "1001: up to 1000 tasks in one array"
+    assert cluster.array_size(config).finding == "1001: up to 1001 tasks in one array"
     assert [cluster.array_size({"MaxArraySize": size}).level for size in ("1", "(null)")] == ["red", "yellow"]
     assert cluster.preemption(config).level == "green"
     assert cluster.preemption({**config, "SlurmctldParameters": "(null)"}).level == "yellow"
@@ -204,6 +205,38 @@ def test_an_impossible_override_ends_with_2(monkeypatch, capsys):
         command.main()
     assert ended.value.code == 2
     assert "nonsense" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ("lora.rank=0", "lora.rank=0 is not"),
+        ("+foo=1", "foo is not a key"),
+        ("hydra/launcher=slurm hydra.launcher.gpus=9", "hydra.launcher.gpus=9"),
+        ("hydra/launcher=slurm_container", "MEMLAW_IMAGE"),
+        ("checkpoint.every_min=-1", "checkpoint.every_min=-1"),
+    ],
+)
+def test_what_the_sweep_refuses_is_refused(monkeypatch, capsys, overrides: str, said: str):
+    monkeypatch.delenv("MEMLAW_IMAGE", raising=False)
+    monkeypatch.setattr(sys, "argv", ["memlaw.doctor", "model=random", *overrides.split()])
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_the_sweeps_own_words_are_taken(monkeypatch, tmp_path):
+    (tmp_path / "lora").mkdir()
+    (tmp_path / "lora/mine.yaml").write_text((Path(config_dir()) / "lora/mlp.yaml").read_text())
+    seen = []
+    monkeypatch.setattr(command, "examine", lambda cfg, *_: seen.append(cfg) or [])
+    words = f"-m model=random lora=mine --job lora.rank=4,2 seq_len=range(8,20,4) --config-dir {tmp_path}"
+    monkeypatch.setattr(sys, "argv", ["memlaw.doctor", *words.split()])
+    with pytest.raises(SystemExit):
+        command.main()
+    assert (seen[0].lora.rank, seen[0].seq_len, seen[0].model.name) == (4, 8, "random_llama_h64")
 
 
 @pytest.mark.parametrize(("override", "said"), [("model=hub", "Missing mandatory value"), ("logger=null", "logger")])

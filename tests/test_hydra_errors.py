@@ -38,6 +38,10 @@ def test_a_group_takes_one_of_its_names(monkeypatch, capsys, tmp_path, override:
         ("lora.rank.x=3", "lora.rank.x: lora.rank has no keys"),
         ("model.size=3", "model.size is not a key; model has name, "),
         ("rank=3", "rank is not a key; the configuration has model, data, "),
+        (
+            "hydra.job.env_set.A=3",
+            "hydra.job.env_set.A: hydra.job.env_set has no keys; +hydra.job.env_set.A=VALUE",
+        ),
         ("hydra.launcher.wrkers=3", "hydra.launcher.wrkers is not a key; hydra.launcher has workers"),
         ("+lora.rnk=3", "lora.rnk is not a key; lora has rank, "),
         ("+eval.recall.top_k=3", "eval.recall.top_k is not a key; eval.recall has greedy, "),
@@ -60,6 +64,13 @@ def test_a_misspelt_key_in_a_users_own_file_is_refused(monkeypatch, capsys, tmp_
     (tmp_path / "experiment/mine.yaml").write_text("# @package _global_\nseq_len: 8\nlora:\n  rnk: 3\n")
     said = refused(monkeypatch, capsys, tmp_path, "experiment=mine", "--config-dir", str(tmp_path))
     assert said.startswith("lora.rnk is not a key; lora has rank, ")
+
+
+@pytest.mark.parametrize("content", [b"lora: [rank: 2", b"seq_len: 8\nseq_len: 9\n", b"study: \xff\xfe\n"])
+def test_a_users_own_file_that_is_no_yaml_is_one_line(monkeypatch, capsys, tmp_path, content: bytes):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/mine.yaml").write_bytes(b"# @package _global_\n" + content)
+    assert refused(monkeypatch, capsys, tmp_path, "experiment=mine", "--config-dir", str(tmp_path))
 
 
 def test_other_errors_of_values_are_shown_whole(monkeypatch):

@@ -26,5 +26,9 @@ def test_what_says_how_or_where_to_run_is_one_for_the_whole_sweep(key: str, valu
         _refuse_operational_sweeps(configs)
 
 
+def test_a_study_called_nan_is_one_study():
+    _refuse_operational_sweeps([composed("study=nan", f"seed={seed}") for seed in (0, 1)])
+
+
 def test_the_rest_can_be_swept():
     _refuse_operational_sweeps([composed(f"lora.rank={rank}", f"seed={rank}") for rank in (1, 2)])

@@ -244,6 +244,11 @@ def test_values_that_cannot_be_meant_are_refused_by_their_key(tiny, method, over
         check_cell(cell)
 
 
+def test_plain_fine_tuning_takes_no_other_methods_constants(tiny):
+    with pytest.raises(ConfigError, match=r"method: .*threshold"):
+        check_cell(tiny("+method.threshold=0.1")[0])
+
+
 def test_sampling_needs_decoding(tiny):
     cell, _ = tiny("eval.recall.greedy=false", "eval.recall.temperature=1.0")
     with pytest.raises(ConfigError, match=r"needs eval\.recall\.greedy=true"):

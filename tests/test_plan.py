@@ -7,6 +7,7 @@ from conftest import FAST, PATIENCE_S
 from rows import write_row
 from test_heartbeat import gone, running
 
+from memlaw import plan
 from memlaw.errors import ConfigError
 from memlaw.plan import Machine, make_plan
 from memlaw.tables import print_plan
@@ -84,6 +85,23 @@ def test_the_plan_shows_what_is_done_and_what_would_run_and_trains_nothing(train
     assert "2 of 4 cells to train in 1 pack on 1 worker" in shown
     assert "as 2 finished cells of this study took" in shown
     assert len(list((tmp_path / "runs/default").glob("*/status.json"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [
+        ("-m a=1 b=2", "-m dry_run=true a=1 b=2"),
+        ("a=1 --config-dir d=e", "dry_run=true a=1 --config-dir d=e"),
+        ("-m", "-m dry_run=true"),
+        ("a=1 dry_run=false", "dry_run=true a=1"),
+    ],
+)
+def test_a_plan_is_a_dry_run_wherever_options_stand(monkeypatch, given: str, passed: str):
+    seen = []
+    monkeypatch.setattr(sys, "argv", ["memlaw.plan", *given.split()])
+    monkeypatch.setattr("memlaw.train.main", lambda: seen.append(sys.argv[1:]))
+    plan.main()
+    assert seen == [passed.split()]
 
 
 def test_a_plan_shows_a_cell_whose_process_is_gone_as_dead(tiny, capsys):

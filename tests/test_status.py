@@ -113,6 +113,8 @@ def test_a_config_that_cannot_be_read_is_no_crash(study):
     directory, cells = study
     cells["pending"].paths.config.write_text("[")
     (directory / "stray").mkdir()
+    (directory / ".hydra").mkdir()  # where hydra.output_subdir puts it
+    (directory / ".hydra/config.yaml").write_text("")
     (directory / "stray/status.json").write_text("{}")
     assert sum(one.cell is None for one in observe(directory)) == 2
     assert "stray: " in shown(directory)

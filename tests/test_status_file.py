@@ -21,6 +21,7 @@ FOREIGN = {
     "attempt": b'{"state": "pending", "attempt": null}',
     "done without a result": b'{"state": "done"}',
     "deep": b"[" * 100_000,
+    "no number": b'{"state": "running", "loss_nats": NaN}',
 }
 
 

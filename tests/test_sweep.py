@@ -1,4 +1,5 @@
 import pytest
+from omegaconf import OmegaConf
 from rows import write_row
 from test_heartbeat import gone, running
 
@@ -46,6 +47,14 @@ def test_one_cell_is_chosen_by_name_or_hash_whatever_its_state(study, by: str):
     assert select(list(cells.values()), getattr(cells["done"], by)) == [cells["done"]]
 
 
+def test_a_hash_that_hydra_reads_as_a_number_is_a_hash(study, monkeypatch):
+    cells = list(study[0].values())
+    monkeypatch.setattr(type(cells[0]), "hash", "37577e34")
+    assert select(cells[:1], OmegaConf.create({"rerun": 37577e34}).rerun) == cells[:1]
+    with pytest.raises(ConfigError):
+        select(cells[:1], 37577e35)
+
+
 @pytest.mark.parametrize("rerun", ["sometimes", "random", 12345678, None])
 def test_anything_else_is_one_error_that_names_what_is_allowed(study, rerun):
     with pytest.raises(ConfigError, match=f"rerun={rerun} is not one of missing, failed, stale, all, nor the name"):
@@ -59,6 +68,8 @@ def test_stale_cells_are_trained_again_and_no_others(study, capsys):
     run_sweep(chosen, cfg, Runner())
     assert [cell.state for cell in chosen] == ["done", "done", "pending"]
     assert "unreadable" not in capsys.readouterr().out
+    logged = (chosen[0].study / "logs/main.log").read_text()
+    assert all(f"done {cell.name}" in logged for cell in chosen[:2])
 
 
 def test_a_cell_that_another_sweep_finishes_while_this_one_plans_stays_done(study):

@@ -210,6 +210,12 @@ def test_an_impossible_configuration_is_one_clear_error(train, tmp_path: Path, i
     assert not states(tmp_path / "runs/default")
 
 
+def test_values_may_look_up_hydras_own_in_a_sweep_too(train, tmp_path: Path):
+    (tmp_path / "mine.txt").write_text("A text that is long enough to be remembered.")
+    done = train("-m", *FAST, "data=text", "data.path=${hydra:runtime.cwd}/mine.txt", "seq_len=8")
+    assert done.returncode == 0, done.stderr
+
+
 def test_operational_keys_cannot_be_swept(train):
     refused = train("-m", *TINY, "trainer.prefix_cache_gb=0,1")
     assert refused.returncode == 2

@@ -8,6 +8,7 @@ import importlib.util
 from pathlib import Path
 
 from memlaw.errors import ConfigError, refuse
+from memlaw.tracking.mode import check_name
 
 
 def main() -> None:
@@ -23,6 +24,8 @@ def main() -> None:
     try:
         if importlib.util.find_spec("wandb_workspaces") is None:
             raise ConfigError("memlaw.dashboard needs wandb-workspaces: pip install 'memlaw[dashboard]'")
+        check_name("--entity", options.entity)
+        check_name("--project", options.project)
         from memlaw.dashboard.push import push, write
 
         named = options.entity, options.project, options.study

@@ -47,7 +47,7 @@ def transition(charts: Charts) -> list[PanelTypes]:
     title = "Recalled tokens over rank and length"
     if not charts:
         return [_axes(title, RECALLED)]
-    fields = {name: name for name in ("low", "high", "tokens", "right", "condition")}
+    fields = {name: name for name in ("low", "high", "tokens", "right", "study", "condition")}
     return [
         _heat_map(charts, title, RECALLED, "share with p > 0.5"),
         _chart(charts["transition"], "transition", fields, {"title": "P(argmax right | p)"}),

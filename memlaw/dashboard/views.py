@@ -67,12 +67,17 @@ def workspace(entity: str, project: str, study: str | None, charts: Charts) -> w
         runset_settings=ws.RunsetSettings(
             filters=_filter(study=study),
             order=[expr.Ordering(expr.Config(name)) for name in ("kind", *ORDER)],  # the analysis is among the first
-            pinned_columns=[f"{kind}:{name}" for kind, names in COLUMNS.items() for name in names],
+            pinned_columns=_columns(),
         ),
     )
     view._internal_name = f"nw-memlaw{_id(study or '')[:6]}-v"  # by this name a later push finds it
     view._internal_runset_id = _id("view/runs")
     return view
+
+
+def _columns() -> list[str]:
+    """The columns of the run table as W&B calls them."""
+    return [f"{kind}:{name}{'.value' * (kind == 'config')}" for kind, names in COLUMNS.items() for name in names]
 
 
 def report(entity: str, project: str, study: str | None, charts: Charts) -> wr.Report:
@@ -84,8 +89,7 @@ def report(entity: str, project: str, study: str | None, charts: Charts) -> wr.R
     cells, analysis = partial(_runset, "Cells", study, CELL), partial(_runset, "Analysis", study, ANALYSIS)
     of_tables = analysis if charts else cells  # a run set has at most 500 runs, so the analysis has one of its own
     table = cells()
-    table.pinned_columns = [f"{kind}:{name}{'.value' * (kind == 'config')}" for kind, names in COLUMNS.items()
-                            for name in names]  # fmt: skip
+    table.pinned_columns = _columns()
     by_method = _runset("By method", study, CELL)
     by_method.groupby = ["config.method"]
     blocks: list[BlockTypes] = [
@@ -112,7 +116,7 @@ def report(entity: str, project: str, study: str | None, charts: Charts) -> wr.R
         wr.P("Every cell with its measures. Group by rank, length, model, method or seed at the table's head."),
         _grid("training", panels.training(), table),
         wr.H1("Analysis"),
-        wr.P("The fitted parameters with their errors, the figures and the whole report, from the analysis run."),
+        wr.P("The fitted parameters with their errors, and the whole report with its figures, from the analysis run."),
         _grid("analysis", panels.analysis(), analysis()),
     ]
     return wr.Report(

@@ -79,7 +79,7 @@ def verdict_table(found: Sequence[Verdict]) -> Table:
     return table
 
 
-def _composed(overrides: Sequence[str], own: Path | None) -> DictConfig:
+def _composed(overrides: Sequence[str], own: Path | None = None) -> DictConfig:
     """The first cell of a sweep, with Hydra's own part; `own` is a directory of the user's options."""
     add_launchers()
     with explained(overrides), initialize_config_dir(config_dir(), version_base="1.3"):

@@ -68,15 +68,25 @@ def test_an_offline_run_holds_the_law_tables_figures_and_page(study):
     assert list((run / "files/media/html").glob("report*.html"))
 
 
+def _figures(summary: dict) -> set[str]:
+    """The names under `figures/`, which a server nests or not."""
+    nested = summary.get("figures", {})
+    return {*nested, *(name.partition("/")[2] for name in summary if name.startswith("figures/"))}
+
+
 def test_online_it_is_one_run_however_often(study, server: WandbServer):
     url = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY}
     cells = pd.read_csv(study / "report/cells.csv")["cell"]
     uploaded, never = (f"{study_digest(study)}-{cell.rpartition('-')[2]}" for cell in cells[:2])
     server.runs[uploaded].artifacts.append(f"records-{uploaded}")
+    name = f"{study_digest(study)}-analysis"
+    shutil.copy(study / "report/law.png", study / "report/gone.png")
     for _ in range(2):
         done = publish(study, "--mode=online", "--entity=me", "--timeout=30", **url)
         assert done.returncode == 0, done.stderr
-    name = f"{study_digest(study)}-analysis"
+        figures = {path.stem for path in (study / "report").glob("*.png")}
+        assert _figures(server.runs[name].summary) == figures
+        (study / "report/gone.png").unlink(missing_ok=True)
     assert set(server.runs) == {uploaded, name}
     assert set(server.runs[name].used) == {f"records-{uploaded}"}
     assert f"no lineage to the records of {never}" in done.stderr

@@ -26,6 +26,8 @@ def config_of(*overrides: str) -> Cell:
         ("model=pythia_70m", "lora.placement=block", "lora.layers=[1,-1]", "stop.when_recalled=false"),
         ("data=phonebook", "steps=null", "epochs=50", "batch_size=8"),
         ("model=hub", "model.id=some/model"),
+        ("model=random", "model.sizes.hidden_size=32"),
+        ("model=local", "model.name=mine", "model.path=/a/b"),
         ("experiment=paper_long_context_qwen3_8b",),
     ],
 )

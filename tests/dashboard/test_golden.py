@@ -90,6 +90,12 @@ def test_built_in_panels_show_the_law_and_the_recall_of_the_cells():
     assert not any(isinstance(panel, wr.CustomChart) for panel in every_panel({}))
 
 
+def test_columns_of_the_config_are_called_as_wandb_calls_them():
+    view = views.workspace("e", "p", None, CHARTS)
+    assert "config:rank.value" in view.runset_settings.pinned_columns
+    assert "summary:delta_loss_nats" in view.runset_settings.pinned_columns
+
+
 def test_a_study_has_views_of_its_own():
     whole, own = (views.workspace("e", "p", study, CHARTS) for study in (None, "wide"))
     assert whole._internal_name != own._internal_name
@@ -125,7 +131,7 @@ def test_every_name_that_a_panel_shows_is_logged(tiny, charts):
 def test_custom_charts_ask_for_what_the_tables_have_and_fill_every_placeholder():
     columns = {
         "cells": {*CELL_COLUMNS.values(), "run"},
-        "transition": {"low", "high", "tokens", "right", "condition"},
+        "transition": {"low", "high", "tokens", "right", "study", "condition"},
         "stubborn_tokens": {"pair", "position", "token", "p", "argmax", "argmax_p", "base_nll"},
     }
     charts = [panel for panel in every_panel(CHARTS) if isinstance(panel, wr.CustomChart)]
@@ -145,8 +151,9 @@ def test_custom_charts_draw_their_data():
         for study in ("x", "y") for rank in (1, 2, 4) for length in (64, 128)
     ]  # fmt: skip
     transition = [
-        {"low": i / 20, "high": (i + 1) / 20, "tokens": 9, "right": min(1, i / 10), "condition": "a"} for i in range(20)
-    ]
+        {"low": i / 20, "high": (i + 1) / 20, "tokens": 9, "right": min(1, i / 10), "condition": "a", "study": study}
+        for study in ("x", "y") for i in range(20)
+    ]  # fmt: skip
     stubborn = [{"position": i, "p": 0.02 * i, "name": "run 1"} for i in range(20)]
     rows = {"cells": cells, "transition": transition, "stubborn_tokens": stubborn}
     for panel in every_panel({name: name for name in SPECIFICATIONS}):
@@ -161,6 +168,9 @@ def test_custom_charts_draw_their_data():
             assert panel.chart_strings["title"] in svg
             if panel.chart_name == "heat_map":
                 assert "x: a" in svg and "y: a" in svg  # studies are not averaged
+            if panel.chart_name == "transition":
+                assert svg.count('aria-roledescription="line mark"') == 2
+                assert "x: a" in svg and "y: a" in svg
             if panel.chart_name == "law":
                 assert svg.count('aria-roledescription="line mark"') == 2 * (
                     2 if panel.chart_fields["x"] == "rank" else 3

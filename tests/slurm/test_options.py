@@ -101,6 +101,8 @@ def test_options_become_what_sbatch_is_told():
     assert asked["mem"] == "1536M"
     assert asked["array_parallelism"] == 4
     assert asked["additional_parameters"] == {"requeue": True, "mail-type": "END"}
+    off = options(additional={"reservation": None, "exclusive": False, "nice": 0, "hold": True})
+    assert off.parameters("n", 1, [])["additional_parameters"] == {"requeue": True, "nice": 0, "hold": True}
     assert asked["setup"] == [
         "export PYTHONPATH='/my code'${PYTHONPATH:+:$PYTHONPATH}",
         "export OMP_NUM_THREADS=8",
@@ -126,6 +128,7 @@ def test_options_become_what_sbatch_is_told():
         ({"additional": {"comment": "a\nrm -r x"}}, "comment=.* is not a text of one line"),
         ({"additional": None}, r"hydra\.launcher\.additional=None does not name options"),
         ({"additional": {"array": "1-5"}}, r"array is the launcher's own: it decides that"),
+        ({"additional": {"requeue": False}}, r"requeue is the launcher's own: a preempted task is queued again"),
         ({"additional": {"time": "1"}}, r"time is the launcher's own: signal_delay_s and timeout_min"),
         ({"setup": "module load cuda"}, r"hydra\.launcher\.setup=module load cuda is not a list of texts"),
         ({"setup": None}, r"hydra\.launcher\.setup=None is not a list of texts"),

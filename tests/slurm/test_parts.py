@@ -6,7 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import FAST, stub
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 from hydra_plugins.memlaw_launchers.slurm_job import TrainTask
 from hydra_plugins.memlaw_launchers.slurm_queue import live_jobs, max_array_size, ranges
 from hydra_plugins.memlaw_launchers.slurm_submission import Submission, submitted
@@ -23,13 +26,51 @@ from test_options import options
 from memlaw.errors import ConfigError
 from memlaw.files import write_json
 from memlaw.heartbeat import SILENT_S
+from memlaw.paths import config_dir
+from memlaw.plan import Machine, make_plan
 
 
-def test_a_broken_list_of_jobs_is_named(tmp_path: Path):
+@pytest.mark.parametrize("content", ["{", "[]", '{"1": 2}'])
+def test_a_broken_list_of_jobs_is_named(tmp_path: Path, content: str):
     (tmp_path / "slurm/2026").mkdir(parents=True)
-    (tmp_path / "slurm/2026/jobs.json").write_text("{")
+    (tmp_path / "slurm/2026/jobs.json").write_text(content)
     with pytest.raises(ConfigError, match=r"jobs\.json cannot be read .* move its directory away"):
         submitted(tmp_path)
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"study": "s"}'])
+def test_a_broken_task_is_named(tmp_path: Path, content: str | None):
+    if content is not None:
+        (tmp_path / "00000.json").write_text(content)
+    with pytest.raises(ConfigError, match=r"00000\.json is no task .*; cancel its job"):
+        Task.read(tmp_path / "00000.json")
+
+
+def slurm_runner(**options):
+    with initialize_config_dir(config_dir(), version_base="1.3"):
+        overrides = [f"hydra.launcher.{key}={value}" for key, value in options.items()]
+        cfg = compose("config", ["hydra/launcher=slurm_cpu", *overrides], return_hydra_config=True)
+    return instantiate(cfg.hydra.launcher).runner()
+
+
+def test_arrays_share_the_tasks_at_a_time_and_are_refused_where_there_are_more(tmp_path: Path, monkeypatch):
+    stub(tmp_path, "scontrol", "echo MaxArraySize = 4")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    runner = slurm_runner(array_parallelism=5)
+    arrays = runner._arrays(list(range(9)))
+    assert [len(array) for array in arrays] == [3, 3, 3]
+    submission = Submission(tmp_path / "s/slurm/x", runner.options)
+    parallel = [submission._executor(arrays, number).parameters["array_parallelism"] for number in range(3)]
+    assert parallel == [2, 2, 1]
+    with pytest.raises(ConfigError, match=r"array_parallelism=2 is less than the 3 arrays that 9 tasks are here"):
+        slurm_runner(array_parallelism=2)._arrays(list(range(9)))
+
+
+def test_a_study_whose_name_slurm_would_read_is_refused(tiny):
+    cell, cfg = tiny("study='50%j'")
+    plan = make_plan([cell], cfg, Machine(torch.device("cpu"), int(1e9), 1))
+    with pytest.raises(ConfigError, match="holds a %"):
+        slurm_runner()._tasks(plan, cfg)
 
 
 def test_packs_fill_tasks():

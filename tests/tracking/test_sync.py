@@ -106,6 +106,23 @@ def test_each_run_is_uploaded_once_and_again_only_after_a_change(study, server):
     assert server.runs[run_id(study[0])].losses == {step: pytest.approx(1 / (1 + step)) for step in (*STEPS, 20)}
 
 
+def test_a_server_that_has_none_of_it_gets_it_again_if_asked(study, server):
+    assert sync(study[0].study, server.url).stdout.count(": uploaded") == 3
+    server.runs.clear()
+    assert sync(study[0].study, server.url).stdout.count(": unchanged") == 3
+    again = sync(study[0].study, server.url, "--again", "--project=elsewhere")
+    assert again.stdout.count(": uploaded") == 3, again.stdout + again.stderr
+    assert len(server.runs) == 3
+
+
+@pytest.mark.parametrize("argument", ["--project=a/b", "--entity=a/b", "--timeout=-3", "--jobs=0"])
+def test_impossible_arguments_are_one_line(study, server, argument):
+    done = sync(study[0].study, server.url, argument)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert argument in line
+
+
 @pytest.mark.slow
 def test_interrupted_and_repeated_it_leaves_one_run_per_cell(study, server):
     server.dies_after = 1
