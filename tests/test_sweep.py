@@ -1,3 +1,5 @@
+import logging
+
 import pytest
 from omegaconf import OmegaConf
 from rows import write_row
@@ -61,7 +63,8 @@ def test_anything_else_is_one_error_that_names_what_is_allowed(study, rerun):
         select(list(study[0].values()), rerun)
 
 
-def test_stale_cells_are_trained_again_and_no_others(study, capsys):
+def test_stale_cells_are_trained_again_and_no_others(study, capsys, caplog):
+    caplog.set_level(logging.INFO)
     cells, cfg = study
     chosen = [cells[state] for state in ("dead", "unreadable", "pending")]
     cfg.rerun = "stale"
