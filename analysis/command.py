@@ -5,6 +5,7 @@ It says whatever of the condition's config differs from the defaults, so that it
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import numpy as np
 import pandas as pd
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from memlaw.cell import SCIENTIFIC_KEYS, flatten
 from memlaw.paths import config_dir
@@ -57,8 +59,8 @@ def _overrides(row: Mapping[Any, Any]) -> list[str]:
     own = [name for name in defaults if name in row and name not in _SWEPT]
     looked_up = [name for name in own if str(defaults[name]).startswith("${")]  # which depends on what is said
     said += [_said(name, row) for name in own if name not in looked_up and _differs(row[name], defaults[name])]
-    found = _flat([*chosen, *said], resolve=True) if looked_up else {}
-    return said + [_said(name, row) for name in looked_up if _differs(row[name], found[name])]
+    found = _looked_up([*chosen, *said], looked_up) if looked_up else {}
+    return said + [_said(name, row) for name in found if _differs(row[name], found[name])]
 
 
 def _said(name: str, row: Mapping[Any, Any]) -> str:
@@ -74,11 +76,24 @@ def _option(group: str, row: Mapping[Any, Any]) -> str | None:
     return None
 
 
-def _flat(overrides: Sequence[str], resolve: bool = False) -> dict[str, Any]:
+def _looked_up(overrides: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    """Those of the named values that can be looked up."""
+    cfg, found = _composed(overrides), {}
+    for name in names:
+        with suppress(OmegaConfBaseException):  # what it stands for is not given
+            found[name] = OmegaConf.select(cfg, name)
+    return found
+
+
+def _flat(overrides: Sequence[str]) -> dict[str, Any]:
+    cfg = OmegaConf.masked_copy(_composed(overrides), list(SCIENTIFIC_KEYS))
+    return dict(flatten(OmegaConf.to_container(cfg, resolve=False)))
+
+
+def _composed(overrides: Sequence[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     with initialize_config_dir(config_dir(), version_base="1.3"):
-        cfg = compose("config", overrides=list(overrides))
-    return dict(flatten(OmegaConf.to_container(OmegaConf.masked_copy(cfg, list(SCIENTIFIC_KEYS)), resolve=resolve)))
+        return compose("config", overrides=list(overrides))
 
 
 def _differs(value: Any, default: Any) -> bool:

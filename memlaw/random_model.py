@@ -43,7 +43,8 @@ class RandomModel:
         except Exception as error:  # each architecture checks in its own way
             raise ConfigError(f"model.sizes make no {self.model_type}: {one_line(error)}") from error
         usual = AutoConfig.for_model(self.model_type)  # takes any argument in silence
-        unknown = [key for key in self.sizes if not hasattr(usual, key)]
+        every = ("initializer_range",)  # which transformers reads of any configuration, though some have none
+        unknown = [key for key in self.sizes if not hasattr(usual, key) and key not in every]
         if unknown:
             raise ConfigError(f"model.sizes.{unknown[0]} is no argument of a {self.model_type}'s configuration")
         _check_vocabulary(config.get_text_config().vocab_size)
