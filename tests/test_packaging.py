@@ -42,6 +42,7 @@ def test_the_wheel_brings_configuration_and_launchers_and_nothing_stray(wheel: P
     assert not (wheel / "hydra_plugins/__init__.py").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_from_the_wheel_in_any_directory(wheel: Path, tmp_path: Path):
     where = "import memlaw, hydra_plugins.memlaw_launchers as p; print(memlaw.__file__, p.__file__)"
     assert run(tmp_path, "-c", where, python_path=str(wheel)).count(str(wheel)) == 2

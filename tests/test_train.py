@@ -61,6 +61,7 @@ def test_one_cell_and_hydras_basic_launcher_give_what_packs_give(train, tmp_path
     assert tables[1][4, 16]["pack_size"] == 2
 
 
+@pytest.mark.slow
 def test_a_failing_cell_is_reported_fails_the_command_and_stops_nobody(train, tmp_path: Path):
     text = tmp_path / "short.txt"
     text.write_text("only a few words")
@@ -210,6 +211,7 @@ def test_an_impossible_configuration_is_one_clear_error(train, tmp_path: Path, i
     assert not states(tmp_path / "runs/default")
 
 
+@pytest.mark.slow
 def test_values_may_look_up_hydras_own_in_a_sweep_too(train, tmp_path: Path):
     (tmp_path / "mine.txt").write_text("A text that is long enough to be remembered.")
     done = train("-m", *FAST, "data=text", "data.path=${hydra:runtime.cwd}/mine.txt", "seq_len=8")

@@ -143,6 +143,7 @@ def test_a_local_data_set_directory_is_read(tmp_path):
     assert TOKENIZER.decode(source.build(TOKENIZER, 6, 0).pairs[0].target_ids) == "a text"
 
 
+@pytest.mark.slow
 def test_a_data_set_that_cannot_be_had_is_named():
     with pytest.raises(ConfigError, match=r"data\.path=no/such_set"):
         from_hub("hub", 0.0, "q", "auto", "no/such_set", None, "train", 0).build(TOKENIZER, 6, 0)

@@ -137,6 +137,7 @@ def test_interrupted_and_repeated_it_leaves_one_run_per_cell(study, server):
     assert all(kept.exit_code == 0 for kept in server.runs.values())
 
 
+@pytest.mark.slow
 def test_too_many_requests_are_waited_out(study, server):
     server.refusals = 3
     done = sync(study[0].study, server.url)
