@@ -191,7 +191,6 @@ def imports_seconds() -> float:
             ["hydra/launcher=pbs", "-m"],
             "hydra/launcher=pbs: hydra/launcher is a group of settings; choose one of basic, ",
         ),
-        (["lora.rank=1,2"], "To sweep over it, add --multirun"),
         (["lora.rank"], "missing EQUAL"),
         (["seq_len=-5"], "seq_len=-5 is not a whole number of at least 1"),
         (["seq_len=4000"], "positions"),
