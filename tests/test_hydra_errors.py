@@ -48,6 +48,7 @@ def test_a_group_takes_one_of_its_names(monkeypatch, capsys, tmp_path, override:
         ("~lora.rank", "lora.rank is missing; lora needs it"),
         ("~logger", "logger is missing; the configuration needs it"),
         ("+seq_len=3", "Could not append to config."),
+        ("lora.rank=1,2", "Ambiguous value for argument 'lora.rank=1,2'"),
         ("seq_len=[1", "no viable alternative at input '[1'"),
         ("+seq_len", "Error parsing override '+seq_len'"),
         ("study=${nothing}", "hydra.run.dir: Interpolation key 'nothing' not found"),
