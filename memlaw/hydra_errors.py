@@ -54,12 +54,12 @@ def _in_one_line(error: Exception, overrides: Sequence[str]) -> ConfigError | No
 
 
 def _raised_by_hydra(error: BaseException) -> bool:
-    """Whether what raised it was called by Hydra, and not by memlaw called by Hydra."""
-    hydras, own = Path(hydra.__file__).parent, Path(__file__).parent
+    """Whether what raised it was called by Hydra, and not by memlaw or its launchers, called by Hydra."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if hydras in (parents := Path(frame.filename).parents):
+        parents = Path(frame.filename).parents
+        if Path(hydra.__file__).parent in parents:
             return True
-        if own in parents:
+        if Path(__file__).parent in parents or any(parent.name == "memlaw_launchers" for parent in parents):
             return False
     return False
 

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from memlaw import train
+from memlaw import sweep, train
 from memlaw.errors import ConfigError
 from memlaw.hydra_errors import explained
 
@@ -82,6 +82,19 @@ def test_other_errors_of_values_are_shown_whole(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["memlaw.train", "lora=null"])
     monkeypatch.setattr(train, "run", broken)
     with pytest.raises(ValueError, match="a mistake of ours"):
+        train.main()
+
+
+@pytest.mark.parametrize("error", [TypeError, ValueError])
+def test_a_mistake_in_a_launcher_is_shown_whole(monkeypatch, tmp_path, error: type[Exception]):
+    def broken(*_) -> None:
+        raise error("a mistake of ours")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setattr(sweep, "run_sweep", broken)
+    monkeypatch.setattr(sys, "argv", ["memlaw.train", "-m", "model=random"])
+    with pytest.raises(error, match="a mistake of ours"):
         train.main()
 
 

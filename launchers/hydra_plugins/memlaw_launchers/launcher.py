@@ -30,6 +30,7 @@ class PackLauncher(Launcher):
         self.config = config
         self.hydra_context = hydra_context
 
+    @abstractmethod
     def check_options(self) -> None:
         """Raise ConfigError when the launcher's own options are impossible."""
 

@@ -22,10 +22,14 @@ class LocalLauncher(PackLauncher):
     def __init__(self, workers: str | int):
         self.workers = workers
 
-    def runner(self) -> Runner:
-        """The workers. Raises ConfigError when their number is impossible."""
+    def check_options(self) -> None:
+        """See `PackLauncher`."""
         if self.workers != "auto" and (not isinstance(self.workers, int) or self.workers < 1):
             raise ConfigError(f"hydra.launcher.workers={self.workers} is neither auto nor a number of at least 1")
+
+    def runner(self) -> Runner:
+        """The workers. Raises ConfigError when their number is impossible."""
+        self.check_options()
         return _LocalRunner(self.workers)
 
 
