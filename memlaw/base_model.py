@@ -4,6 +4,7 @@ A source, named by `_target_` in `conf/model/*.yaml`, says where the model comes
 cheap and loads no weights; its `load()` gives a frozen `BaseModel`.
 """
 
+import copy
 import hashlib
 import importlib.util
 import math
@@ -116,10 +117,12 @@ def without_weights(config: PreTrainedConfig) -> PreTrainedModel:
     Raises:
         ConfigError: the configuration makes no causal LM.
     """
+    if config.is_encoder_decoder:
+        raise ConfigError(f"model: a {config.model_type} is an encoder-decoder; memories are stored in decoders alone")
     own = type(config).__module__.startswith("transformers_modules")  # code that was trusted to read the config
     try:
         with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config, trust_remote_code=own)
+            return AutoModelForCausalLM.from_config(copy.deepcopy(config), trust_remote_code=own)  # some change it
     except Exception as error:  # sizes that do not fit together end in any of them
         raise ConfigError(
             f"model: the sizes in its config.json, or model.sizes, make no causal LM: {one_line(error)}"
@@ -128,8 +131,10 @@ def without_weights(config: PreTrainedConfig) -> PreTrainedModel:
 
 def positions(config: PreTrainedConfig) -> float:
     """How many tokens the model can attend to; infinite for architectures that set no limit."""
-    text = config.get_text_config()
-    return text.max_position_embeddings if hasattr(text, "max_position_embeddings") else math.inf
+    try:
+        return config.get_text_config().max_position_embeddings
+    except (AttributeError, NotImplementedError):  # some have no such attribute, some refuse to tell
+        return math.inf
 
 
 @dataclass(frozen=True)

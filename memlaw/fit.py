@@ -30,7 +30,8 @@ from memlaw.prefix import Prefix
 from memlaw.prefix_cache import PrefixCache, cache_budget_bytes, cache_prefix
 from memlaw.recall import Recaller
 from memlaw.sizes import Weights, sizes_of
-from memlaw.targets import Target, resolve_targets
+from memlaw.soundness import refuse_unsound
+from memlaw.targets import Target, module_names, resolve_targets
 from memlaw.tracking.tracker import CellTracker
 from memlaw.weighting import Weighting
 
@@ -64,11 +65,13 @@ def fit(members: Sequence[Member], base: BaseModel, settings: DictConfig) -> Non
     c = first.cell.config
     specs = [LoraSpec.from_config(member.cell.config.lora, member.cell.config.seed) for member in members]
     targets = resolve_targets(base.model.config, specs[0])
+    refuse_unsound(base.model, targets, specs[0].placement)
     adapters = LoraPack(targets, specs)
     table = TokenTable.from_memories([member.memory for member in members]).to(base.device)
     prefix = _prefix(base, targets, table, first.batch_rows, settings.trainer.prefix_cache_gb)
     cached = prefix.extent if prefix else "none"
     shared = {
+        "adapted_modules": json.dumps(module_names(targets)),
         "adapted_layers": json.dumps(sorted({target.layer for target in targets})),
         "base_parameters": base.model.num_parameters(),
         "pack_size": len(members),
@@ -78,7 +81,8 @@ def fit(members: Sequence[Member], base: BaseModel, settings: DictConfig) -> Non
         "model_fingerprint": base.fingerprint,
         "model_commit": getattr(base.model.config, "_commit_hash", None),
     }
-    shape = max(table.pairs), table.input_ids_NPT.shape[2]
+    row_tokens = table.input_ids_NPT.shape[2]
+    shape = max(table.pairs), row_tokens
     weights, value_bytes = Weights.of(base.model, targets), base.model.dtype.itemsize
     sizes = [sizes_of(member.cell, shape, weights, targets, value_bytes, cached) for member in members]
     runs = [
@@ -96,7 +100,7 @@ def fit(members: Sequence[Member], base: BaseModel, settings: DictConfig) -> Non
     epoch_steps = steps_per_epoch(max(table.pairs), first.batch_rows)
     how = c.eval.recall
     frozen = prefix.prefix if prefix else None
-    recaller = Recaller(base.model, adapters, frozen, how.temperature, how.repeats) if how.greedy else None
+    recaller = Recaller(base.model, adapters, frozen, row_tokens, how.temperature, how.repeats) if how.greedy else None
     text = held_out_text(c.eval.side_effects)
     side_effects = SideEffects(base, adapters, frozen, text) if text else None
     evaluation = Evaluation(runs, c.stop, c.eval.per_decade, first.batch_rows, epoch_steps, recaller, side_effects)

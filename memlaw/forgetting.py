@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from memlaw.anatomy import decoder_of
 from memlaw.base_model import BaseModel, positions
 from memlaw.errors import ConfigError
 from memlaw.lora import LoraPack
@@ -86,10 +87,10 @@ class SideEffects:
         with adapters.attach(self.model):
             for row_T in self.rows:
                 ids_NT = row_T.to(device).expand(N, -1)
-                hidden_NTD = self.model.get_decoder()(input_ids=ids_NT, use_cache=False).last_hidden_state
+                decoded = decoder_of(self.model)(input_ids=ids_NT, use_cache=False)
                 position_NL = torch.arange(1, len(row_T), device=device).expand(N, -1)
                 scored_NL = torch.ones_like(position_NL, dtype=torch.bool)
-                nll_NL = token_losses(hidden_NTD, ids_NT, position_NL, scored_NL, head).nll
+                nll_NL = token_losses(decoded, ids_NT, position_NL, scored_NL, head).nll
                 total_N += nll_NL.double().sum(1).cpu()
         return (total_N / sum(len(row_T) - 1 for row_T in self.rows)).tolist()
 

@@ -18,6 +18,8 @@ SCALINGS: dict[str, Callable[[float, int], float]] = {
 """Scale policies: `lora.scaling` → scale from `lora_alpha` and rank."""
 
 PLACEMENTS = ("linear", "block")
+AUTO, ALL_LINEAR = "auto", "all-linear"
+"""Words that stand for names of modules: see `memlaw.targets`."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class LoraSpec:
 
     Attributes:
         rank: R, at least 1.
-        target_modules: names or regex as PEFT takes them; the MLP blocks' names for block placement.
+        target_modules: names or regex as PEFT takes them, `AUTO` or `ALL_LINEAR`; the MLP blocks' names for block
+            placement.
         layers: layer indices, negative from the end, or fractions of depth in (0, 1); None is every layer.
         placement: `linear` adapts linear maps as PEFT does; `block` adds scale · (x A) B to the output of
             whole blocks, hidden → hidden, as the paper does.

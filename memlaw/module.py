@@ -1,7 +1,7 @@
 """The LightningModule of a pack: N cells, one frozen base model, per-cell loss, clipping and AdamW state.
 
 Shapes: N cells, B rows of a batch per cell, P pairs of a cell, T positions of a row, L target tokens of a
-row, D hidden size.
+row.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,6 +12,7 @@ import torch
 from lightning import LightningModule
 from transformers import masking_utils
 
+from memlaw.anatomy import decoder_of
 from memlaw.base_model import BaseModel
 from memlaw.checkpoint import Checkpoint
 from memlaw.data.tokens import TokenTable
@@ -69,7 +70,7 @@ class PackModule(LightningModule):
         self.kept_N = torch.arange(len(adapters.specs))
         self._latest: tuple[torch.Tensor, TokenLosses, torch.Tensor]
         # Not registered as a submodule: Lightning must not move, save or switch the frozen model's mode.
-        self._frozen = (base.model.get_decoder(), Head(base.model))
+        self._frozen = (decoder_of(base.model), Head(base.model))
 
     def forward(self, rows_NB: torch.Tensor) -> tuple[TokenLosses, torch.Tensor]:
         """Losses of the target tokens of the given rows; a row of -1 scores nothing.
@@ -87,8 +88,8 @@ class PackModule(LightningModule):
         if self.prefix:
             self.prefix.feed(cell_N1, row_NB)
         with _one_sequence_per_row():
-            hidden_BTD = decoder(input_ids=input_ids_BT, use_cache=False).last_hidden_state
-        losses = token_losses(hidden_BTD, input_ids_BT, position_BL, valid_NBL.flatten(0, 1), head)
+            decoded = decoder(input_ids=input_ids_BT, use_cache=False)
+        losses = token_losses(decoded, input_ids_BT, position_BL, valid_NBL.flatten(0, 1), head)
         return TokenLosses(*(value_BL.view(N, B, -1) for value_BL in losses)), valid_NBL
 
     def training_step(self, rows_NB: torch.Tensor, _batch_index: int) -> torch.Tensor:

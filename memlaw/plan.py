@@ -4,6 +4,7 @@
 """
 
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +20,16 @@ from memlaw.cell import Cell
 from memlaw.checks import check_cell, check_length, check_settings, instantiate_checked, resolve_cell
 from memlaw.cost import CostModel, step_flops
 from memlaw.data.tokens import loop_shape
+from memlaw.lora_spec import AUTO, LoraSpec
 from memlaw.memft import method_of
 from memlaw.packing import make_packs, pack_bytes
 from memlaw.records import read_results
 from memlaw.sizes import Sizes, Weights, sizes_of
-from memlaw.targets import Target
+from memlaw.soundness import refuse_unsound_architecture
+from memlaw.targets import Target, module_names
 from memlaw.token_loss import CHUNK_BYTES
+
+log = logging.getLogger(__name__)
 
 COST_COLUMNS = ["pack_size", "step_flops", "worker_seconds", "steps_trained"]
 """Columns of `result.json` that the cost model is fitted to."""
@@ -148,6 +153,10 @@ def make_plan(cells: Sequence[Cell], cfg: DictConfig, machine: Machine) -> Plan:
         key = str((cell.config.model, {**cell.config.lora, "rank": None}))
         if key not in known:
             config, targets = resolve_cell(cell)
+            refuse_unsound_architecture(config, LoraSpec.from_config(cell.config.lora, cell.config.seed))
+            if cell.config.lora.target_modules == AUTO:
+                modules, layers = ", ".join(module_names(targets)), sorted({target.layer for target in targets})
+                log.info("%s: the adapter sits on %s of layers %s", cell.config.model.name, modules, layers)
             known[key] = config, targets, Weights.of(without_weights(config), targets)
         config, targets, weights = known[key]
         check_length(cell, config)

@@ -15,8 +15,9 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
+from memlaw.anatomy import decoder_of, layers_of, layers_path
 from memlaw.errors import is_out_of_memory
 
 _exact: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], bool]] = WeakKeyDictionary()
@@ -58,17 +59,6 @@ def _first(args: Any, kwargs: Any) -> torch.Tensor:
     return args[0] if args else kwargs["hidden_states"]
 
 
-def layers_path(model: nn.Module, config: PreTrainedConfig) -> str | None:
-    """Dotted name of the ModuleList that holds the decoder's layers; None when there is no such list."""
-    depth = config.get_text_config().num_hidden_layers
-    lists = (name for name, module in model.named_modules() if _is_stack(module, depth))
-    return next(lists, None)
-
-
-def _is_stack(module: nn.Module, depth: int) -> bool:
-    return isinstance(module, nn.ModuleList) and len(module) == depth
-
-
 class Prefix:
     """What a frozen model in eval mode computes before its first adapter acts.
 
@@ -80,15 +70,12 @@ class Prefix:
 
     def __init__(self, model: PreTrainedModel, first: int, adapted: Sequence[str]):
         self._model = model
-        self._decoder = model.get_decoder()
-        path = layers_path(model, model.config)
-        assert path is not None
-        layers = model.get_submodule(path)
-        assert isinstance(layers, nn.ModuleList)
-        self._layers = layers
+        self._decoder = decoder_of(model)
+        self._layers = layers_of(model)
         self._first = first
         self._adapted = {name: model.get_submodule(name) for name in adapted}
-        self._below = {f"{path}.{index}": layers[index] for index in range(first)}
+        path = layers_path(model)
+        self._below = {f"{path}.{index}": self._layers[index] for index in range(first)}
         self._inside = {
             name: module
             for name, module in model.named_modules()

@@ -4,9 +4,10 @@ Greedy decoding of exactly as many tokens as the target has; an end-of-sequence 
 teacher forcing two positions are known before: the first whose argmax is wrong, at which greedy decoding must first
 fail, and the first with p ≤ 0.5, which is never beyond it (a theorem; a violation is a bug, or a floating-point tie).
 
-Shapes: N cells, B pairs of a batch, T query positions, L target tokens.
+Shapes: N cells, B pairs of a batch, T positions of a row, L target tokens.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,26 +15,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from memlaw.data.memory import Memory, Pair
+from memlaw.decoding import reason_against_cache, write, write_by_rows
 from memlaw.lora import LoraPack
 from memlaw.prefix import Prefix
 from memlaw.seeding import stream_seed
 
-BATCH_ROWS = 64
-"""Rows decoded together, over all cells."""
+log = logging.getLogger(__name__)
 
-
-@contextmanager
-def _nothing_but_what_is_asked(model: PreTrainedModel) -> Iterator[None]:
-    """Forget the model's own generation defaults: its end-of-sequence, penalties, temperature."""
-    before = model.generation_config
-    model.generation_config = GenerationConfig()
-    try:
-        yield
-    finally:
-        model.generation_config = before
+BATCH_ROWS, BATCH_TOKENS = 64, 2**16
+"""Rows decoded together, over all cells, and their tokens where whole rows are run."""
 
 
 @contextmanager
@@ -46,42 +39,12 @@ def whole_model(adapters: LoraPack, prefix: Prefix | None) -> Iterator[None]:
         yield
 
 
-@torch.no_grad()
-def write(
-    model: PreTrainedModel, queries: Sequence[Sequence[int]], new_tokens: int, temperature: float | None = None
-) -> torch.Tensor:
-    """Decode `new_tokens` tokens after each query, all at once, by transformers' `generate` with its KV cache.
-
-    Args:
-        model: with whatever adapters are attached to it.
-        queries: token ids; shorter ones are padded on the left.
-        new_tokens: how many to write, whatever they are.
-        temperature: None for greedy decoding.
-
-    Returns:
-        Token ids [rows, new_tokens], on the CPU.
-    """
-    T = max(map(len, queries))
-    ids = torch.zeros(len(queries), T, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for row, query in enumerate(queries):
-        ids[row, T - len(query) :] = torch.tensor(query)
-        mask[row, T - len(query) :] = 1
-    sampling: dict[str, Any] = (
-        {"do_sample": False} if temperature is None else {"do_sample": True, "temperature": temperature, "top_k": 0}
-    )
-    with _nothing_but_what_is_asked(model):
-        generate: Any = model.generate
-        written = generate(
-            input_ids=ids.to(model.device),
-            attention_mask=mask.to(model.device),
-            generation_config=GenerationConfig(max_new_tokens=new_tokens, pad_token_id=0, use_cache=True, **sampling),
-        )
-    return written[:, T:].cpu()
-
-
 def write_memories(
-    model: PreTrainedModel, adapters: LoraPack, memories: Sequence[Memory], temperature: float | None = None
+    model: PreTrainedModel,
+    adapters: LoraPack,
+    memories: Sequence[Memory],
+    row_tokens: int | None,
+    temperature: float | None = None,
 ) -> list[list[np.ndarray]]:
     """What each cell writes for each pair of its memory: [cell][pair] → token ids of the target's length.
 
@@ -89,19 +52,25 @@ def write_memories(
         model: the base model, whole and without other adapters.
         adapters: of as many cells as there are memories.
         memories: of the cells; one with fewer pairs repeats its last one while others go on.
-        temperature: see `write`.
+        row_tokens: decode by whole rows of so many tokens; None decodes with a cache (`memlaw.decoding`).
+        temperature: None for greedy decoding.
     """
     N, P = len(memories), max(len(memory.pairs) for memory in memories)
     written: list[list[np.ndarray]] = [[] for _ in memories]
-    step = max(1, BATCH_ROWS // N)
+    rows_at_once = BATCH_ROWS if row_tokens is None else min(BATCH_ROWS, BATCH_TOKENS // row_tokens)
+    step = max(1, rows_at_once // N)
     with adapters.attach(model):
         for start in range(0, P, step):
             batch = [
                 [memory.pairs[min(p, len(memory.pairs) - 1)] for p in range(start, min(start + step, P))]
                 for memory in memories
             ]
-            longest = max(len(pair.target_ids) for pairs in batch for pair in pairs)
-            rows = write(model, [pair.query_ids for pairs in batch for pair in pairs], longest, temperature)
+            queries = [pair.query_ids for pairs in batch for pair in pairs]
+            targets = [pair.target_ids for pairs in batch for pair in pairs]
+            if row_tokens is None:
+                rows = write(model, queries, max(map(len, targets)), temperature)
+            else:
+                rows = write_by_rows(model, queries, targets, row_tokens, temperature)
             for n, (memory, pairs) in enumerate(zip(memories, batch, strict=True)):
                 for b, pair in enumerate(pairs):
                     if start + b < len(memory.pairs):
@@ -117,11 +86,13 @@ class Written:
         greedy: by greedy decoding.
         control: the same by the base model, without an adapter: a lucky guess shows here.
         samples: by sampling, once per repeat.
+        decoding: `cache` or `rows`: see `memlaw.decoding`.
     """
 
     greedy: list[np.ndarray]
     control: list[np.ndarray]
     samples: list[list[np.ndarray]]
+    decoding: str
 
 
 class Recaller:
@@ -131,6 +102,7 @@ class Recaller:
         model: the base model, the pack's adapters attached.
         adapters: the pack's adapters.
         prefix: what stands in for the model's first layers meanwhile, if anything.
+        row_tokens: T of the pack's rows.
         temperature, repeats: of sampling; None does not sample.
     """
 
@@ -139,12 +111,14 @@ class Recaller:
         model: PreTrainedModel,
         adapters: LoraPack,
         prefix: Prefix | None,
+        row_tokens: int,
         temperature: float | None,
         repeats: int,
     ):
         self.model = model
         self.adapters = adapters
         self.prefix = prefix
+        self.row_tokens = row_tokens
         self.temperature = temperature
         self.repeats = repeats
         self._control: dict[str, list[np.ndarray]] = {}
@@ -159,22 +133,35 @@ class Recaller:
         new = {memory.fingerprint: memory for memory in memories if memory.fingerprint not in self._control}
         together = self.adapters.selected([*cells, *[None] * len(new)])
         with whole_model(self.adapters, self.prefix):
-            greedy = write_memories(self.model, together, [*memories, *new.values()])
+            row_tokens = self._row_tokens(memories[0].pairs[0])
+            greedy = write_memories(self.model, together, [*memories, *new.values()], row_tokens)
             self._control |= dict(zip(new, greedy[len(cells) :], strict=True))
-            samples = [self._samples(cell, memory) for cell, memory in zip(cells, memories, strict=True)]
+            samples = [self._samples(cell, memory, row_tokens) for cell, memory in zip(cells, memories, strict=True)]
+        decoding = "cache" if row_tokens is None else "rows"
         return [
-            Written(own, self._control[memory.fingerprint], drawn)
+            Written(own, self._control[memory.fingerprint], drawn, decoding)
             for own, memory, drawn in zip(greedy, memories, samples, strict=False)
         ]
 
-    def _samples(self, cell: int, memory: Memory) -> list[list[np.ndarray]]:
+    def _row_tokens(self, pair: Pair) -> int | None:
+        """Length of the rows to decode by; None where a cache gives the same."""
+        reason = reason_against_cache(self.model, pair.query_ids, pair.target_ids, self.row_tokens)
+        if reason is None:
+            return None
+        log.info("recall decodes by whole rows, without a KV cache: %s", reason)
+        return self.row_tokens
+
+    def _samples(self, cell: int, memory: Memory, row_tokens: int | None) -> list[list[np.ndarray]]:
         """A cell's own samples: of one cell at a time, so that they do not depend on the pack."""
         if self.temperature is None:
             return []
         alone = self.adapters.selected([cell])
         with torch.random.fork_rng():
             torch.manual_seed(stream_seed(self.adapters.specs[cell].seed, "samples"))
-            return [write_memories(self.model, alone, [memory], self.temperature)[0] for _ in range(self.repeats)]
+            return [
+                write_memories(self.model, alone, [memory], row_tokens, self.temperature)[0]
+                for _ in range(self.repeats)
+            ]
 
 
 def compare(pair: Pair, written_L: np.ndarray) -> dict[str, Any]:
@@ -225,6 +212,7 @@ def recall_record(
     drawn = [compare(pair, own) for sample in written.samples for pair, own in zip(memory.pairs, sample, strict=True)]
     return {
         **summary(rows),
+        "recall_decoding": written.decoding,
         "sample_exact_share": float(np.mean([row["exact"] for row in drawn])) if drawn else None,
         "sample_token_accuracy": float(np.mean([row["token_accuracy"] for row in drawn])) if drawn else None,
         "by_pair": rows,

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from torch import nn
 from transformers import PreTrainedModel
 
+from memlaw.anatomy import fused_experts, hidden_size, layers_of, layers_path, linear_maps, vocabulary_size
 from memlaw.cell import Cell
-from memlaw.prefix import layers_path
 from memlaw.targets import Target
 
 CACHED = {
@@ -67,16 +67,24 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Weights:
-    """What `Sizes` takes from a base model, with or without its weights loaded.
+    """What `Sizes` takes from a base model, with or without its weights loaded; read off its modules.
 
     Attributes:
-        config: the text part of its config.
+        hidden, vocabulary: D and V.
+        intermediate: input size of the widest linear map back to D, outside attention, in the first adapted layer; 0
+            without one. Of fused experts it is one expert's.
+        attention: input size of the map with which attention ends there; 0 without attention.
+        layers: decoder layers.
         parameters: of the whole model.
         per_layer: mean size of the matrices of a decoder layer.
         after: of the matrices in the first adapted layer, those after its first adapted module, as registered.
     """
 
-    config: Any
+    hidden: int
+    vocabulary: int
+    intermediate: int
+    attention: int
+    layers: int
     parameters: int
     per_layer: float
     after: int
@@ -84,17 +92,37 @@ class Weights:
     @classmethod
     def of(cls, model: PreTrainedModel, targets: Sequence[Target]) -> "Weights":
         """Count them."""
-        path = layers_path(model, model.config)
-        assert path is not None
+        path, layers, hidden = layers_path(model), layers_of(model), hidden_size(model)
         matrices = {name: weight.numel() for name, weight in model.named_parameters() if weight.dim() > 1}
         in_layers = sum(size for name, size in matrices.items() if name.startswith(f"{path}."))
         first = min(target.layer for target in targets)
         names = [name for name in matrices if name.startswith(f"{path}.{first}.")]
         adapted = [target.name for target in targets if target.layer == first]
-        last = min(max(i for i, name in enumerate(names) if name.startswith(f"{module}.")) for module in adapted)
-        text = model.config.get_text_config()
-        after = sum(matrices[name] for name in names[last + 1 :])
-        return cls(text, model.num_parameters(), in_layers / text.num_hidden_layers, after)
+        last = min(
+            max((i for i, name in enumerate(names) if name.startswith(f"{module}.")), default=len(names) - 1)
+            for module in adapted
+        )
+        attention, intermediate = _widths(layers[first], hidden)
+        return cls(
+            hidden,
+            vocabulary_size(model),
+            intermediate,
+            attention,
+            len(layers),
+            model.num_parameters(),
+            in_layers / len(layers),
+            sum(matrices[name] for name in names[last + 1 :]),
+        )
+
+
+def _widths(layer: nn.Module, hidden: int) -> tuple[int, int]:
+    """Inner sizes of a layer's attention and of the rest: what maps back to D take."""
+    attending = [name for name, part in layer.named_modules() if "attention" in type(part).__name__.lower()]
+    back = {name: size for name, size, out in linear_maps(layer) if out == hidden}
+    inside = {name: size for name, size in back.items() if name.startswith(tuple(f"{part}." for part in attending))}
+    outside = [size for name, size in back.items() if name not in inside]
+    fused = [size for weight in fused_experts(layer) for size in weight.shape[1:] if size != hidden]
+    return max(inside.values(), default=0), max([*outside, min(fused, default=0)], default=0)
 
 
 def sizes_of(
@@ -111,11 +139,9 @@ def sizes_of(
         cached: how much of the prefix is kept; with the lowest layer adapted it is nothing in any case.
     """
     c = cell.config
-    model = weights.config
     all_rows, positions = shape
     rows = min(c.batch_size, all_rows)
-    hidden = model.hidden_size
-    intermediate = getattr(model, "intermediate_size", None) or 4 * hidden
+    hidden, intermediate = weights.hidden, weights.intermediate
     first = min(targets, key=lambda target: target.layer)
     inside = first.out_features
     if c.lora.placement == "block":
@@ -130,12 +156,12 @@ def sizes_of(
         scored=c.seq_len * rows / all_rows,
         hidden=hidden,
         intermediate=intermediate,
-        vocabulary=model.vocab_size,
-        layers=model.num_hidden_layers,
+        vocabulary=weights.vocabulary,
+        layers=weights.layers,
         first_layer=first.layer,
         layer_parameters=weights.per_layer,
         parameters_after=weights.after,
-        attention=model.num_attention_heads * (getattr(model, "head_dim", None) or hidden // model.num_attention_heads),
+        attention=weights.attention,
         adapter_parameters=sum(c.lora.rank * (target.in_features + target.out_features) for target in targets),
         adapter_inputs=sum(target.in_features for target in targets),
         cached=cached if first.layer > 0 else "none",

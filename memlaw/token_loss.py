@@ -12,7 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
+from transformers.utils import ModelOutput
+
+from memlaw.anatomy import decoder_of, vocabulary_size
 
 CHUNK_BYTES = {"cpu": 32 * 2**20, "cuda": 512 * 2**20}
 """fp32 logits held at a time; the head's memory does not depend on the sequence length."""
@@ -33,10 +35,22 @@ class TokenLosses(NamedTuple):
 
 
 class _GivenHidden(nn.Module):
-    """Stands where the decoder was and returns the hidden states that it is given."""
+    """Stands where the decoder was: gives back what the decoder gave, with the hidden states put in that it is told."""
 
-    def forward(self, *_: Any, inputs_embeds: torch.Tensor, **__: Any) -> BaseModelOutputWithPastAndCrossAttentions:
-        return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=inputs_embeds)
+    def __init__(self, decoder: nn.Module):
+        super().__init__()
+        self._decoder = (decoder,)  # in a tuple: not a submodule, only asked for attributes such as a multiplier
+        self.output: ModelOutput | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self._decoder[0], name)
+
+    def forward(self, *_: Any, **__: Any) -> ModelOutput:
+        assert self.output is not None, "the head was not told"
+        return self.output
 
 
 class Head:
@@ -47,14 +61,19 @@ class Head:
     """
 
     def __init__(self, model: PreTrainedModel):
-        self.vocab_size: int = model.config.get_text_config().vocab_size
-        decoder = model.get_decoder()
+        self.vocab_size = vocabulary_size(model)
+        decoder = decoder_of(model)
         path = next(name for name, module in model.named_modules() if module is decoder)
-        self._tail = _with_replaced(model, path.split("."), _GivenHidden())
+        self._given = _GivenHidden(decoder)
+        self._tail = _with_replaced(model, path.split("."), self._given)
 
-    def __call__(self, hidden_SD: torch.Tensor) -> torch.Tensor:
-        """Logits [S, V] of hidden states [S, D]."""
-        return self._tail(inputs_embeds=hidden_SD[None], use_cache=False).logits[0]
+    def __call__(self, hidden_SD: torch.Tensor, decoded: ModelOutput) -> torch.Tensor:
+        """Logits [S, V] of hidden states [S, D] that came out of the decoder in `decoded`."""
+        self._given.output = type(decoded)(**{**decoded, "last_hidden_state": hidden_SD[None]})
+        ids_1S = torch.zeros(1, len(hidden_SD), dtype=torch.long, device=hidden_SD.device)  # their number is asked for
+        logits_SV: torch.Tensor = self._tail(input_ids=ids_1S, use_cache=False).logits[0]
+        self._given.output = None
+        return logits_SV
 
     def chunk_rows(self, device: torch.device) -> int:
         """Hidden states per call, so that fp32 logits stay within `CHUNK_BYTES`."""
@@ -79,7 +98,7 @@ class _ChunkedLosses(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden_SD: torch.Tensor, target_S: torch.Tensor, head: Head
+        ctx: Any, hidden_SD: torch.Tensor, target_S: torch.Tensor, head: Head, decoded: ModelOutput
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         with_gradient = ctx.needs_input_grad[0]
         nll_S = torch.empty(target_S.shape, dtype=torch.float32, device=hidden_SD.device)
@@ -91,7 +110,7 @@ class _ChunkedLosses(torch.autograd.Function):
             chunk = slice(start, start + rows)
             with torch.set_grad_enabled(with_gradient):
                 hidden = hidden_SD[chunk].detach().requires_grad_(with_gradient)
-                logits = head(hidden)
+                logits = head(hidden, decoded)
                 logp = logits.float().log_softmax(-1)
                 nll = F.nll_loss(logp, target_S[chunk], reduction="none")
                 if unit_SD is not None:
@@ -105,13 +124,13 @@ class _ChunkedLosses(torch.autograd.Function):
         return nll_S, argmax_S, argmax_nll_S
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor, None, None, None]:
         (unit_SD,) = ctx.saved_tensors
-        return unit_SD * gradients[0][:, None].to(unit_SD.dtype), None, None
+        return unit_SD * gradients[0][:, None].to(unit_SD.dtype), None, None, None
 
 
 def token_losses(
-    hidden_BTD: torch.Tensor,
+    decoded: ModelOutput,
     input_ids_BT: torch.Tensor,
     position_BL: torch.Tensor,
     valid_BL: torch.Tensor,
@@ -120,18 +139,19 @@ def token_losses(
     """Loss of each target token, and of the token that the model would write instead.
 
     Args:
-        hidden_BTD: the decoder's output.
+        decoded: the decoder's output; its `last_hidden_state` is [B, T, D].
         input_ids_BT: token ids of the rows.
         position_BL: positions of the target tokens in their rows, at least 1.
         valid_BL: False for padding, whose `nll` is 0; its argmax means nothing.
         head: the base model's head.
 
     Returns:
-        Losses [B, L]; `nll` is differentiable in `hidden_BTD`.
+        Losses [B, L]; `nll` is differentiable in the decoder's hidden states.
     """
+    hidden_BTD: torch.Tensor = decoded["last_hidden_state"]
     before_BL = position_BL - 1  # the hidden state that predicts a token stands one position before it
     picked_BLD = hidden_BTD.gather(1, before_BL[..., None].expand(-1, -1, hidden_BTD.shape[-1]))
     target_BL = input_ids_BT.gather(1, position_BL)
-    losses_S = _ChunkedLosses.apply(picked_BLD.flatten(0, 1), target_BL.flatten(), head)
+    losses_S = _ChunkedLosses.apply(picked_BLD.flatten(0, 1), target_BL.flatten(), head, decoded)
     losses = TokenLosses(*(value_S.view(target_BL.shape) for value_S in losses_S))
     return losses._replace(nll=losses.nll.where(valid_BL, 0.0))

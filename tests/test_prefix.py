@@ -5,8 +5,9 @@ import pytest
 import torch
 from models import ARCHITECTURES, random_base, spec
 
+from memlaw.anatomy import layers_path
 from memlaw.data.tokens import TokenTable
-from memlaw.prefix import Prefix, layers_path
+from memlaw.prefix import Prefix
 from memlaw.prefix_cache import cache_prefix
 from memlaw.targets import resolve_targets
 
@@ -152,6 +153,6 @@ def test_a_model_whose_later_layers_look_back_is_refused(caplog, monkeypatch):
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 def test_the_layers_are_found(model_type: str):
     base = random_base(model_type)
-    path = layers_path(base.model, base.model.config)
+    path = layers_path(base.model)
     assert path is not None
     assert len(list(base.model.get_submodule(path).children())) == 4

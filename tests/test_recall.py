@@ -90,10 +90,10 @@ def test_a_decode_that_fails_costs_no_trained_cell(tiny, monkeypatch, caplog):
 
     original = recall_module.write_memories
 
-    def failing(model, adapters, memories, temperature=None):
+    def failing(model, adapters, *rest):
         if any(spec.rank == 16 for spec in adapters.specs):
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return original(model, adapters, memories, temperature)
+        return original(model, adapters, *rest)
 
     monkeypatch.setattr(recall_module, "write_memories", failing)
     cells, cfg = make_cells(tiny, [("lora.rank=2", *LONG), ("lora.rank=1", *LONG), ("lora.rank=16", *LONG)])
@@ -162,6 +162,7 @@ def test_a_record_is_summed_up_as_by_hand():
         greedy=[np.array([5, 6, 0, 8]), np.array([9, 9])],
         control=[np.array([5, 0, 0, 0]), np.array([0, 9])],
         samples=[[np.array([5, 6, 7, 8]), np.array([9, 0])]],
+        decoding="cache",
     )
     p = np.array([0.9, 0.4, 0.3, 0.9, 0.8, 0.45])
     record = recall_record(memory, written, p, np.array([5, 6, 0, 8, 9, 9]))

@@ -7,7 +7,7 @@ from memlaw.targets import layer_indices, resolve_targets
 
 @pytest.mark.parametrize(
     ("layers", "expected"),
-    [(None, None), ([0.667], [20]), ([-1, 3], [3, 29]), ([0.5, 15], [15]), ([0], [0])],
+    [(None, [*range(30)]), ([0.667], [20]), ([-1, 3], [3, 29]), ([0.5, 15], [15]), ([0], [0])],
 )
 def test_layers_are_indices_or_fractions_of_depth(layers, expected):
     assert layer_indices(layers, 30) == expected
@@ -39,7 +39,7 @@ def test_targets_follow_pefts_rules():
     [
         ["lora.target_modules=[nothing]"],
         ["lora.target_modules=[mlp]"],
-        ["lora.target_modules='.*down_proj'"],
+        ["lora.target_modules='.*down_pro'"],
         ["lora.placement=block", "lora.block_modules=[nothing]"],
     ],
 )

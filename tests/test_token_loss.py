@@ -6,8 +6,10 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models import ARCHITECTURES, random_base
+from transformers.modeling_outputs import BaseModelOutput
 
 from memlaw import token_loss
+from memlaw.anatomy import decoder_of
 from memlaw.token_loss import Head, TokenLosses, token_losses
 
 
@@ -17,15 +19,16 @@ def scored(model_type: str):
     input_ids = torch.randint(0, 300, (2, 12))
     position = torch.tensor([[4, 5, 6, 7, 8, 9, 10, 11], [7, 8, 9, 10, 11, 1, 1, 1]])
     valid = torch.tensor([[True] * 8, [True] * 5 + [False] * 3])
-    hidden = base.model.get_decoder()(input_ids=input_ids).last_hidden_state.detach().requires_grad_()
-    return base, input_ids, position, valid, hidden
+    decoded = decoder_of(base.model)(input_ids=input_ids)
+    decoded.last_hidden_state = decoded.last_hidden_state.detach().requires_grad_()
+    return base, input_ids, position, valid, decoded
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 def test_losses_are_those_of_the_models_own_logits(model_type: str, monkeypatch: pytest.MonkeyPatch):
-    base, input_ids, position, valid, hidden = scored(model_type)
+    base, input_ids, position, valid, decoded = scored(model_type)
     monkeypatch.setitem(token_loss.CHUNK_BYTES, "cpu", 3 * 4 * 300)  # three rows a chunk
-    losses = token_losses(hidden, input_ids, position, valid, Head(base.model))
+    losses = token_losses(decoded, input_ids, position, valid, Head(base.model))
     logits = base.model(input_ids).logits
     logp = logits.double().log_softmax(-1)
     for row in range(2):
@@ -41,26 +44,26 @@ def test_losses_are_those_of_the_models_own_logits(model_type: str, monkeypatch:
 
 @pytest.mark.parametrize("model_type", ["llama", "gemma2"])
 def test_gradients_are_autograds_for_any_weights(model_type: str, monkeypatch: pytest.MonkeyPatch):
-    base, input_ids, position, valid, hidden = scored(model_type)
+    base, input_ids, position, valid, decoded = scored(model_type)
     monkeypatch.setitem(token_loss.CHUNK_BYTES, "cpu", 3 * 4 * 300)
     head = Head(base.model)
     weights = torch.rand(2, 8)
-    losses = token_losses(hidden, input_ids, position, valid, head)
+    losses = token_losses(decoded, input_ids, position, valid, head)
     assert not losses.argmax_nll.requires_grad
-    (ours,) = torch.autograd.grad((losses.nll * weights).sum(), hidden)
-    logits = torch.stack([head(row) for row in hidden])
+    (ours,) = torch.autograd.grad((losses.nll * weights).sum(), decoded.last_hidden_state)
+    logits = torch.stack([head(row, decoded) for row in decoded.last_hidden_state])
     picked = logits.gather(1, (position - 1)[..., None].expand(-1, -1, 300))
     loss = F.cross_entropy(picked.flatten(0, 1), input_ids.gather(1, position).flatten(), reduction="none")
-    (reference,) = torch.autograd.grad((loss.view(2, 8) * weights * valid).sum(), hidden)
+    (reference,) = torch.autograd.grad((loss.view(2, 8) * weights * valid).sum(), decoded.last_hidden_state)
     torch.testing.assert_close(ours, reference, atol=1e-6, rtol=1e-5)
 
 
 def test_never_more_logits_than_a_chunk(monkeypatch: pytest.MonkeyPatch):
-    base, input_ids, position, valid, hidden = scored("llama")
+    base, input_ids, position, valid, decoded = scored("llama")
     monkeypatch.setitem(token_loss.CHUNK_BYTES, "cpu", 3 * 4 * 300)
     head, seen = Head(base.model), []
     base.model.lm_head.register_forward_hook(lambda _m, _a, out: seen.append(out.shape[-2]))
-    token_losses(hidden, input_ids, position, valid, head)
+    token_losses(decoded, input_ids, position, valid, head)
     assert max(seen) <= 3
     assert sum(seen) == 16
 
@@ -68,7 +71,7 @@ def test_never_more_logits_than_a_chunk(monkeypatch: pytest.MonkeyPatch):
 class _FixedHead:
     """A head whose logits are the hidden states themselves."""
 
-    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
+    def __call__(self, hidden: torch.Tensor, decoded: BaseModelOutput) -> torch.Tensor:
         return hidden
 
     def chunk_rows(self, _: torch.device) -> int:
@@ -83,7 +86,8 @@ def of_logits(logits: torch.Tensor, targets: list[int]) -> TokenLosses:
     rows = len(targets)
     hidden = torch.cat([logits, torch.zeros_like(logits[:1])])[None]
     position, valid = torch.arange(1, rows + 1)[None], torch.ones(1, rows, dtype=torch.bool)
-    losses = token_losses(hidden, torch.tensor([[0, *targets]]), position, valid, _FixedHead())
+    decoded = BaseModelOutput(last_hidden_state=hidden)
+    losses = token_losses(decoded, torch.tensor([[0, *targets]]), position, valid, _FixedHead())
     return TokenLosses(*(value[0] for value in losses))
 
 

@@ -1,0 +1,171 @@
+"""How a model continues queries, several at once: with a KV cache, or by whole rows where that gives something else.
+
+Teacher forcing runs whole rows, padded on the right. Decoding with a cache runs a token at a time after rows that are
+padded on the left. For most models both compute the same function; not for one that rotates positions by factors which
+depend on the row's length (longrope), ignores padding in its positions, or has layers without such a cache. Decoding by
+whole rows is teacher forcing itself: exact for all of them, at a forward for each token that is not the expected one.
+
+Shapes: B rows, Q tokens of the longest query, T positions of a row, L tokens to write.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+from transformers import GenerationConfig, PreTrainedModel
+
+from memlaw.anatomy import decoder_of
+from memlaw.errors import is_out_of_memory, one_line
+from memlaw.soundness import alike
+from memlaw.token_loss import Head, token_losses
+
+_PROBED_TOKENS = 4
+
+_against_cache: WeakKeyDictionary[nn.Module, dict[int, str | None]] = WeakKeyDictionary()
+"""What `reason_against_cache` found, per model and row length."""
+
+
+@contextmanager
+def _nothing_but_what_is_asked(model: PreTrainedModel) -> Iterator[None]:
+    """Forget the model's own generation defaults: its end-of-sequence, penalties, temperature."""
+    before = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = before
+
+
+@torch.no_grad()
+def write(
+    model: PreTrainedModel,
+    queries: Sequence[Sequence[int]],
+    new_tokens: int,
+    temperature: float | None = None,
+) -> torch.Tensor:
+    """Decode with the KV cache of transformers' `generate`.
+
+    Args:
+        model: with whatever adapters are attached to it.
+        queries: token ids; shorter ones are padded on the left.
+        new_tokens: how many to write, whatever they are.
+        temperature: None for greedy decoding.
+
+    Returns:
+        Token ids [B, L], on the CPU.
+    """
+    sampling: dict[str, Any] = (
+        {"do_sample": False} if temperature is None else {"do_sample": True, "temperature": temperature, "top_k": 0}
+    )
+    return _generate(model, queries, max_new_tokens=new_tokens, **sampling).sequences[:, -new_tokens:].cpu()
+
+
+def _generate(model: PreTrainedModel, queries: Sequence[Sequence[int]], **how: Any) -> Any:
+    Q = max(map(len, queries))
+    ids_BQ = torch.zeros(len(queries), Q, dtype=torch.long)
+    mask_BQ = torch.zeros_like(ids_BQ)
+    for row, query in enumerate(queries):
+        ids_BQ[row, Q - len(query) :] = torch.tensor(query)
+        mask_BQ[row, Q - len(query) :] = 1
+    config = GenerationConfig(pad_token_id=0, use_cache=True, return_dict_in_generate=True, **how)
+    with _nothing_but_what_is_asked(model):
+        generate: Any = model.generate
+        return generate(
+            input_ids=ids_BQ.to(model.device), attention_mask=mask_BQ.to(model.device), generation_config=config
+        )
+
+
+@torch.no_grad()
+def write_by_rows(
+    model: PreTrainedModel,
+    queries: Sequence[Sequence[int]],
+    expected: Sequence[Sequence[int]],
+    row_tokens: int,
+    temperature: float | None = None,
+) -> torch.Tensor:
+    """Decode by whole rows, as teacher forcing runs them.
+
+    The expected tokens stand in the row from the start. A forward tells how many of them greedy decoding writes; the
+    first other one takes its place in the row, and the next forward goes on behind it.
+
+    Args:
+        model: with whatever adapters are attached to it.
+        queries: token ids.
+        expected: token ids after each query; as many are written.
+        row_tokens: T, at least the longest query and what is expected of it.
+        temperature: None for greedy decoding.
+
+    Returns:
+        Token ids [B, L], on the CPU; anything beyond a row's own length.
+    """
+    B, L = len(queries), max(map(len, expected))
+    ids_BT = torch.zeros(B, row_tokens, dtype=torch.long)
+    position_BL = torch.ones(B, L, dtype=torch.long)
+    valid_BL = torch.zeros(B, L, dtype=torch.bool)
+    for row, (query, target) in enumerate(zip(queries, expected, strict=True)):
+        ids_BT[row, : len(query) + len(target)] = torch.tensor([*query, *target])
+        position_BL[row, : len(target)] = torch.arange(len(query), len(query) + len(target))
+        valid_BL[row, : len(target)] = True
+    device = model.device
+    ids_BT, position_BL, valid_BL = ids_BT.to(device), position_BL.to(device), valid_BL.to(device)
+    head, row_B, place_L = Head(model), torch.arange(B, device=device), torch.arange(L, device=device)
+    open_BL = valid_BL.clone()  # not decided yet
+    while open_BL.any():
+        decoded = decoder_of(model)(input_ids=ids_BT, use_cache=False)
+        if temperature is None:
+            argmax_BL = token_losses(decoded, ids_BT, position_BL, valid_BL, head).argmax
+            other_BL = open_BL & (argmax_BL != ids_BT.gather(1, position_BL))
+            at_B = other_BL.int().argmax(1).where(other_BL.any(1), L - 1)
+            chosen_B = argmax_BL[row_B, at_B]
+        else:
+            at_B = open_BL.int().argmax(1)
+            logits_BV = head(decoded.last_hidden_state[row_B, position_BL[row_B, at_B] - 1], decoded)
+            chosen_B = torch.multinomial((logits_BV.float() / temperature).softmax(-1), 1)[:, 0]
+        position_B = position_BL[row_B, at_B]
+        ids_BT[row_B, position_B] = chosen_B.where(open_BL[row_B, at_B], ids_BT[row_B, position_B])
+        open_BL &= place_L > at_B[:, None]
+    return ids_BT.gather(1, position_BL).cpu()
+
+
+def reason_against_cache(
+    model: PreTrainedModel, query: Sequence[int], target: Sequence[int], row_tokens: int
+) -> str | None:
+    """Why decoding with a cache is not teacher forcing on this model; None where it is. Tried once for a row length.
+
+    Args:
+        model: the base model, whole and without adapters.
+        query, target: token ids of a pair, with which it is tried.
+        row_tokens: T of the rows that teacher forcing runs.
+    """
+    reasons = _against_cache.setdefault(model, {})
+    if row_tokens not in reasons:
+        reasons[row_tokens] = _probe(model, query, target, row_tokens)
+    return reasons[row_tokens]
+
+
+@torch.no_grad()
+def _probe(model: PreTrainedModel, query: Sequence[int], target: Sequence[int], row_tokens: int) -> str | None:
+    """Compare logits after two prefixes of a pair, of which the shorter one is padded to the longer one."""
+    whole = [*query, *target]
+    new = min(_PROBED_TOKENS, len(target))
+    prefixes = [whole[: len(query)], whole[: len(query) + len(target) - new]]
+    try:
+        generated = _generate(model, prefixes, max_new_tokens=new, do_sample=False, output_logits=True)
+    except Exception as error:  # caches that lack what `generate` asks of them, each in its own way
+        if is_out_of_memory(error):
+            raise
+        return f"generate fails: {one_line(error)}"
+    cached_BLV = torch.stack(generated.logits, 1).float()
+    ids_BT = torch.zeros(2, row_tokens, dtype=torch.long, device=model.device)
+    for row, prefix in enumerate(prefixes):
+        ids_BT[row, : len(prefix)] = torch.tensor(prefix)
+        ids_BT[row, len(prefix) : len(prefix) + new] = generated.sequences[row, -new:]
+    decoded, head = decoder_of(model)(input_ids=ids_BT, use_cache=False), Head(model)
+    for row, prefix in enumerate(prefixes):
+        before = slice(len(prefix) - 1, len(prefix) + new - 1)
+        if not alike(cached_BLV[row], head(decoded.last_hidden_state[row, before], decoded).float(), model.dtype):
+            return "token by token it computes something else than a whole row"
+    return None

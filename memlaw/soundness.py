@@ -1,0 +1,187 @@
+"""Whether a base model is what the method takes it for; tried on a few tokens, before a cell trains.
+
+Per-token losses, the prefix cache and packs rest on four assumptions: the head that is applied to target tokens alone
+gives the model's own logits; no token depends on what follows it; an adapter on the targets changes what the model
+computes; and rows of a batch do not mix. An architecture that breaks one of them trains without an error to numbers
+that mean nothing.
+"""
+
+import copy
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+
+from memlaw.anatomy import decoder_of, layers_of
+from memlaw.base_model import without_weights
+from memlaw.errors import ConfigError, is_out_of_memory, one_line
+from memlaw.lora import LoraPack
+from memlaw.lora_spec import AUTO, LoraSpec
+from memlaw.targets import Target, layer_indices, resolve_targets
+from memlaw.token_loss import Head
+
+log = logging.getLogger(__name__)
+
+ROWS, TOKENS = 2, 12
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1}
+"""Root mean square of a difference in logits, in standard deviations of the logits, that is rounding. In bf16 a router
+may send a token elsewhere by rounding alone."""
+MIXED_SHARE = 0.3
+"""Share of an adapter's effect by which another row of the batch may change it."""
+SMALL_PARAMETERS = 400_000_000
+"""A model with random weights that is larger is not made before cells are queued."""
+
+_sound: WeakKeyDictionary[nn.Module, set[tuple[str, ...]]] = WeakKeyDictionary()
+"""Names of adapted modules with which a model has been tried."""
+
+
+def refuse_unsound(model: PreTrainedModel, targets: Sequence[Target], placement: str) -> None:
+    """Try the four assumptions on a model in eval mode without adapters; once for a model and its targets.
+
+    Args:
+        model: the base model.
+        targets: the modules to adapt.
+        placement: `lora.placement`.
+
+    Raises:
+        ConfigError: it breaks one of them.
+    """
+    tried = _sound.setdefault(model, set())
+    names = tuple(target.name for target in targets)
+    if names not in tried:
+        _try(model, targets, placement, _logits(model, _ids(model)))
+        tried.add(names)
+
+
+def refuse_unsound_architecture(config: PreTrainedConfig, spec: LoraSpec) -> None:
+    """Try the four assumptions on random weights before a model is loaded, on two of its layers and a small vocabulary.
+
+    What cannot be made so small, or does not run so, is left to `refuse_unsound`.
+
+    Args:
+        config: of the base model; it is left as it is.
+        spec: a cell's adapter.
+
+    Raises:
+        ConfigError: the architecture breaks one of them.
+    """
+    try:
+        small, targets = _small(config, spec)
+        expected = _logits(small, _ids(small))
+    except Exception as error:  # each architecture has sizes that must fit together in its own way
+        log.debug("not tried on random weights: %s", one_line(error))
+        return
+    _try(small, targets, spec.placement, expected)
+
+
+def _small(config: PreTrainedConfig, spec: LoraSpec) -> tuple[PreTrainedModel, list[Target]]:
+    small = copy.deepcopy(config)
+    text = small.get_text_config()
+    depth = len(layers_of(without_weights(config)))
+    first = layer_indices(spec.layers, depth)[0]
+    kept = slice(max(first - 1, 0), max(first - 1, 0) + 2)  # the adapted layer with the one before it
+    for name, value in vars(text).items():
+        if isinstance(value, list) and len(value) == depth:
+            setattr(text, name, value[kept])
+    text.num_hidden_layers = min(2, depth)
+    text.vocab_size = min(text.vocab_size, 512)
+    text.pad_token_id = None
+    parameters = without_weights(small).num_parameters()
+    if parameters > SMALL_PARAMETERS:
+        raise ValueError(f"two layers have {parameters:.2g} parameters")
+    own = type(config).__module__.startswith("transformers_modules")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(small, dtype=torch.float32, trust_remote_code=own)
+    layers = None if spec.layers is None else (first - kept.start,)
+    return model.eval().requires_grad_(False), resolve_targets(small, replace(spec, layers=layers))
+
+
+def alike(logits: torch.Tensor, reference: torch.Tensor, dtype: torch.dtype) -> bool:
+    """Whether logits of a model in `dtype` are the same up to rounding."""
+    return bool(_rms(logits - reference) <= TOLERANCE.get(dtype, TOLERANCE[torch.bfloat16]) * reference.std())
+
+
+def _rms(values: torch.Tensor) -> torch.Tensor:
+    return values.square().mean().sqrt()
+
+
+def _ids(model: PreTrainedModel) -> torch.Tensor:
+    """Some distinct tokens [ROWS, TOKENS], none of the first ones, which are often special."""
+    return torch.arange(100, 100 + ROWS * TOKENS, device=model.device).view(ROWS, TOKENS)
+
+
+@torch.no_grad()
+def _logits(model: PreTrainedModel, ids_BT: torch.Tensor) -> torch.Tensor:
+    logits: torch.Tensor = model(input_ids=ids_BT, use_cache=False).logits
+    return logits.float()
+
+
+def _try(model: PreTrainedModel, targets: Sequence[Target], placement: str, expected_BTV: torch.Tensor) -> None:
+    ids_BT, kind = _ids(model), f"model: a {model.config.model_type}"
+    try:
+        head_TV = _head_logits(model, ids_BT[:1])
+    except Exception as error:  # what its head asks of the decoder that is not there
+        if is_out_of_memory(error):
+            raise
+        raise ConfigError(f"{kind} has a head that cannot be applied to single tokens: {one_line(error)}") from error
+    if not alike(head_TV, expected_BTV[0], model.dtype):
+        raise ConfigError(f"{kind} has a head that gives other logits for tokens alone than in their row")
+    other_BT = ids_BT.clone()
+    other_BT[:, -1] += ROWS * TOKENS
+    if not alike(_logits(model, other_BT)[:, :-1], expected_BTV[:, :-1], model.dtype):
+        raise ConfigError(f"{kind} lets tokens depend on what follows them; a memory needs a causal language model")
+    _try_adapters(model, targets, placement, expected_BTV, kind)
+
+
+@torch.no_grad()
+def _head_logits(model: PreTrainedModel, ids_1T: torch.Tensor) -> torch.Tensor:
+    decoded = decoder_of(model)(input_ids=ids_1T, use_cache=False)
+    return Head(model)(decoded.last_hidden_state[0], decoded).float()
+
+
+def _try_adapters(
+    model: PreTrainedModel, targets: Sequence[Target], placement: str, expected_BTV: torch.Tensor, kind: str
+) -> None:
+    ids_BT, names = _ids(model), ", ".join(target.name for target in targets[:3])
+    pack = _random_pack(targets, placement, model)
+    together_BTV = _adapted(model, pack, ids_BT, names)
+    if torch.equal(together_BTV, expected_BTV):
+        raise ConfigError(f"{kind} does not use {names} as a module: an adapter there does nothing; choose others")
+    for cell in range(ROWS):
+        alone_TV = _adapted(model, pack.selected([cell]), ids_BT[cell : cell + 1], names)[0]
+        effect = _rms(alone_TV - expected_BTV[cell])
+        off = _rms(together_BTV[cell] - alone_TV)
+        if off > MIXED_SHARE * effect and not alike(together_BTV[cell], alone_TV, model.dtype):
+            raise ConfigError(f"{kind} mixes the rows of a batch in {names}; choose other lora.target_modules")
+
+
+@torch.no_grad()
+def _random_pack(targets: Sequence[Target], placement: str, model: PreTrainedModel) -> LoraPack:
+    """Two adapters that change a module's output by about its own size."""
+    specs = [LoraSpec(1, AUTO, None, placement, "constant", 1.0, seed) for seed in range(ROWS)]
+    pack = LoraPack(targets, specs).to(model.device)
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in pack.named_parameters():
+        if name.endswith("B_NOR"):
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    return pack
+
+
+def _adapted(model: PreTrainedModel, pack: LoraPack, ids_BT: torch.Tensor, names: str) -> torch.Tensor:
+    try:
+        with pack.attach(model):
+            return _logits(model, ids_BT)
+    except ConfigError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise ConfigError(f"{names} cannot be adapted: {one_line(error)}; choose other lora.target_modules") from error
+
+
+
