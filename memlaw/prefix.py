@@ -92,6 +92,11 @@ class Prefix:
                 return f"{name} is in training mode, where it may drop out at random"
         return None
 
+    @torch.no_grad()
+    def is_by_rows(self, input_ids_1T: torch.Tensor) -> bool:
+        """Whether layers hand on hidden states with a row per row of tokens; tries one row."""
+        return len(self._run(input_ids_1T)[0]) == 1
+
     def forget_inside(self) -> None:
         """Keep the input of the first adapted layer only, to save memory."""
         self._inside = {}

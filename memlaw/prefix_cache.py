@@ -61,10 +61,12 @@ def cache_prefix(prefix: Prefix, table: TokenTable, batch_rows: int, budget_byte
         budget_bytes: what the cache may take; where it does not suffice for everything, the input of the
             first adapted layer alone is kept.
     """
+    distinct_RT, _ = _distinct(table)
+    sample_1T = distinct_RT[:1, :_SAMPLE_TOKENS]
     reason = prefix.refusal()
+    if reason is None and not prefix.is_by_rows(sample_1T):
+        reason = "layers hand on more than one hidden state for a token"
     if reason is None:
-        distinct_RT, _ = _distinct(table)
-        sample_1T = distinct_RT[:1, :_SAMPLE_TOKENS]
         per_token = [value.nbytes / sample_1T.numel() for value in prefix.run(sample_1T, 1)]
         if sum(per_token) * distinct_RT.numel() > budget_bytes:
             prefix.forget_inside()

@@ -44,10 +44,15 @@ class RandomModel:
             raise ConfigError(f"model.sizes make no {self.model_type}: {one_line(error)}") from error
         usual = AutoConfig.for_model(self.model_type)  # takes any argument in silence
         every = ("initializer_range",)  # which transformers reads of any configuration, though some have none
-        unknown = [key for key in self.sizes if not hasattr(usual, key) and key not in every]
+        unknown = [key for key in self.sizes if not has(usual, key) and key not in every]
         if unknown:
             raise ConfigError(f"model.sizes.{unknown[0]} is no argument of a {self.model_type}'s configuration")
-        _check_vocabulary(config.get_text_config().vocab_size)
+        text = config.get_text_config()
+        _check_vocabulary(text.vocab_size)
+        for special in ("pad_token_id", "bos_token_id", "eos_token_id"):
+            usual_id = getattr(text, special, None)
+            if isinstance(usual_id, int) and usual_id >= text.vocab_size and special not in self.sizes:
+                setattr(text, special, None)  # of the usual, larger vocabulary
         return config
 
     def load(self, dtype: torch.dtype, device: torch.device) -> BaseModel:
@@ -58,6 +63,17 @@ class RandomModel:
             torch.manual_seed(self.init_seed)
             model = AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
         return BaseModel.freeze(model, byte_tokenizer(config.get_text_config().vocab_size), device)
+
+
+def has(config: PreTrainedConfig, name: str) -> bool:
+    """Whether a configuration has an attribute, be it one that differs from layer to layer and cannot be read."""
+    try:
+        getattr(config, name)
+    except AttributeError:
+        return False
+    except Exception:  # of each architecture's own kind
+        return True
+    return True
 
 
 def byte_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:

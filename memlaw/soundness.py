@@ -52,9 +52,17 @@ def refuse_unsound(model: PreTrainedModel, targets: Sequence[Target], placement:
     """
     tried = _sound.setdefault(model, set())
     names = tuple(target.name for target in targets)
-    if names not in tried:
-        _try(model, targets, placement, _logits(model, _ids(model)))
-        tried.add(names)
+    if names in tried:
+        return
+    try:
+        expected = _logits(model, _ids(model))
+    except Exception as error:  # in each architecture's own way
+        if is_out_of_memory(error):
+            raise
+        kind = model.config.model_type
+        raise ConfigError(f"model: a {kind} does not run on token ids alone: {one_line(error)}") from error
+    _try(model, targets, placement, expected)
+    tried.add(names)
 
 
 def refuse_unsound_architecture(config: PreTrainedConfig, spec: LoraSpec) -> None:
@@ -89,7 +97,9 @@ def _small(config: PreTrainedConfig, spec: LoraSpec) -> tuple[PreTrainedModel, l
             setattr(text, name, value[kept])
     text.num_hidden_layers = min(2, depth)
     text.vocab_size = min(text.vocab_size, 512)
-    text.pad_token_id = None
+    for special in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        if (getattr(text, special, None) or 0) >= text.vocab_size:
+            setattr(text, special, None)
     parameters = without_weights(small).num_parameters()
     if parameters > SMALL_PARAMETERS:
         raise ValueError(f"two layers have {parameters:.2g} parameters")
@@ -151,7 +161,7 @@ def _try_adapters(
     pack = _random_pack(targets, placement, model)
     together_BTV = _adapted(model, pack, ids_BT, names)
     if torch.equal(together_BTV, expected_BTV):
-        raise ConfigError(f"{kind} does not use {names} as a module: an adapter there does nothing; choose others")
+        raise ConfigError(f"{kind} gives the same logits whatever {names} gives; choose other lora.target_modules")
     for cell in range(ROWS):
         alone_TV = _adapted(model, pack.selected([cell]), ids_BT[cell : cell + 1], names)[0]
         effect = _rms(alone_TV - expected_BTV[cell])
