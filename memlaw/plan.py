@@ -25,6 +25,7 @@ from memlaw.records import read_results
 from memlaw.sizes import Sizes, Weights, sizes_of
 from memlaw.targets import Target
 from memlaw.token_loss import CHUNK_BYTES
+from memlaw.words import as_typed, with_last
 
 COST_COLUMNS = ["pack_size", "step_flops", "worker_seconds", "steps_trained"]
 """Columns of `result.json` that the cost model is fitted to."""
@@ -196,10 +197,7 @@ def main() -> None:
     """Command line entry."""
     from memlaw.train import main as train
 
-    words = [word for word in sys.argv if not word.startswith("dry_run=")]
-    overrides = [place for place, word in enumerate(words) if place and "=" in word and not word.startswith("-")]
-    words.insert(overrides[0] if overrides else len(words), "dry_run=true")  # overrides stand together
-    sys.argv = words
+    sys.argv[1:] = with_last(as_typed(sys.argv[1:]), "dry_run=true")
     train()
 
 
