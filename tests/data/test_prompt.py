@@ -2,9 +2,10 @@ from contextlib import suppress
 from datetime import datetime
 
 import pytest
+from conftest import ROOT
 from tokenizers.processors import TemplateProcessing
 
-from memlaw.data.prompt import query_ids
+from memlaw.data.prompt import FIXED_DATE, SYSTEM, query_ids
 from memlaw.errors import ConfigError
 from memlaw.random_model import byte_tokenizer
 
@@ -97,6 +98,11 @@ def test_several_templates_without_a_default_name_the_key():
 def test_templates_that_read_the_clock_write_the_fixed_date(format: str):
     template = "[{{ strftime_now('" + format + "') }}]{{ messages[0].content }}"
     assert prompt(template, "Hi?") == f"[{datetime(2024, 7, 26).strftime(format)}]Hi?"
+
+
+def test_the_fixed_date_and_turn_are_told():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").replace("\n", " ")
+    assert FIXED_DATE in readme and SYSTEM in readme
 
 
 def test_the_clock_goes_on_afterwards_and_after_an_error():
