@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from memlaw.errors import CellError, ConfigError
-from memlaw.files import remove_unfinished, write_json, write_text
+from memlaw.files import NAME_BYTES, PATH_BYTES, TEMPORARY_BYTES, remove_unfinished, write_json, write_text
 from memlaw.hydra_errors import explained
 from memlaw.keys import check_keys
 from memlaw.status_file import DONE as DONE
@@ -43,15 +43,6 @@ SCIENTIFIC_KEYS = (
     "eval",
 )
 """Top-level config keys that can change a number. Everything else says where and how to run."""
-
-NAME_BYTES = 255
-"""What file systems take as a name."""
-
-PATH_BYTES = 4096
-"""What they take as a whole path."""
-
-_TEMPORARY_BYTES = 15
-"""What `memlaw.files.atomic_path` adds to a name."""
 
 _WORD_BYTES = 34
 """What is left of each word of a cell's name that is too long."""
@@ -175,7 +166,7 @@ class Cell:
         c = self.config
         words = (c.model.name, c.data.name, c.method.name, f"r{c.lora.rank}", f"l{c.seq_len}", f"s{c.seed}", self.hash)
         safe = [re.sub(r"[^\w.]+", "_", str(word)) for word in words]
-        if len("-".join(safe).encode()) > NAME_BYTES - _TEMPORARY_BYTES:
+        if len("-".join(safe).encode()) > NAME_BYTES - TEMPORARY_BYTES:
             safe = [word.encode()[-_WORD_BYTES:].decode(errors="ignore") for word in safe]
         return "-".join(safe)
 
