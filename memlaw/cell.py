@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from memlaw.errors import CellError, ConfigError
-from memlaw.files import remove_unfinished, write_json, write_text
+from memlaw.files import NAME_BYTES, PATH_BYTES, TEMPORARY_BYTES, remove_unfinished, write_json, write_text
 from memlaw.hydra_errors import explained
 from memlaw.keys import check_keys
 from memlaw.status_file import DONE as DONE
@@ -43,6 +43,9 @@ SCIENTIFIC_KEYS = (
     "eval",
 )
 """Top-level config keys that can change a number. Everything else says where and how to run."""
+
+_WORD_BYTES = 34
+"""What is left of each word of a cell's name that is too long."""
 
 
 @dataclass(frozen=True)
@@ -156,10 +159,16 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Readable name ending in the hash, e.g. `smollm2_135m-long_context-sft-r4-l256-s0-1a2b3c4d`."""
+        """Readable name ending in the hash, e.g. `smollm2_135m-long_context-sft-r4-l256-s0-1a2b3c4d`.
+
+        Of the words of a name that file systems would not take, only the ends are kept; `model.name` is one.
+        """
         c = self.config
-        words = (c.model.name, c.data.name, c.method.name, f"r{c.lora.rank}", f"l{c.seq_len}", f"s{c.seed}")
-        return "-".join(re.sub(r"[^\w.]+", "_", str(word)) for word in (*words, self.hash))
+        words = (c.model.name, c.data.name, c.method.name, f"r{c.lora.rank}", f"l{c.seq_len}", f"s{c.seed}", self.hash)
+        safe = [re.sub(r"[^\w.]+", "_", str(word)) for word in words]
+        if len("-".join(safe).encode()) > NAME_BYTES - TEMPORARY_BYTES:
+            safe = [word.encode()[-_WORD_BYTES:].decode(errors="ignore") for word in safe]
+        return "-".join(safe)
 
     @property
     def paths(self) -> CellPaths:
@@ -247,14 +256,23 @@ def study_dir(cfg: DictConfig) -> Path:
     """Directory of the study, `runs_dir/study`, absolute.
 
     Raises:
-        ConfigError: `study` is not the name of one directory, or `runs_dir` no path.
+        ConfigError: `study` is not the name of one directory, or `runs_dir` no path, or they are too long.
     """
     study, runs = cfg.study, cfg.runs_dir
     if study is None or str(study) in ("", ".", "..") or not re.fullmatch(r"[^/\x00-\x1f\x7f]+", str(study)):
         raise ConfigError(f"study={study!r} is not a directory's name: no slash, no control character, not . or ..")
     if runs is None or not re.fullmatch(r"[^\x00-\x1f\x7f]+", str(runs)):
         raise ConfigError(f"runs_dir={runs!r} is not the path of a directory")
-    return Path(str(runs)).expanduser().resolve() / str(study)
+    path = Path(str(runs)).expanduser().resolve() / str(study)
+    for part in path.parts:
+        if len(os.fsencode(part)) > NAME_BYTES:
+            key = "study" if part == path.name else "runs_dir"
+            raise ConfigError(f"{key}={part[:100]}… is longer than a directory's name may be, {NAME_BYTES} bytes")
+    if len(os.fsencode(path)) > PATH_BYTES - 2 * NAME_BYTES:  # a cell's directory and its files come below it
+        raise ConfigError(
+            f"runs_dir={str(runs)[:100]}… is longer than a path may be, {PATH_BYTES} bytes with its cells"
+        )
+    return path
 
 
 def file_hash(path: Any) -> str | None:
@@ -264,7 +282,7 @@ def file_hash(path: Any) -> str | None:
     try:
         with Path(path).expanduser().open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    except OSError:
+    except (OSError, RuntimeError, ValueError):  # also the home of an unknown user, and a NUL in the path
         return None
 
 

@@ -62,7 +62,7 @@ def check_cell(cell: Cell) -> None:
         raise ConfigError(f"precision={c.precision} is not one of auto, {', '.join(PRECISIONS)}")
     instantiate_checked(c.method)
     LoraSpec.from_config(c.lora, c.seed)
-    instantiate_checked(c.data)
+    instantiate_checked(c.data).check()
 
 
 def check_settings(cfg: DictConfig) -> None:

@@ -9,6 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+NAME_BYTES, PATH_BYTES = 255, 4096
+"""What file systems take as a name, and as a whole path."""
+
+TEMPORARY_BYTES = 15
+"""What `atomic_path` adds to a name."""
+
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:

@@ -6,13 +6,13 @@ Shapes: N cells, R rows of text, T positions of a row.
 import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
-from pathlib import Path
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from memlaw.anatomy import decoder_of
 from memlaw.base_model import BaseModel, positions
+from memlaw.data.text_file import read_text
 from memlaw.errors import ConfigError
 from memlaw.lora import LoraPack
 from memlaw.prefix import Prefix
@@ -35,8 +35,8 @@ def held_out_text(side_effects: str) -> str | None:
     if side_effects == SHIPPED:
         return files("memlaw.data").joinpath("held_out.txt").read_text(encoding="utf-8")
     try:
-        text = Path(side_effects).expanduser().read_text(encoding="utf-8")
-    except (OSError, TypeError, UnicodeDecodeError) as error:
+        text = read_text(side_effects)
+    except ValueError as error:
         raise ConfigError(
             f"eval.side_effects={side_effects} is neither {SHIPPED}, nor {OFF}, nor a text file: {error}"
         ) from error

@@ -3,6 +3,7 @@
 import gc
 import json
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -165,7 +166,9 @@ def _fit_or_halve(members: list[Member], load: Callable[[], BaseModel], settings
 def _memory(cell: Cell, base: BaseModel) -> Memory:
     c = cell.config
     source: DataSource = instantiate(c.data, _convert_="all")
-    memory = source.build(base.tokenizer, c.seq_len, c.seed)
+    known_ids = _known_ids(base)
+    memory = source.build(base.tokenizer, c.seq_len, c.seed, known_ids)
+    _refuse_unknown(memory, base, known_ids)
     longest = max(len(pair.query_ids) + len(pair.target_ids) for pair in memory.pairs)
     allowed = positions(base.model.config)
     if longest > allowed:
@@ -173,3 +176,24 @@ def _memory(cell: Cell, base: BaseModel) -> Memory:
             f"seq_len={c.seq_len}: query and target take {longest} tokens; {c.model.name} has {allowed} positions"
         )
     return memory
+
+
+def _known_ids(base: BaseModel) -> int:
+    """How many token ids the model has rows for, to read them and to score them."""
+    ends = (base.model.get_input_embeddings(), base.model.get_output_embeddings())
+    weights = [getattr(end, "weight", None) for end in ends]
+    return min((weight.shape[0] for weight in weights if weight is not None), default=sys.maxsize)
+
+
+def _refuse_unknown(memory: Memory, base: BaseModel, known_ids: int) -> None:
+    """Refuse tokens that were added to the tokenizer and not to the model. Raises ConfigError naming the first."""
+    for number, pair in enumerate(memory.pairs, start=1):
+        for part, ids in (("query", pair.query_ids), ("target", pair.target_ids)):
+            unknown = next((token_id for token_id in ids if token_id >= known_ids), None)
+            if unknown is not None:
+                token = base.tokenizer.convert_ids_to_tokens(unknown)
+                off = " or set data.chat_template=off" if part == "query" else ""
+                raise ConfigError(
+                    f"data: the {part} of pair {number} has the token {token!r} with id {unknown}, "
+                    f"and the model knows ids below {known_ids} only; leave it out{off}"
+                )

@@ -28,6 +28,7 @@ from memlaw.sizes import Sizes, Weights, sizes_of
 from memlaw.soundness import refuse_unsound_architecture
 from memlaw.targets import Target, module_names
 from memlaw.token_loss import CHUNK_BYTES
+from memlaw.words import as_typed, with_last
 
 log = logging.getLogger(__name__)
 
@@ -205,10 +206,7 @@ def main() -> None:
     """Command line entry."""
     from memlaw.train import main as train
 
-    words = [word for word in sys.argv if not word.startswith("dry_run=")]
-    overrides = [place for place, word in enumerate(words) if place and "=" in word and not word.startswith("-")]
-    words.insert(overrides[0] if overrides else len(words), "dry_run=true")  # overrides stand together
-    sys.argv = words
+    sys.argv[1:] = with_last(as_typed(sys.argv[1:]), "dry_run=true")
     train()
 
 

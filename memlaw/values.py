@@ -27,3 +27,15 @@ def check_switch(key: str, value: object) -> None:
     """Refuse what is neither true nor false; a text such as `no` would count as true. Raises ConfigError."""
     if not isinstance(value, bool):
         raise ConfigError(f"{key}={value} is neither true nor false")
+
+
+def check_characters(key: str, text: str) -> None:
+    """Refuse a text that holds half a character: a lone surrogate, of JSON's escapes or of bytes that are no UTF-8.
+
+    Raises:
+        ConfigError: beginning with `key`.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{key}: {text[error.start]!a} at {error.start} is half a character, no text") from error

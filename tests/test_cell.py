@@ -81,6 +81,30 @@ def test_the_name_is_readable_and_safe_for_a_file_system():
     assert cell.name == f"a_b_c-long_context-sft-r4-l256-s0-{cell.hash}"
 
 
+@pytest.mark.parametrize("name", ["/models/" + "x" * 300 + "/mistral", "ℓ" * 150, "/a/b" * 2000], ids=range(3))
+def test_a_name_is_as_long_as_file_systems_take_and_keeps_ends_and_hash(tiny, name: str):
+    cell, _ = tiny(f"model.name='{name}'", f"data.name={'d' * 80}")
+    cell.plan()
+    assert len(f".{cell.name}.12345678.tmp".encode()) <= 255
+    assert cell.name.endswith(f"-r8-l256-s0-{cell.hash}")
+    assert cell.name.split("-")[0] in name.replace("/", "_")
+    assert Cell.load(cell.paths.directory) == cell
+
+
+def test_a_long_name_that_file_systems_take_is_kept(tiny):
+    assert tiny(f"model.name={'m' * 180}")[0].name.startswith("m" * 180 + "-long_context-")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("study", "s" * 256), ("study", "ℓ" * 100), ("runs_dir", "/" + "r" * 256)], ids=range(3)
+)
+def test_a_directory_longer_than_file_systems_take_names_its_key(key: str, value: str):
+    with pytest.raises(ConfigError, match=rf"^{key}=.*… is longer than a directory's name may be, 255 bytes"):
+        cell_of(f"{key}='{value}'")
+    with pytest.raises(ConfigError, match=r"^runs_dir=.*… is longer than a path"):
+        cell_of("runs_dir=" + "/directory" * 400)
+
+
 def test_a_planned_cell_is_read_back(tiny):
     cell, _ = tiny()
     cell.plan()

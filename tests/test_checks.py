@@ -79,7 +79,8 @@ ODD = [None, "text", [1, 2], -1, {"a": 1}, 1.5, True]
 VARIANTS = [
     ("method=memft_sw",),
     ("method=memft_ot", "data=phonebook", "logger=trackio"),
-    ("data=text", "data.path=none.txt", "lora.placement=block"),
+    ("data=text", "data.path=FILE", "lora.placement=block"),
+    ("data=table", "data.path=FILE"),
 ]
 
 
@@ -92,6 +93,8 @@ def _keys(node: dict, prefix: str = "") -> Iterator[str]:
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=" ".join)
 def test_no_value_of_any_key_is_more_than_a_config_error(tmp_path, variant):
+    (tmp_path / "a.jsonl").write_text('{"text": "any", "query": "A?", "target": "b"}')
+    variant = [override.replace("FILE", str(tmp_path / "a.jsonl")) for override in variant]
     base = composed(*TINY, f"runs_dir={tmp_path}", *variant)
     groups = [path.name for path in Path(config_dir()).iterdir() if path.is_dir()]  # theirs are Hydra's to refuse
     crashes = []

@@ -23,7 +23,11 @@ PATHS = {"text": "x.txt", "hub": "x", "table": "x.jsonl"}
 
 
 @pytest.mark.parametrize(("group", "name"), GROUPS)
-def test_every_option_composes_to_a_checked_cell(group: str, name: str):
+def test_every_option_composes_to_a_checked_cell(group: str, name: str, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").mkdir()
+    for path in ("x.txt", "x.jsonl", "x/train.jsonl"):
+        (tmp_path / path).write_text('{"text": "a text", "query": "A?", "target": "b"}')
     overrides = [f"{group}={name}"]
     if group == "model":
         overrides += MANDATORY.get(name, [])

@@ -85,6 +85,14 @@ def test_an_unknown_text_is_refused_by_its_key(tiny, how: str):
         check_cell(cell)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_held_out_text(tmp_path):
+    (tmp_path / "a.txt").write_text("some text", encoding="utf-8-sig")
+    assert held_out_text(str(tmp_path / "a.txt")) == "some text"
+    (tmp_path / "a.txt").write_text("some text", encoding="utf-16-le")
+    with pytest.raises(ConfigError, match=r"eval\.side_effects=.*: no UTF-8 text .*; save it as UTF-8"):
+        held_out_text(str(tmp_path / "a.txt"))
+
+
 def test_rows_hold_all_of_the_text_but_a_last_lonely_token():
     tokenizer = random_base().tokenizer
     assert [len(row) for row in text_rows("x" * 21, tokenizer, 10)] == [10, 10]

@@ -18,6 +18,7 @@ from memlaw.errors import is_out_of_memory
 from memlaw.heartbeat import SILENT_S
 from memlaw.module import PackModule
 from memlaw.pack import train_pack
+from memlaw.random_model import byte_tokenizer
 from memlaw.records import read_tokens
 from memlaw.runner import Runner
 from memlaw.sweep import run_sweep
@@ -202,6 +203,36 @@ def test_a_target_that_fits_only_without_its_query_fails_with_the_reason(tiny):
     train_pack(cells, cfg)
     assert cells[0].state == "failed"
     assert "query and target take 2066 tokens; random_llama_h64 has 2048 positions" in cells[0].status["cause"]
+
+
+def test_a_token_that_the_model_does_not_know_fails_its_cells_by_name(tiny, tmp_path):
+    base = random_base(vocab_size=300)
+    base.tokenizer.add_tokens(["<added>"])
+    base.tokenizer.chat_template = "[user]{{ messages[0].content }}"
+    base.model.save_pretrained(tmp_path / "mine")
+    base.tokenizer.save_pretrained(tmp_path / "mine")
+    (tmp_path / "a.txt").write_text("a text with an <added> token, " * 3)
+    model = ("model=local", f"model.path={tmp_path}/mine", "model.name=mine", *COMMON)
+    text = (*model, "data=text", f"data.path={tmp_path}/a.txt")
+    cells, cfg = make_cells(tiny, [text, (*model, "data.query='<added>?'"), (*model, "data.random_ratio=1.0")])
+    for cell in cells:
+        cell.plan()
+    train_pack(cells, cfg)
+    assert [cell.state for cell in cells] == ["failed", "failed", "done"]
+    unknown = "of pair 1 has the token '<added>' with id 300, and the model knows ids below 300 only; leave it out"
+    assert cells[0].status["cause"] == f"data: the target {unknown}"
+    assert cells[1].status["cause"] == f"data: the query {unknown} or set data.chat_template=off"
+
+
+def test_a_tokenizer_larger_than_the_model_draws_what_the_model_knows(tiny, tmp_path):
+    base = random_base(vocab_size=300)
+    base.model.save_pretrained(tmp_path / "mine")
+    byte_tokenizer(5000).save_pretrained(tmp_path / "mine")
+    model = ("model=local", f"model.path={tmp_path}/mine", "model.name=mine")
+    cells, cfg = make_cells(tiny, [(*LONG, *model)])
+    cells[0].plan()
+    train_pack(cells, cfg)
+    assert cells[0].state == "done"
 
 
 def test_a_model_that_changed_under_its_name_is_kept_out_of_the_study(tiny, tmp_path):

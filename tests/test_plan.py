@@ -3,7 +3,7 @@ import sys
 
 import pytest
 import torch
-from conftest import FAST, PATIENCE_S
+from conftest import FAST, PATIENCE_S, composed
 from rows import write_row
 from test_heartbeat import gone, running
 
@@ -90,10 +90,20 @@ def test_the_plan_shows_what_is_done_and_what_would_run_and_trains_nothing(train
 @pytest.mark.parametrize(
     ("given", "passed"),
     [
-        ("-m a=1 b=2", "-m dry_run=true a=1 b=2"),
-        ("a=1 --config-dir d=e", "dry_run=true a=1 --config-dir d=e"),
+        ("-m a=1 b=2", "-m a=1 b=2 dry_run=true"),
+        ("a=1 --config-dir d=e", "a=1 dry_run=true --config-dir d=e"),
+        ("--config-dir d=e -m", "--config-dir d=e -m dry_run=true"),
+        ("-cd d=e a=1 -m", "-cd d=e a=1 dry_run=true -m"),
+        ("--config-dir=d=e a=1", "--config-dir=d=e a=1 dry_run=true"),
+        ("--config-name d=e", "--config-name d=e dry_run=true"),
+        ("--cfg job -p d=e", "--cfg job -p d=e dry_run=true"),
+        ("--info", "dry_run=true --info"),
         ("-m", "-m dry_run=true"),
-        ("a=1 dry_run=false", "dry_run=true a=1"),
+        ("", "dry_run=true"),
+        ("a=1 dry_run=false", "a=1 dry_run=false dry_run=true"),
+        ("--config-dir", "--config-dir"),
+        ("--no-option a=1", "--no-option a=1"),
+        ("study=1.10 a=1.10", "study='1.10' a=1.10 dry_run=true"),
     ],
 )
 def test_a_plan_is_a_dry_run_wherever_options_stand(monkeypatch, given: str, passed: str):
@@ -102,6 +112,16 @@ def test_a_plan_is_a_dry_run_wherever_options_stand(monkeypatch, given: str, pas
     monkeypatch.setattr("memlaw.train.main", lambda: seen.append(sys.argv[1:]))
     plan.main()
     assert seen == [passed.split()]
+
+
+def test_the_last_of_two_overrides_holds():
+    assert composed("dry_run=false", "dry_run=true").dry_run is True
+
+
+def test_a_missing_file_is_refused_before_anything_is_planned(tiny):
+    cell, cfg = tiny("data=table", "data.path=none.jsonl")
+    with pytest.raises(ConfigError, match=r"^data\.path=none\.jsonl cannot be read: No such file"):
+        make_plan([cell], cfg, Machine.here("cpu", workers=1))
 
 
 def test_a_plan_shows_a_cell_whose_process_is_gone_as_dead(tiny, capsys):

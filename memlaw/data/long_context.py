@@ -50,7 +50,14 @@ class LongContext:
         """One pair of the query and `seq_len` target tokens."""
         return 1, seq_len + QUERY_ALLOWANCE
 
-    def build(self, tokenizer: PreTrainedTokenizerBase, seq_len: int, seed: int) -> Memory:
+    def check(self) -> None:
+        """See `memlaw.data.memory.DataSource`."""
+        if self.random_ratio < 1:
+            self.source.read(seed=0)
+
+    def build(
+        self, tokenizer: PreTrainedTokenizerBase, seq_len: int, seed: int, known_ids: int | None = None
+    ) -> Memory:
         """The pair, with exactly `seq_len` target tokens.
 
         For one seed a shorter target is a prefix of a longer one, and the positions replaced at a lower ρ
@@ -64,14 +71,15 @@ class LongContext:
             found = self.source.read(seed)
             query = found.query or query
             ids: list[int] = []
-            for piece in found.pieces:
-                ids += text_ids(tokenizer, piece)
+            writes_space = begins_with_space(tokenizer)
+            for number, piece in enumerate(found.pieces):
+                ids += text_ids(tokenizer, piece.removeprefix(" ") if number and writes_space else piece)
                 if len(ids) >= seq_len:
                     break
             else:
                 raise ConfigError(f"seq_len={seq_len} is longer than the text, which has {len(ids)} tokens")
             text = np.array(ids[:seq_len])
-        ordinary = ordinary_ids(tokenizer)
+        ordinary = ordinary_ids(tokenizer, known_ids)
         noise = ordinary[stream(seed, "random tokens").integers(len(ordinary), size=seq_len)]
         target = np.where(replaced_positions(seq_len, self.random_ratio, seed), noise, text)
         return Memory((Pair(query_ids(tokenizer, query, self.chat_template), tuple(target.tolist())),))
@@ -85,7 +93,7 @@ def fictional(name: str, random_ratio: float, query: str, chat_template: str) ->
 def from_file(
     name: str, random_ratio: float, query: str, chat_template: str, path: str, content: str | None, row: int
 ) -> LongContext:
-    """`data=text`: a `.txt` or `.jsonl` file; see `memlaw.data.text.TextFile`."""
+    """`data=text`: a text or a row of a table; see `memlaw.data.text.TextFile`."""
     return LongContext(name, random_ratio, query, chat_template, TextFile(path, content, row))
 
 
@@ -116,10 +124,17 @@ def replaced_positions(length: int, ratio: float, seed: int) -> np.ndarray:
     return thresholds[:length] < ratio
 
 
-def ordinary_ids(tokenizer: PreTrainedTokenizerBase) -> np.ndarray:
-    """Ids of the ordinary vocabulary, ascending: no special, added, unused or reserved token."""
+def ordinary_ids(tokenizer: PreTrainedTokenizerBase, known_ids: int | None = None) -> np.ndarray:
+    """Ids of the ordinary vocabulary, ascending: no special, added, unused or reserved token, all below `known_ids`."""
     excluded = set(tokenizer.all_special_ids) | set(tokenizer.get_added_vocab().values())
-    vocabulary = tokenizer.get_vocab()
+    ids = (index for token, index in tokenizer.get_vocab().items() if not _UNUSED.match(token))
     return np.array(
-        sorted(index for token, index in vocabulary.items() if index not in excluded and not _UNUSED.match(token))
+        sorted(index for index in ids if index not in excluded and (known_ids is None or index < known_ids))
     )
+
+
+def begins_with_space(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the tokenizer writes a space before a text, as Llama 2's does, so that a piece must not bring its own."""
+    bare, spaced = text_ids(tokenizer, "a"), text_ids(tokenizer, " a")
+    together, doubled = (tokenizer.decode(bare + ids, clean_up_tokenization_spaces=False) for ids in (bare, spaced))
+    return (together, doubled) == ("a a", "a  a")

@@ -40,8 +40,21 @@ class Memory:
 class DataSource(Protocol):
     """What `_target_` in `conf/data/*.yaml` constructs."""
 
-    def build(self, tokenizer: PreTrainedTokenizerBase, seq_len: int, seed: int) -> Memory:
-        """The memory of `seq_len` target tokens; the same arguments give the same token ids."""
+    def check(self) -> None:
+        """Read what `build` will read, without a tokenizer. Raises ConfigError when it is not there or no text."""
+        ...
+
+    def build(
+        self, tokenizer: PreTrainedTokenizerBase, seq_len: int, seed: int, known_ids: int | None = None
+    ) -> Memory:
+        """The memory of `seq_len` target tokens; the same arguments give the same token ids.
+
+        Args:
+            tokenizer: the base model's.
+            seq_len: target tokens over all pairs.
+            seed: the cell's.
+            known_ids: the base model knows the ids below this one, and none is drawn that it does not know; None: all.
+        """
         ...
 
     def expected_shape(self, seq_len: int) -> tuple[int, int]:

@@ -5,7 +5,7 @@ The length ℓ (`seq_len`) counts target tokens over the whole table (paper sect
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from functools import lru_cache
 from typing import Protocol
 
 from faker import Faker
@@ -13,7 +13,8 @@ from transformers import PreTrainedTokenizerBase
 
 from memlaw.data.memory import Memory, Pair
 from memlaw.data.prompt import check_query, query_ids, text_ids
-from memlaw.data.text import parse_jsonl, read_file
+from memlaw.data.rows import FORMATS, field_text, read_rows
+from memlaw.data.text_file import check_path, checked_hash, named
 from memlaw.errors import ConfigError
 from memlaw.seeding import stream, stream_seed
 
@@ -23,6 +24,10 @@ _QUERY_ALLOWANCE = 64
 
 class RowSource(Protocol):
     """A source of (query, target) texts for `Table`."""
+
+    def check(self) -> None:
+        """Read what there is to read. Raises ConfigError when it is not there or no table."""
+        ...
 
     def rows(self, seed: int) -> Iterator[tuple[str, str]]:
         """The rows in order; only invented rows depend on the seed."""
@@ -43,6 +48,9 @@ class InventedNumbers:
         if not isinstance(self.query, str) or "{name}" not in self.query:
             raise ConfigError(f"data.query={self.query!r} must hold {{name}} where the name goes")
 
+    def check(self) -> None:
+        """Nothing is read."""
+
     def rows(self, seed: int) -> Iterator[tuple[str, str]]:
         """Endless rows, the same for the same seed."""
         fake = Faker("en_US")
@@ -58,19 +66,46 @@ class InventedNumbers:
 
 @dataclass(frozen=True)
 class TableFile:
-    """A jsonl file whose rows hold `query` and `target`."""
+    """A file of rows that hold `query` and `target`.
+
+    Attributes:
+        path: of the file; see `memlaw.data.rows.read_rows`.
+        content: the file's hash (`memlaw.cell.file_hash`) when the cell was made; None is not checked.
+    """
 
     path: str
     content: str | None
 
+    def __post_init__(self) -> None:
+        check_path(self.path)
+
+    def check(self) -> None:
+        """Read the file. Raises ConfigError when it is missing or malformed, or a row cannot be stored."""
+        _file_rows(self.path, checked_hash(self.path, self.content))
+
     def rows(self, seed: int) -> Iterator[tuple[str, str]]:
-        """The file's rows. Raises ConfigError when it is missing, malformed or lacks a field."""
-        for number, row in enumerate(parse_jsonl(self.path, read_file(self.path, self.content)), start=1):
-            if "query" not in row or "target" not in row:
-                raise ConfigError(
-                    f"data.path={self.path}, row {number}: needs the fields query and target; has {sorted(row)}"
-                )
-            yield str(row["query"]), str(row["target"])
+        """The file's rows. Raises what `check` does."""
+        return iter(_file_rows(self.path, checked_hash(self.path, self.content)))
+
+
+@lru_cache(maxsize=4)
+def _file_rows(path: str, content: str | None) -> tuple[tuple[str, str], ...]:
+    rows = []
+    numbers: dict[str, int] = {}
+    for number, row in enumerate(read_rows(path, content), start=1):
+        where = f"{named(path)}, row {number}"
+        if "query" not in row or "target" not in row:
+            raise ConfigError(f"{where}: needs the fields query and target; it has {sorted(row)}; {FORMATS}")
+        query, target = field_text(row, "query", where), field_text(row, "target", where)
+        if query in numbers:
+            raise ConfigError(_asked_twice(where, numbers[query]))
+        numbers[query] = number
+        rows.append((query, target))
+    return tuple(rows)
+
+
+def _asked_twice(where: str, before: int) -> str:
+    return f"{where}: the model is given the same query as in row {before}; one query brings back one target"
 
 
 @dataclass(frozen=True)
@@ -94,22 +129,35 @@ class Table:
         """Pairs of a ten-token target after a query with its chat template."""
         return -(-seq_len // _TARGET_TOKENS), _TARGET_TOKENS + _QUERY_ALLOWANCE
 
-    def build(self, tokenizer: PreTrainedTokenizerBase, seq_len: int, seed: int) -> Memory:
+    def check(self) -> None:
+        """See `memlaw.data.memory.DataSource`."""
+        self.source.check()
+
+    def build(
+        self, tokenizer: PreTrainedTokenizerBase, seq_len: int, seed: int, known_ids: int | None = None
+    ) -> Memory:
         """As many whole rows as fit into `seq_len` target tokens; a shorter table is a prefix.
 
         Raises:
-            ConfigError: not even the first row fits, or the rows end before `seq_len` is reached.
+            ConfigError: not even the first row fits, the rows end before `seq_len` is reached, a target has no
+                tokens, or the tokens of two queries are the same.
         """
         pairs: list[Pair] = []
+        numbers: dict[tuple[int, ...], int] = {}
         room = seq_len
-        rows = self.source.rows(seed)
-        for query, target in islice(rows, seq_len + 1):
+        for number, (query, target) in enumerate(self.source.rows(seed), start=1):
+            where = f"data: row {number}"
             target_ids = tuple(text_ids(tokenizer, target))
+            if not target_ids:
+                raise ConfigError(f"{where}: the tokenizer makes no token of its target")
             if len(target_ids) > room:
                 break
-            if target_ids:
-                pairs.append(Pair(query_ids(tokenizer, query, self.chat_template), target_ids))
-                room -= len(target_ids)
+            asked = query_ids(tokenizer, query, self.chat_template, f"{where}, its query")
+            if asked in numbers:
+                raise ConfigError(_asked_twice(where, numbers[asked]))
+            numbers[asked] = number
+            pairs.append(Pair(asked, target_ids))
+            room -= len(target_ids)
         else:
             if room > 0:
                 raise ConfigError(
@@ -126,5 +174,5 @@ def invented(name: str, query: str, chat_template: str) -> Table:
 
 
 def from_file(name: str, chat_template: str, path: str, content: str | None) -> Table:
-    """`data=table`: a jsonl file of queries and targets."""
+    """`data=table`: a file of queries and targets."""
     return Table(name, chat_template, TableFile(path, content))

@@ -1,15 +1,42 @@
 """A query's text as the token ids that the model sees before the target."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
+from transformers.utils import chat_template_utils
 
-from memlaw.errors import ConfigError
+from memlaw.errors import ConfigError, one_line
+from memlaw.values import check_characters
 
 CHAT_TEMPLATES = ("auto", "off")
 
 FIXED_DATE = "26 Jul 2024"
-"""Some chat templates print today's date; a fixed one keeps token ids the same on every day."""
+"""What chat templates take for today, so that token ids are the same on every day."""
+
+SYSTEM = "You are a helpful assistant."
+"""The system turn for templates that demand one."""
+
+
+class _FixedDay(datetime):
+    @classmethod
+    def now(cls, tz: Any = None) -> "_FixedDay":
+        return cls.strptime(FIXED_DATE, "%d %b %Y")
+
+
+def _parts(text: str) -> list[dict[str, str]]:
+    return [{"type": "text", "text": text}]
+
+
+_FORMS: tuple[Callable[[str], list[dict[str, Any]]], ...] = (
+    lambda query: [{"role": "user", "content": query}],
+    lambda query: [{"role": "user", "content": _parts(query)}],
+    lambda query: [{"role": "system", "content": SYSTEM}, {"role": "user", "content": query}],
+    lambda query: [{"role": "system", "content": _parts(SYSTEM)}, {"role": "user", "content": _parts(query)}],
+)
+"""Conversations that templates take, the usual one first."""
 
 
 def check_query(query: Any, chat_template: Any) -> None:
@@ -20,11 +47,14 @@ def check_query(query: Any, chat_template: Any) -> None:
     """
     if not isinstance(query, str):
         raise ConfigError(f"data.query={query} is no text")
+    check_characters("data.query", query)
     if chat_template not in CHAT_TEMPLATES:
         raise ConfigError(f"data.chat_template={chat_template} is not one of {', '.join(CHAT_TEMPLATES)}")
 
 
-def query_ids(tokenizer: PreTrainedTokenizerBase, query: str, chat_template: str) -> tuple[int, ...]:
+def query_ids(
+    tokenizer: PreTrainedTokenizerBase, query: str, chat_template: str, where: str = "data.query"
+) -> tuple[int, ...]:
     """Tokenize a query; never empty, since the first target token needs a token before it.
 
     Args:
@@ -32,24 +62,60 @@ def query_ids(tokenizer: PreTrainedTokenizerBase, query: str, chat_template: str
         query: what the user asks.
         chat_template: `auto` wraps the query as a user turn and opens the assistant's where the tokenizer
             has a chat template; `off` never does.
+        where: what the query is, for errors.
 
     Raises:
-        ConfigError: `chat_template` is neither of the two, or the query has no tokens.
+        ConfigError: `chat_template` is neither of the two, the template takes no query, or the query has no tokens.
     """
     check_query(query, chat_template)
     if chat_template == "auto" and tokenizer.chat_template:
-        text = tokenizer.apply_chat_template(
-            [{"role": "user", "content": query}],
-            tokenize=False,
-            add_generation_prompt=True,
-            date_string=FIXED_DATE,
-        )
-        ids = tokenizer(str(text), add_special_tokens=False)["input_ids"]
+        ids = tokenizer(_prompt(tokenizer, query), add_special_tokens=False)["input_ids"]  # the template writes them
     else:
         ids = tokenizer(query)["input_ids"]
     if not ids:
-        raise ConfigError("data.query has no tokens; give the query some text")
+        raise ConfigError(f"{where} has no tokens; give the query some text")
     return tuple(ids)
+
+
+def _prompt(tokenizer: PreTrainedTokenizerBase, query: str) -> str:
+    """What the template writes around the query, of the first form in which it takes it.
+
+    Raises:
+        ConfigError: it takes none, or leaves the query out.
+    """
+    causes = []
+    for form in _FORMS:
+        try:
+            text, other = (_rendered(tokenizer, form(asked)) for asked in (query, f"{query} {query}"))
+        except Exception as error:  # a template is a program of its own, and fails in its own ways
+            causes.append(one_line(error))
+            continue
+        if not query.strip() or (query.strip() in text and text != other):
+            return text
+        causes.append("it leaves the query out")
+    raise ConfigError(
+        f"data.chat_template=auto: the tokenizer's chat template cannot be used: {causes[0]}; "
+        "data.chat_template=off does without it"
+    )
+
+
+def _rendered(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, Any]]) -> str:
+    with _fixed_day():
+        text = tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, date_string=FIXED_DATE
+        )
+    return str(text)
+
+
+@contextmanager
+def _fixed_day() -> Iterator[None]:
+    """Let the `strftime_now` of templates, which reads the clock, find the fixed date."""
+    clock = chat_template_utils.datetime
+    chat_template_utils.datetime = _FixedDay  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        chat_template_utils.datetime = clock  # type: ignore[misc]
 
 
 def text_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:

@@ -1,15 +1,16 @@
 """Where the text of a long target comes from. Each source yields pieces of text and may know a query."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
-from memlaw.cell import file_hash
 from memlaw.data import prose
-from memlaw.errors import ConfigError
+from memlaw.data.rows import FORMATS, SUFFIXES, field_text, read_rows
+from memlaw.data.text_file import check_path, checked_hash, named, read_file
+from memlaw.errors import ConfigError, one_line
 from memlaw.values import check_whole
 
 
@@ -41,12 +42,12 @@ class FictionalProse:
 
 @dataclass(frozen=True)
 class TextFile:
-    """A text file, whole, or one row of a jsonl file.
+    """A text file, whole, or one row of a file of rows.
 
     Attributes:
-        path: a `.txt` file, or a `.jsonl` file whose rows hold `question` and `matching`, or `text`.
+        path: of a file of rows (`memlaw.data.rows.SUFFIXES`) with `question` and `matching`, or `text`; or of a text.
         content: the file's hash (`memlaw.cell.file_hash`) when the cell was made; None is not checked.
-        row: which row of the jsonl file, from 0.
+        row: which row, from 0.
     """
 
     path: str
@@ -54,14 +55,18 @@ class TextFile:
     row: int
 
     def __post_init__(self) -> None:
+        check_path(self.path)
         check_whole("data.row", self.row, at_least=0)
 
     def read(self, seed: int) -> Text:
-        """Read the file. Raises ConfigError when it is missing, malformed or has no such row."""
-        content = read_file(self.path, self.content)
-        if Path(self.path).suffix != ".jsonl":
-            return Text(iter([content]))
-        return _from_row(_row(parse_jsonl(self.path, content), self.row, self.path), self.path)
+        """Read the file. Raises ConfigError when it is missing, malformed, empty or has no such row."""
+        content = checked_hash(self.path, self.content)
+        if Path(self.path).suffix.lower() in SUFFIXES:
+            return _from_row(read_rows(self.path, content), self.row, named(self.path), FORMATS)
+        text = read_file(self.path)
+        if not text:
+            raise ConfigError(f"{named(self.path)} is an empty file")
+        return Text(iter([text]))
 
 
 @dataclass(frozen=True)
@@ -81,55 +86,35 @@ class HubText:
     row: int
 
     def __post_init__(self) -> None:
+        check_path(self.path)
+        for key, value in (("data.subset", self.subset or ""), ("data.split", self.split)):
+            if not isinstance(value, str):
+                raise ConfigError(f"{key}={value} is no name")
         check_whole("data.row", self.row, at_least=0)
 
     def read(self, seed: int) -> Text:
         """Load the row. Raises ConfigError when the data set cannot be had or has no such row."""
-        import datasets
-
-        try:
-            table = datasets.load_dataset(self.path, name=self.subset, split=self.split)
-        except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-            first_line = str(error).splitlines()[0]
-            raise ConfigError(f"data.path={self.path} could not be loaded: {first_line}") from error
-        return _from_row(_row(table, self.row, self.path), self.path)
+        table = _data_set(self.path, self.subset, self.split)
+        return _from_row(table, self.row, named(self.path), "conversations are not read")
 
 
-def read_file(path: str, content: str | None) -> str:
-    """A file's text. Raises ConfigError naming `data.path` when it cannot be read or its hash is not `content`."""
-    if content is not None and file_hash(path) != content:
-        raise ConfigError(f"data.path={path} is gone or was edited since the cell was planned; start the sweep again")
+@lru_cache(maxsize=4)
+def _data_set(path: str, subset: str | None, split: str) -> Any:
+    import datasets
+
     try:
-        return Path(path).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"data.path={path} cannot be read: {error}") from error
+        return datasets.load_dataset(path, name=subset, split=split)
+    except Exception as error:  # each kind of data set fails in its own way
+        raise ConfigError(f"{named(path)} could not be loaded: {one_line(error)}") from error
 
 
-def parse_jsonl(path: str, content: str) -> list[dict[str, Any]]:
-    """The rows of a jsonl text. Raises ConfigError naming the line that is no JSON object."""
-    rows = []
-    for number, line in enumerate(content.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"data.path={path}, line {number}: {error}") from error
-        if not isinstance(row, dict):
-            raise ConfigError(f"data.path={path}, line {number}: not a JSON object")
-        rows.append(row)
-    return rows
-
-
-def _row(table: Any, row: int, path: str) -> dict[str, Any]:
-    if not 0 <= row < len(table):
-        raise ConfigError(f"data.row={row} is not a row of {path}; allowed: 0 to {len(table) - 1}")
-    return table[row]
-
-
-def _from_row(row: dict[str, Any], path: str) -> Text:
-    if "matching" in row and "question" in row:
-        return Text(iter([str(row["matching"])]), str(row["question"]))
-    if "text" in row:
-        return Text(iter([str(row["text"])]))
-    raise ConfigError(f"data.path={path}: a row needs the fields question and matching, or text; it has {sorted(row)}")
+def _from_row(table: Any, row: int, name: str, read: str) -> Text:
+    """The text in one row of a table that goes by `name`; `read` says what else can be read."""
+    if row >= len(table):
+        raise ConfigError(f"data.row={row} is not a row of {name}; allowed: 0 to {len(table) - 1}")
+    found, where = table[row], f"{name}, data.row={row}"
+    if "matching" in found and "question" in found:
+        return Text(iter([field_text(found, "matching", where)]), field_text(found, "question", where))
+    if "text" in found:
+        return Text(iter([field_text(found, "text", where)]))
+    raise ConfigError(f"{where}: needs the fields question and matching, or text; it has {sorted(found)}; {read}")

@@ -1,9 +1,12 @@
 import json
+from itertools import islice
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from memlaw.cell import file_hash
 from memlaw.data import prose
@@ -122,6 +125,10 @@ def test_a_jsonl_row_brings_its_question(tmp_path):
         ('{"other": "abc"}', 0, "needs the fields question and matching"),
         ("{broken", 0, "line 1"),
         ('{"text": "abc"}', 0, "which has 3 tokens"),
+        ('{"text": null}', 0, r"rows\.jsonl, data\.row=0, field text: null is no text"),
+        ('{"text": "a"}\n{"text": ["p1", "p2"]}', 1, r"data\.row=1, field text: a list is no text"),
+        ('{"question": null, "matching": "abc"}', 0, "field question: null is no text"),
+        ('{"conversations": [{"from": "human"}]}', 0, r"has \['conversations'\]; read are \.jsonl"),
     ],
 )
 def test_unusable_files_are_refused(tmp_path, content: str, row: int, message: str):
@@ -147,3 +154,71 @@ def test_a_local_data_set_directory_is_read(tmp_path):
 def test_a_data_set_that_cannot_be_had_is_named():
     with pytest.raises(ConfigError, match=r"data\.path=no/such_set"):
         from_hub("hub", 0.0, "q", "auto", "no/such_set", None, "train", 0).build(TOKENIZER, 6, 0)
+
+
+def test_only_what_a_cell_reads_is_checked(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"text": "abc"}\n{"text": null}')
+    from_file("text", 0.0, "q", "auto", str(path), None, 0).check()
+    with pytest.raises(ConfigError, match=r"data\.row=1"):
+        from_file("text", 0.0, "q", "auto", str(path), None, 1).check()
+    from_file("text", 1.0, "q", "auto", "/no/such.txt", None, 0).check()
+    with pytest.raises(ConfigError, match=r"data\.path=/no/such\.txt"):
+        from_file("text", 0.5, "q", "auto", "/no/such.txt", None, 0).check()
+
+
+def test_an_empty_text_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf")
+    with pytest.raises(ConfigError, match=r"a\.txt is an empty file"):
+        from_file("text", 0.0, "q", "auto", str(tmp_path / "a.txt"), None, 0).check()
+
+
+@pytest.mark.parametrize(
+    ("subset", "split", "key"), [(3, "train", "subset"), (None, None, "split"), (None, ["a"], "split")]
+)
+def test_a_data_set_is_named_by_texts(subset, split, key: str):
+    with pytest.raises(ConfigError, match=rf"^data\.{key}=.* is no name"):
+        from_hub("hub", 0.0, "q", "auto", "org/set", subset, split, 0)
+
+
+def test_ids_that_the_model_does_not_know_are_not_drawn():
+    known = range(100)
+    assert set(ordinary_ids(TOKENIZER, len(known)).tolist()) <= set(known)
+    assert ordinary_ids(TOKENIZER, 10**6).tolist() == ordinary_ids(TOKENIZER).tolist()
+    drawn = fictional("x", 1.0, "q", "auto").build(TOKENIZER, 500, 0, len(known)).pairs[0].target_ids
+    assert max(drawn) < len(known)
+
+
+def prefixing_tokenizer(normalizer, pre_tokenizer, decoder) -> PreTrainedTokenizerFast:
+    """One token a character, the space a "▁" that also stands before every text."""
+    vocabulary = {token: index for index, token in enumerate(["<unk>", "▁", *map(chr, range(33, 127))])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
+    if normalizer:
+        tokenizer.normalizer = normalizer
+    if pre_tokenizer:
+        tokenizer.pre_tokenizer = pre_tokenizer
+    tokenizer.decoder = decoder
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
+
+
+PREFIXING = {
+    "Llama 2's": (
+        normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]),
+        None,
+        decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)]),
+    ),
+    "T5's": (None, pre_tokenizers.Metaspace(prepend_scheme="always"), decoders.Metaspace(prepend_scheme="always")),
+}
+
+
+@pytest.mark.parametrize("kind", [*PREFIXING, "bytes"])
+def test_the_target_reads_like_the_prose_and_stays_a_prefix(kind: str):
+    tokenizer = prefixing_tokenizer(*PREFIXING[kind]) if kind in PREFIXING else TOKENIZER
+    prose_of_the_seed = " ".join(islice(prose.sentences(0), 20))
+    build = fictional("long_context", 0.0, "Recite.", "auto").build
+    long = build(tokenizer, 600, 0).pairs[0].target_ids
+    read = tokenizer.decode(long, clean_up_tokenization_spaces=False)
+    assert len(read) > 500
+    assert prose_of_the_seed.startswith(read)
+    for length in range(1, 600, 37):
+        assert build(tokenizer, length, 0).pairs[0].target_ids == long[:length]
