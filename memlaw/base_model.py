@@ -8,6 +8,7 @@ import copy
 import hashlib
 import importlib.util
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,9 +26,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from memlaw.errors import ConfigError, one_line
+from memlaw.errors import ConfigError, one_line, shown
 from memlaw.gguf import convert_gguf
-from memlaw.pretrained import read_pretrained
+from memlaw.pretrained import read_model, read_pretrained, refuse_adapter
 from memlaw.values import check_switch
 
 NOT_HAD = "could not be had from the Hugging Face Hub or its local cache"
@@ -159,14 +160,16 @@ class HubModel:
         check_switch("model.trust_remote_code", self.trust_remote_code)
 
     def config(self) -> PreTrainedConfig:
-        """Fetch only `config.json`. Raises ConfigError when the Hub and its cache lack the model."""
+        """Fetch only `config.json`. Raises ConfigError when the Hub and its cache lack a model, or hold an adapter."""
         self._refuse_unreachable()
-        return self._fetch(AutoConfig.from_pretrained)
+        refuse_adapter(self.id, self._named, revision=self.revision)
+        return self._fetch(read_pretrained, AutoConfig.from_pretrained)
 
     def load(self, dtype: torch.dtype, device: torch.device) -> BaseModel:
         """Fetch and load. Raises ConfigError when the Hub and its cache lack the model."""
-        model = self._fetch(AutoModelForCausalLM.from_pretrained, dtype=dtype)
-        return BaseModel.freeze(model, self._fetch(AutoTokenizer.from_pretrained), device)
+        refuse_adapter(self.id, self._named, revision=self.revision)
+        model = self._fetch(read_model, dtype=dtype)
+        return BaseModel.freeze(model, self._fetch(read_pretrained, AutoTokenizer.from_pretrained), device)
 
     def _refuse_unreachable(self) -> None:
         """Ask an absent Hub once for what the cache lacks; fetching a file asks for half a minute."""
@@ -182,16 +185,8 @@ class HubModel:
     def _named(self) -> str:
         return f"model.id={self.id}" + (f" at revision {self.revision}" if self.revision else "")
 
-    def _fetch(self, from_pretrained: Any, **kwargs: Any) -> Any:
-        return read_pretrained(
-            from_pretrained,
-            self.id,
-            self._named,
-            NOT_HAD,
-            self.trust_remote_code,
-            revision=self.revision,
-            **kwargs,
-        )
+    def _fetch(self, read: Callable[..., Any], *what: Any, **kwargs: Any) -> Any:
+        return read(*what, self.id, self._named, NOT_HAD, self.trust_remote_code, revision=self.revision, **kwargs)
 
 
 @dataclass(frozen=True)
@@ -217,32 +212,34 @@ class LocalModel:
 
     def config(self) -> PreTrainedConfig:
         """Read `config.json`, converting a GGUF file first. Raises ConfigError when nothing readable is there."""
-        return self._read(AutoConfig.from_pretrained, self.directory())
+        return self._read(read_pretrained, self.directory(), AutoConfig.from_pretrained)
 
     def load(self, dtype: torch.dtype, device: torch.device) -> BaseModel:
         """Load from disk. Raises ConfigError when nothing readable is there."""
         directory = self.directory()
-        model = self._read(AutoModelForCausalLM.from_pretrained, directory, dtype=dtype)
-        return BaseModel.freeze(model, self._read(AutoTokenizer.from_pretrained, directory), device)
+        model = self._read(read_model, directory, dtype=dtype)
+        return BaseModel.freeze(model, self._read(read_pretrained, directory, AutoTokenizer.from_pretrained), device)
 
-    def _read(self, from_pretrained: Any, directory: Path, **kwargs: Any) -> Any:
-        return read_pretrained(
-            from_pretrained,
-            str(directory),
-            f"model.path={self.path}",
-            "holds no model that can be read",
-            self.trust_remote_code,
-            local_files_only=True,
-            **kwargs,
-        )
+    def _read(self, read: Callable[..., Any], directory: Path, *what: Any, **kwargs: Any) -> Any:
+        failed = "holds no model that can be read"
+        return read(*what, str(directory), self._named, failed, self.trust_remote_code, local_files_only=True, **kwargs)
+
+    @property
+    def _named(self) -> str:
+        return f"model.path={shown(self.path)}"
 
     def directory(self) -> Path:
-        """The directory in transformers' format. Raises ConfigError when nothing readable is there."""
+        """The directory in transformers' format. Raises ConfigError when nothing readable is there, or an adapter."""
         path = Path(self.path).expanduser()
-        if path.is_file() and path.suffix == ".gguf":
-            return convert_gguf(path)
-        if not (path / "config.json").is_file():
-            raise ConfigError(f"model.path={self.path} is neither a directory with a config.json nor a .gguf file")
+        try:
+            if path.is_file() and path.suffix == ".gguf":
+                return convert_gguf(path)
+            whole = (path / "config.json").is_file()
+        except OSError as error:  # a name that is too long, a directory that may not be read
+            raise ConfigError(f"{self._named} cannot be read: {error.strerror}") from error
+        refuse_adapter(str(path), self._named, local_files_only=True)
+        if not whole:
+            raise ConfigError(f"{self._named} is neither a directory with a config.json nor a .gguf file")
         return path
 
 

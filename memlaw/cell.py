@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from memlaw.canonical import canonical_lora
 from memlaw.errors import CellError, ConfigError
 from memlaw.files import NAME_BYTES, PATH_BYTES, TEMPORARY_BYTES, remove_unfinished, write_json, write_text
 from memlaw.hydra_errors import explained
@@ -125,6 +127,8 @@ class Cell:
             whole = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
         assert isinstance(whole, dict)
         container: dict[str, Any] = {key: whole[key] for key in SCIENTIFIC_KEYS}
+        if isinstance(container["lora"], dict):
+            container["lora"] = canonical_lora(container["lora"], partial(_depth, json.dumps(container["model"])))
         data = container["data"]
         if isinstance(data, dict) and "content" in data and data["content"] is None:
             data["content"] = file_hash(data["path"])
@@ -246,6 +250,18 @@ class Cell:
         """A lock that the training process holds; acquire it with `timeout=0`."""
         self.paths.directory.mkdir(parents=True, exist_ok=True)
         return FileLock(self.paths.lock)
+
+
+@cache
+def _depth(model: str) -> int | None:
+    """Decoder layers of a base model, from `conf/model` as JSON; None where its configuration cannot be read here."""
+    from memlaw.checks import instantiate_checked  # imports torch
+
+    try:
+        text = instantiate_checked(OmegaConf.create({"model": json.loads(model)}).model).config().get_text_config()
+    except ConfigError:  # whoever needs the model says so
+        return None
+    return text.num_hidden_layers
 
 
 def _now() -> str:

@@ -15,6 +15,7 @@ from memlaw import records
 from memlaw.cell import DONE, RUNNING, Cell
 from memlaw.checkpoint import Checkpoint
 from memlaw.data.memory import Memory
+from memlaw.data.prompt import FIXED_DATE
 from memlaw.errors import CellError
 from memlaw.files import atomic_path, write_json
 from memlaw.memft import Method
@@ -165,6 +166,7 @@ class CellRun:
             "worker_seconds": self.worker_seconds,
             "tokens_per_second": self.facts["scored_tokens_per_step"] * last.step / seconds,
             "data_fingerprint": self.memory.fingerprint,
+            "prompt_date": FIXED_DATE,
             **effects,
             **versions(),
         }

@@ -23,6 +23,15 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:500] or type(error).__name__
 
 
+_SHOWN = 200
+"""Characters of a value that an error shows."""
+
+
+def shown(value: str) -> str:
+    """A value as errors show it: the middle of a very long one is left out."""
+    return value if len(value) <= _SHOWN else f"{value[: _SHOWN // 2]}…{value[-_SHOWN // 2 :]}"
+
+
 INTERRUPTED = "Interrupted. The same command goes on with what is missing."
 
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from peft import LoraConfig
 
+from memlaw.canonical import parsed_layers
 from memlaw.errors import ConfigError
 from memlaw.values import check_whole
 
@@ -58,7 +59,7 @@ class LoraSpec:
         return cls(
             lora.rank,
             names["block_modules" if lora.placement == "block" else "target_modules"],
-            _layers(lora.layers),
+            parsed_layers(lora.layers),
             lora.placement,
             lora.scaling,
             float(lora.lora_alpha),
@@ -91,16 +92,3 @@ def _names(key: str, value: Any) -> str | tuple[str, ...]:
     if isinstance(value, Sequence) and value and all(isinstance(name, str) for name in value):
         return tuple(value)
     raise ConfigError(f"{key}={value} is neither a list of names of modules nor a regex")
-
-
-def _layers(value: Any) -> tuple[int | float, ...] | None:
-    if value is None:
-        return None
-    layers = (value,) if isinstance(value, int | float) else value
-    if not isinstance(layers, Sequence) or isinstance(layers, str) or not all(_is_number(layer) for layer in layers):
-        raise ConfigError(f"lora.layers={value} is neither null nor a list of indices or fractions of depth")
-    return tuple(layers)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -18,10 +18,11 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
 from memlaw.anatomy import decoder_of, layers_of
 from memlaw.base_model import without_weights
+from memlaw.canonical import layer_indices
 from memlaw.errors import ConfigError, is_out_of_memory, one_line
 from memlaw.lora import LoraPack
 from memlaw.lora_spec import AUTO, LoraSpec
-from memlaw.targets import Target, layer_indices, resolve_targets
+from memlaw.targets import Target, resolve_targets
 from memlaw.token_loss import Head
 
 log = logging.getLogger(__name__)
@@ -192,6 +193,3 @@ def _adapted(model: PreTrainedModel, pack: LoraPack, ids_BT: torch.Tensor, names
         if is_out_of_memory(error):
             raise
         raise ConfigError(f"{names} cannot be adapted: {one_line(error)}; choose other lora.target_modules") from error
-
-
-

@@ -19,6 +19,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from memlaw.anatomy import fused_experts, hidden_size, layers_of, layers_path, linear_maps
 from memlaw.base_model import without_weights
+from memlaw.canonical import layer_indices
 from memlaw.errors import ConfigError, one_line
 from memlaw.lora_spec import ALL_LINEAR, AUTO, LoraSpec
 
@@ -51,28 +52,6 @@ class Target:
 def module_names(targets: Sequence[Target]) -> list[str]:
     """The distinct names of modules without layer numbers, such as `mlp.down_proj`."""
     return list(dict.fromkeys(re.sub(r"^.*?\.\d+\.", "", target.name, count=1) for target in targets))
-
-
-def layer_indices(layers: Sequence[int | float] | None, depth: int) -> list[int]:
-    """Layer indices from indices (negative from the end) and fractions of depth, ascending and distinct.
-
-    Raises:
-        ConfigError: an index outside the model, or a fraction outside (0, 1).
-    """
-    if layers is None:
-        return list(range(depth))
-    indices = set()
-    for layer in layers:
-        if isinstance(layer, float) and 0 < layer < 1:
-            indices.add(int(layer * depth))
-        elif isinstance(layer, int) and -depth <= layer < depth:
-            indices.add(layer % depth)
-        else:
-            raise ConfigError(
-                f"lora.layers: {layer} is neither an index from {-depth} to {depth - 1} "
-                "nor a fraction of depth between 0 and 1"
-            )
-    return sorted(indices)
 
 
 def resolve_targets(config: PreTrainedConfig, spec: LoraSpec) -> list[Target]:

@@ -9,6 +9,8 @@ from conftest import composed
 from huggingface_hub import HfApi
 from hydra.utils import instantiate
 from models import random_base
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
 from memlaw.base_model import (
@@ -81,6 +83,54 @@ def test_a_missing_package_and_a_missing_hub_name_both_remedies(monkeypatch):
 def test_a_path_that_is_no_model_is_refused(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"model\.path=.*config\.json.*\.gguf"):
         LocalModel("m", str(tmp_path)).config()
+
+
+def saved_adapter(directory: Path) -> Path:
+    """An adapter of that model that changes its logits, as PEFT saves it."""
+    adapted = get_peft_model(random_base().model, LoraConfig(target_modules=["down_proj"], init_lora_weights=False))
+    adapted.save_pretrained(directory)
+    return directory
+
+
+def test_an_adapter_beside_the_model_is_not_made_a_part_of_it(saved: Path):
+    source = LocalModel("m", str(saved_adapter(saved)))
+    for read in (source.config, lambda: source.load(torch.float32, CPU)):
+        with pytest.raises(ConfigError, match=r"model\.path=.* holds an adapter beside the model; take adapter_config"):
+            read()
+    (saved / "adapter_config.json").rename(saved / "aside.json")
+    assert source.load(torch.float32, CPU).fingerprint == random_base().fingerprint
+
+
+def test_an_adapter_in_place_of_a_model_names_its_base(tmp_path: Path):
+    file = saved_adapter(tmp_path) / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "base_model_name_or_path": "org/base"}))
+    with pytest.raises(ConfigError, match=r"model\.path=.* is an adapter of org/base, not a model"):
+        LocalModel("m", str(tmp_path)).config()
+
+
+def test_a_model_that_lacks_weights_is_refused(saved: Path):
+    weights = load_file(saved / "model.safetensors")
+    del weights["model.layers.3.mlp.up_proj.weight"]
+    save_file(weights, saved / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ConfigError, match=r"lacks weights of the model, model\.layers\.3\.mlp\.up_proj\.weight among"):
+        LocalModel("m", str(saved)).load(torch.float32, CPU)
+
+
+def test_a_path_that_is_too_long_is_one_line():
+    with pytest.raises(ConfigError, match=r"model\.path=x+…x+ cannot be read: File name too long"):
+        LocalModel("m", "x" * 5000).config()
+
+
+@pytest.mark.parametrize("model_type", ["bart", "marian", "whisper"])
+def test_an_encoder_decoder_is_refused(model_type: str):
+    with pytest.raises(ConfigError, match=f"a {model_type} is an encoder-decoder"):
+        without_weights(AutoConfig.for_model(model_type))
+
+
+def test_special_tokens_of_the_usual_vocabulary_do_not_break_a_smaller_one():
+    assert RandomModel("m", "phi3", {"vocab_size": 300, "hidden_size": 32, "num_hidden_layers": 1}).load(
+        torch.float32, CPU
+    )
 
 
 def test_random_models_are_the_same_for_a_seed_and_differ_between_seeds():

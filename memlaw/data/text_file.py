@@ -3,15 +3,11 @@
 from pathlib import Path
 
 from memlaw.cell import file_hash
-from memlaw.errors import ConfigError
-
-_SHOWN = 200
-"""Characters of a path that an error shows."""
-
+from memlaw.errors import ConfigError, shown
 
 def named(path: str) -> str:
-    """The key and the path as errors show them, the middle of a very long path left out."""
-    return f"data.path={path if len(path) <= _SHOWN else f'{path[: _SHOWN // 2]}…{path[-_SHOWN // 2 :]}'}"
+    """The key and the path as errors show them."""
+    return f"data.path={shown(path)}"
 
 
 def check_path(path: object) -> None:

@@ -63,6 +63,7 @@ _OWN: dict[str, dict[str, Any]] = {
         "rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 10000.0}},
     },
     "bailing_hybrid": {"linear_num_heads": 4, "linear_head_dim": 16},
+    "deepseek_v3": {"first_k_dense_replace": 1},
     "dots1": {"n_shared_experts": 1, "layer_types": ["full_attention"] * _LAYERS},
     "dots3_note_text": {"head_dim": None, "num_attention_heads": None, "num_key_value_heads": None},
     "falcon": {"head_dim": None, "num_kv_heads": 2},

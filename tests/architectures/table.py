@@ -17,17 +17,17 @@ INTRODUCTION = """# Architectures
 
 What memlaw makes of each of the {types} causal LMs that transformers {version} knows, tried with three tiny layers of
 random weights: {trains} train, {refused} are refused with the reason, {missing} cannot be made so small here. One that
-trains has done so in a pack of two ranks on several pairs of different lengths, with the prefix cached where it can be;
-its losses, with and without the adapter, are those of the model's own logits and of the exported adapter in PEFT, a pair
-at a time; and what it decodes is what teacher forcing predicts. Nothing is special-cased: the same trials are made before
-any sweep is queued, and again on the model's own weights before it trains.
+trains has done so in a pack of two ranks on several pairs of different lengths, with the prefix cached where it can
+be. Its losses, with and without the adapter, are those of the model's own logits and of the exported adapter in PEFT,
+a pair at a time; and what it decodes is what teacher forcing predicts. Nothing is special-cased: the same trials are
+made before any sweep is queued, and again on the model's own weights before it trains.
 
-- *the default adapts*: `lora.target_modules=auto` in the last layer. Experts that are fused into one parameter cannot be
-  adapted yet; neither can modules to which PEFT gives another name.
-- *prefix cached*: `inside` is everything before the first adapter, `none` means that later layers need more of the first
-  ones than their output, so that every step runs the whole model.
-- *recall decodes*: `cache` with a KV cache, `rows` by whole rows, since with a cache the model computes something else
-  (padding or positions ignored, or a cache that this small stack cannot make).
+- *the default adapts*: `lora.target_modules=auto` in the last layer. Experts that are fused into one parameter cannot
+  be adapted yet; neither can modules to which PEFT gives another name.
+- *prefix cached*: `inside` is everything before the first adapter; `none` means that later layers need more of the
+  first ones than their output, so that every step runs the whole model.
+- *recall decodes*: `cache` with a KV cache; `rows` by whole rows, since with a cache the model computes something
+  else (padding or positions ignored, or a cache that this small stack cannot make).
 
 `python tests/architectures/table.py` makes this page; the slow tests hold it true.
 """
