@@ -49,10 +49,8 @@ class RandomModel:
             raise ConfigError(f"model.sizes.{unknown[0]} is no argument of a {self.model_type}'s configuration")
         text = config.get_text_config()
         _check_vocabulary(text.vocab_size)
-        for special in ("pad_token_id", "bos_token_id", "eos_token_id"):
-            usual_id = getattr(text, special, None)
-            if isinstance(usual_id, int) and usual_id >= text.vocab_size and special not in self.sizes:
-                setattr(text, special, None)  # of the usual, larger vocabulary
+        if (text.pad_token_id or 0) >= text.vocab_size and "pad_token_id" not in self.sizes:
+            text.pad_token_id = 0  # of the usual, larger vocabulary
         return config
 
     def load(self, dtype: torch.dtype, device: torch.device) -> BaseModel:

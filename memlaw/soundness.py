@@ -8,6 +8,7 @@ that mean nothing.
 
 import copy
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from weakref import WeakKeyDictionary
@@ -35,6 +36,10 @@ MIXED_SHARE = 0.3
 """Share of an adapter's effect by which another row of the batch may change it."""
 SMALL_PARAMETERS = 400_000_000
 """A model with random weights that is larger is not made before cells are queued."""
+
+_WIDTHS, SMALL_WIDTH = re.compile(r"intermediate_size|ffn_dim"), 64
+_EXPERTS, SMALL_EXPERTS = re.compile(r"^(num|n|moe_num)_(routed_|local_)?experts$"), 16
+"""Sizes of a configuration that are made smaller for that: inner sizes of MLPs, and numbers of experts."""
 
 _sound: WeakKeyDictionary[nn.Module, set[tuple[str, ...]]] = WeakKeyDictionary()
 """Names of adapted modules with which a model has been tried."""
@@ -67,7 +72,7 @@ def refuse_unsound(model: PreTrainedModel, targets: Sequence[Target], placement:
 
 
 def refuse_unsound_architecture(config: PreTrainedConfig, spec: LoraSpec) -> None:
-    """Try the four assumptions on random weights before a model is loaded, on two of its layers and a small vocabulary.
+    """Try the four assumptions on random weights before a model is loaded: on two of its layers, made small.
 
     What cannot be made so small, or does not run so, is left to `refuse_unsound`.
 
@@ -96,11 +101,14 @@ def _small(config: PreTrainedConfig, spec: LoraSpec) -> tuple[PreTrainedModel, l
     for name, value in vars(text).items():
         if isinstance(value, list) and len(value) == depth:
             setattr(text, name, value[kept])
+        elif isinstance(value, int) and _WIDTHS.search(name):
+            setattr(text, name, min(value, SMALL_WIDTH))
+        elif isinstance(value, int) and _EXPERTS.search(name):
+            setattr(text, name, min(value, SMALL_EXPERTS))
     text.num_hidden_layers = min(2, depth)
     text.vocab_size = min(text.vocab_size, 512)
-    for special in ("pad_token_id", "bos_token_id", "eos_token_id"):
-        if (getattr(text, special, None) or 0) >= text.vocab_size:
-            setattr(text, special, None)
+    if (text.pad_token_id or 0) >= text.vocab_size:
+        text.pad_token_id = 0
     parameters = without_weights(small).num_parameters()
     if parameters > SMALL_PARAMETERS:
         raise ValueError(f"two layers have {parameters:.2g} parameters")

@@ -5,6 +5,7 @@ from pathlib import Path
 from memlaw.cell import file_hash
 from memlaw.errors import ConfigError, shown
 
+
 def named(path: str) -> str:
     """The key and the path as errors show them."""
     return f"data.path={shown(path)}"
