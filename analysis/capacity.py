@@ -36,7 +36,7 @@ class Capacity:
         loads: per cell: load and bits, per trainable parameter (columns `load`, `bits_per_parameter`, `lora.rank`).
         best: the largest bits per parameter of a cell.
         slope: d ln(bits per parameter) / d ln(load) over the upper half of the loads; 0 on a plateau.
-        slope_interval: its bootstrap interval.
+        slope_interval: its bootstrap interval; NaN where no draw has loads enough for a slope.
         plateau: the level of load/(1 + (load/level)^k)^(1/k) fitted to the cells, bits per parameter.
         plateau_interval: its bootstrap interval.
         bend: k of that curve.
@@ -90,12 +90,17 @@ def capacity(cells: pd.DataFrame, seed: int = 0) -> Capacity:
     if _distinct(_upper(table)["load"]) < MIN_UPPER:
         raise TooFewCells(f"too few different loads among the largest; a plateau needs {MIN_UPPER} in the upper half")
     drawn = np.array([_fit(again)[:2] for again in resamples(table, seed=seed)])
-    tail = (1 - LEVEL) / 2
-    (slope_low, level_low), (slope_high, level_high) = np.nanquantile(drawn, [tail, 1 - tail], axis=0)
     slope, level, bend = _fit(table)
     best = float(table["bits_per_parameter"].max())
-    interval = (float(slope_low), float(slope_high))
-    return Capacity(table, best, slope, interval, level, (float(level_low), float(level_high)), bend)
+    return Capacity(table, best, slope, _interval(drawn[:, 0]), level, _interval(drawn[:, 1]), bend)
+
+
+def _interval(drawn: np.ndarray) -> Interval:
+    """Percentiles of the draws that have a value; not numbers where none has."""
+    tail, known = (1 - LEVEL) / 2, drawn[np.isfinite(drawn)]
+    if not len(known):
+        return float("nan"), float("nan")
+    return float(np.quantile(known, tail)), float(np.quantile(known, 1 - tail))
 
 
 def _distinct(load: pd.Series) -> int:

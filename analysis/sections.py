@@ -219,6 +219,7 @@ def _capacity(found: Findings, study: Path | None) -> Section:
         return Section("capacity", title, notes=((MISSING, found.missing["capacity"]),))
     best = held.loads.loc[held.loads["bits_per_parameter"].idxmax()]
     low, high = held.slope_interval
+    sure = f"95 % interval {low:.2f} to {high:.2f}" if np.isfinite(low) else "interval not known"
     notes = [(INFO, f"The most is {held.best:.2f} bits per trainable parameter, at r = {best['lora.rank']:g}, "
                     f"ℓ = {best['target_tokens']:g}. Literature: "
                     + "; ".join(f"{level:g} for {what}" for what, level in LITERATURE.items()) + ".")]  # fmt: skip
@@ -228,7 +229,7 @@ def _capacity(found: Findings, study: Path | None) -> Section:
                             f"{sides[1]:.2f})."))  # fmt: skip
     else:
         notes.append((CAUTION, "no plateau within the measured loads: bits per parameter still go like load^"
-                               f"{held.slope:.2f} (95 % interval {low:.2f} to {high:.2f}; a plateau would need less "
+                               f"{held.slope:.2f} ({sure}; a plateau would need less "
                                f"than {RISING}), so the most is a lower bound"))  # fmt: skip
         if study:
             cells = found.usable.cells
