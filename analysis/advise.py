@@ -21,6 +21,8 @@ from analysis.link import Link, NoAdvice
 from analysis.load import NoCells, conditions, load_studies
 from analysis.suggest import most_informative
 from analysis.uncertainty import DRAWS, ENOUGH, resamples
+from analysis.usable import usable
+from memlaw.errors import refuse
 
 EXTRAPOLATION = 2.0
 """How far beyond the measured ranks and lengths an answer may lie, as a factor, unless it is asked for."""
@@ -67,6 +69,8 @@ class Advice:
         extrapolation: how far beyond the measured range it lies, as a factor; 1 inside.
         formula: of the form that it rests on.
         next_cells: (rank, length) of the cells that would narrow it most.
+        cells: how many it rests on.
+        cautions: which others were left out, and why.
     """
 
     value: float
@@ -77,6 +81,8 @@ class Advice:
     extrapolation: float
     formula: str
     next_cells: list[tuple[int, int]]
+    cells: int
+    cautions: tuple[str, ...]
 
 
 def best_fit(cells: pd.DataFrame) -> LawFit:
@@ -103,11 +109,15 @@ def best_fit(cells: pd.DataFrame) -> LawFit:
 def advise(cells: pd.DataFrame, goal: Goal, tokens: float | None = None, rank: float | None = None) -> Advice:
     """The rank that `tokens` tokens need, or the longest text that `rank` holds, at the ΔL that `goal` asks for.
 
-    The interval is a bootstrap over cells and seeds, of the law and of the goal.
+    It rests on the usable cells. The interval is a bootstrap over cells and seeds, of the law and of the goal.
 
     Raises:
-        NoAdvice: no identified fit, or the fit never reaches the goal.
+        NoAdvice: no usable cell, no identified fit, or the fit never reaches the goal.
     """
+    sorted_out = usable(cells)
+    if sorted_out.nothing:
+        raise NoAdvice(sorted_out.nothing)
+    cells = sorted_out.cells
     fit = best_fit(cells)
 
     def solved(predict: Predict, delta_loss: float) -> float:
@@ -136,7 +146,10 @@ def advise(cells: pd.DataFrame, goal: Goal, tokens: float | None = None, rank: f
     recalled = Link.of(cells).recalled(share) if "recalled_share" in cells else float("nan")
     slope = gradient(fit, lambda predict: np.log(solved(predict, wanted)))
     next_cells = most_informative(fit, cells, slope) if np.isfinite(slope).all() and slope.any() else []
-    return Advice(value, float(low), float(high), wanted, recalled, beyond, fit.form.formula, next_cells)
+    return Advice(
+        value, float(low), float(high), wanted, recalled, beyond, fit.form.formula, next_cells,
+        len(cells), tuple(sorted_out.cautions()),
+    )  # fmt: skip
 
 
 def _beyond(value: float, measured: pd.Series) -> float:
@@ -158,7 +171,8 @@ def say(cells: pd.DataFrame, study: Path, advice: Advice, tokens: float | None, 
         yield f"  Expect {advice.recalled_share:.1%} of the tokens at p > 0.5, as in cells with that ΔL/L0."
     if advice.extrapolation > 1:
         yield f"  This lies {advice.extrapolation:.2g} times beyond the measured cells: an extrapolation."
-    yield f"  By ΔL = {advice.formula} on {len(cells)} cells."
+    yield f"  By ΔL = {advice.formula} on {advice.cells} cells."
+    yield from (f"  Caution: {caution}" for caution in advice.cautions)
     if advice.next_cells:
         yield "  These cells would narrow it most, per token trained:"
         for r, l in advice.next_cells:
@@ -193,7 +207,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--tokens", type=_positive, help="length of the text: which rank?")
     what.add_argument("--rank", type=_positive, help="rank: how long a text?")
     goal = parser.add_mutually_exclusive_group()
-    goal.add_argument("--recall", type=_positive, default=0.99, help="share of tokens with p > 0.5 (default 0.99)")
+    goal.add_argument("--recall", type=_share, default=0.99, help="share of tokens with p > 0.5 (default 0.99)")
     goal.add_argument("--delta-loss", type=_positive, help="ΔL in nats per token, instead")
     parser.add_argument(
         "--extrapolate", action="store_true", help=f"also beyond {EXTRAPOLATION:g} times the measured range"
@@ -211,13 +225,20 @@ def _positive(text: str) -> float:
     return number
 
 
+def _share(text: str) -> float:
+    share = _positive(text)
+    if share > 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a share of tokens: above 0 and at most 1")
+    return share
+
+
 def main() -> None:
-    """Command line entry; exit code 1 when no condition has an answer."""
+    """Command line entry; exit code 2 for what the user can mend, 1 when no condition has an answer."""
     given = _parser().parse_args()
     try:
         table = load_studies([given.study])
-    except NoCells as error:
-        sys.exit(str(error))
+    except (NoCells, OSError) as error:
+        refuse(error)
     answered = False
     for label, cells in conditions(table):
         if label:

@@ -12,6 +12,7 @@ from scipy.optimize import least_squares
 
 from analysis.law import TooFewCells
 from analysis.uncertainty import LEVEL, Interval, resamples
+from analysis.usable import memorized
 
 LITERATURE = {
     "facts in full training (arXiv 2404.05405)": 2.0,
@@ -20,6 +21,9 @@ LITERATURE = {
 """Bits per parameter that others found, for whole models."""
 
 MIN_CELLS = 6
+MIN_UPPER = 3
+"""Different loads in their upper half: a line through two, drawn again and again, may have any slope."""
+
 RISING = 0.15
 """Slope d ln(bits per parameter) / d ln(load) at the largest loads above which there is no plateau yet."""
 
@@ -32,7 +36,7 @@ class Capacity:
         loads: per cell: load and bits, per trainable parameter (columns `load`, `bits_per_parameter`, `lora.rank`).
         best: the largest bits per parameter of a cell.
         slope: d ln(bits per parameter) / d ln(load) over the upper half of the loads; 0 on a plateau.
-        slope_interval: its bootstrap interval.
+        slope_interval: its bootstrap interval; NaN where no draw has loads enough for a slope.
         plateau: the level of load/(1 + (load/level)^k)^(1/k) fitted to the cells, bits per parameter.
         plateau_interval: its bootstrap interval.
         bend: k of that curve.
@@ -69,35 +73,57 @@ def leveling(load: np.ndarray, level: float, k: float) -> np.ndarray:
 
 
 def capacity(cells: pd.DataFrame, seed: int = 0) -> Capacity:
-    """Bits per parameter of the cells of one condition, and the plateau with its interval.
+    """Bits per parameter of the cells of one condition that memorized anything, and the plateau with its interval.
 
     Raises:
-        TooFewCells: fewer than `MIN_CELLS` cells, or no trainable parameters known.
+        TooFewCells: fewer than `MIN_CELLS` cells of different loads, fewer than `MIN_UPPER` in their upper half, or no
+            trainable parameters known.
     """
     if "trainable_parameters" not in cells:
         raise TooFewCells("points without a number of trainable parameters")
-    table = loads(cells)
-    if len(table) < MIN_CELLS or table["load"].nunique() < MIN_CELLS:
-        raise TooFewCells(f"{len(table)} cells; a plateau needs {MIN_CELLS} with different loads")
+    table = loads(cells[memorized(cells) & (cells["trainable_parameters"] > 0)])
+    if _distinct(table["load"]) < MIN_CELLS:
+        raise TooFewCells(
+            f"{len(table)} cells that memorized anything, of {_distinct(table['load'])} different loads; a plateau "
+            f"needs {MIN_CELLS}"
+        )
+    if _distinct(_upper(table)["load"]) < MIN_UPPER:
+        raise TooFewCells(f"too few different loads among the largest; a plateau needs {MIN_UPPER} in the upper half")
     drawn = np.array([_fit(again)[:2] for again in resamples(table, seed=seed)])
-    tail = (1 - LEVEL) / 2
-    (slope_low, level_low), (slope_high, level_high) = np.nanquantile(drawn, [tail, 1 - tail], axis=0)
     slope, level, bend = _fit(table)
     best = float(table["bits_per_parameter"].max())
-    interval = (float(slope_low), float(slope_high))
-    return Capacity(table, best, slope, interval, level, (float(level_low), float(level_high)), bend)
+    return Capacity(table, best, slope, _interval(drawn[:, 0]), level, _interval(drawn[:, 1]), bend)
+
+
+def _interval(drawn: np.ndarray) -> Interval:
+    """Percentiles of the draws that have a value; not numbers where none has."""
+    tail, known = (1 - LEVEL) / 2, drawn[np.isfinite(drawn)]
+    if not len(known):
+        return float("nan"), float("nan")
+    return float(np.quantile(known, tail)), float(np.quantile(known, 1 - tail))
+
+
+def _distinct(load: pd.Series) -> int:
+    """How many loads differ by more than rounding."""
+    return int(np.log(load.astype(float)).round(9).nunique())
+
+
+def _upper(table: pd.DataFrame) -> pd.DataFrame:
+    """The cells from the median load on."""
+    return table[table["load"] >= table["load"].median()]
 
 
 def _fit(table: pd.DataFrame) -> tuple[float, float, float]:
     """Slope over the upper half of the loads, level and k of `leveling`."""
-    x, y = np.log(table["load"].to_numpy(float)), np.log(table["bits_per_parameter"].clip(lower=1e-9).to_numpy(float))
+    x, y = np.log(table["load"].to_numpy(float)), np.log(table["bits_per_parameter"].to_numpy(float))
     upper = x >= np.median(x)
-    spread = len(np.unique(x[upper])) > 2  # a line through two points, drawn again and again, may have any slope
+    spread = len(np.unique(x[upper].round(9))) >= MIN_UPPER
     slope = float(np.polyfit(x[upper], y[upper], 1)[0]) if spread else float("nan")
 
     def residual(parameters: np.ndarray) -> np.ndarray:
         level, k = np.exp(parameters)
         return np.log(leveling(np.exp(x), level, k)) - y
 
-    found = least_squares(residual, [float(y.max()), 0.0], bounds=([-20, -2], [10, 4]), max_nfev=30)
+    low, high = min(-20.0, float(y.min()) - 1), max(10.0, float(y.max()) + 1)
+    found = least_squares(residual, [float(y.max()), 0.0], bounds=([low, -2], [high, 4]), max_nfev=30)
     return slope, float(np.exp(found.x[0])), float(np.exp(found.x[1]))

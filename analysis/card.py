@@ -14,6 +14,7 @@ from analysis.findings import Findings, Tokens
 from analysis.forms import FORMS
 from analysis.phase import decoupled, lucky_share, violations
 from analysis.sections import show
+from analysis.strict import strict
 from analysis.uncertainty import DRAWS, Interval
 
 _INPUTS = ("lora.rank", "target_tokens", "seed", "base_loss_nats", "delta_loss_nats", "trainable_parameters")
@@ -38,7 +39,11 @@ def versions() -> dict[str, str]:
 
 
 def record(found: Findings) -> dict[str, object]:
-    """The findings in full precision and every choice made, for `law.json`; the same cells give the same record."""
+    """The findings in full precision and every choice made, for `law.json`; the same cells give the same record.
+
+    What is not a finite number is None; `left_out` is there only where fits leave out more than saturated cells.
+    """
+    left_out = found.usable.record()
     base: dict[str, object] = {
         "condition": found.title,
         "cells": len(found.cells),
@@ -46,13 +51,17 @@ def record(found: Findings) -> dict[str, object]:
         "tokens": _tokens(found.tokens),
         "capacity": _capacity(found.capacity),
         "versions": versions(),
+        **({"left_out": left_out} if left_out else {}),
     }
+    return {name: strict(value) for name, value in {**base, **_law(found)}.items()}
+
+
+def _law(found: Findings) -> dict[str, object]:
     if not found.law:
-        return {**base, "fitted": False, "reason": found.missing["law"]}
+        return {"fitted": False, "reason": found.missing["law"]}
     fit = found.law.fit
     assert found.rivals is not None
     return {
-        **base,
         "fitted": True,
         "form": f"delta_loss_nats = {fit.form.formula}",
         "parameters": {
@@ -69,29 +78,20 @@ def record(found: Findings) -> dict[str, object]:
         "not_identified": list(fit.not_identified),
         "cautions": list(fit.cautions),
         "r_squared": fit.r_squared,
-        "r_squared_log": _finite(fit.r_squared_log),
+        "r_squared_log": fit.r_squared_log,
         "cells_used": len(fit.used),
         "cells_excluded": len(fit.excluded),
         "saturation_rule": str(fit.rule),
         "saturating": found.saturating.values if found.saturating else None,
-        "unseen_error": {row["form"]: _finite(row["error"]) for row in found.rivals.to_dict("records")},
-        "rivals": _rows(found.rivals),
-        "sensitivity": _rows(found.ways),
+        "unseen_error": {row["form"]: row["error"] for row in found.rivals.to_dict("records")},
+        "rivals": found.rivals.to_dict("records"),
+        "sensitivity": [] if found.ways is None else found.ways.to_dict("records"),
         "collapse_kappa": found.collapse.kappa if found.collapse else None,
         "residual_rms_nats": found.law.residuals.rms_nats,
         "bootstrap_draws": found.law.draws,
         "used": _points(fit.used),
         "excluded": _points(fit.excluded),
     }
-
-
-def _rows(table: pd.DataFrame | None) -> list[dict[str, object]]:
-    rows = [] if table is None else table.to_dict("records")
-    return [{str(key): _json(value) for key, value in row.items()} for row in rows]
-
-
-def _json(value: object) -> object:
-    return _finite(value) if isinstance(value, float) else value
 
 
 def _points(cells: pd.DataFrame) -> list[list[float]]:
@@ -116,19 +116,15 @@ def _tokens(found: Tokens | None) -> dict[str, object] | None:
     return {
         "tokens": len(found.last),
         "violations": len(violations(found.last)),
-        "lucky_share": _finite(lucky_share(found.last)),
+        "lucky_share": lucky_share(found.last),
         "failing_pairs": int((found.failures["first_wrong"] < found.failures["length"]).sum()),
         "mean_loss_nats": float(found.last["nll"].astype(float).mean()),
         "decoupled": decoupled(found.last),
     }
 
 
-def _sides(intervals: Mapping[str, Interval], name: str) -> list[float | None] | None:
-    return [_finite(side) for side in intervals[name]] if name in intervals else None
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _sides(intervals: Mapping[str, Interval], name: str) -> list[float] | None:
+    return list(intervals[name]) if name in intervals else None
 
 
 def card(found: Findings) -> dict[str, str]:
@@ -148,6 +144,8 @@ def card(found: Findings) -> dict[str, str]:
             f"{_values(cells, 'model.name')}, weights {_values(cells, 'model_fingerprint')}, "
             f"commit {_values(cells, 'model_commit') if 'model_commit' in cells else '–'}"
         )
+    if left_out := list(found.usable.cautions()):
+        lines["Left out"] = "; ".join(left_out)
     if found.law:
         lines |= _fit_lines(found)
     else:

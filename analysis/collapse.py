@@ -8,7 +8,7 @@ from scipy.interpolate import PchipInterpolator
 from scipy.optimize import least_squares
 
 from analysis.forms import Inputs
-from analysis.law import TooFewCells
+from analysis.law import TooFewCells, check_varied
 
 KNOTS = 6
 """Of the curve: one at the end, the others spread over the cells below `FLAT`."""
@@ -54,7 +54,7 @@ def fit_collapse(table: pd.DataFrame) -> Collapse:
     """Least squares on ΔL of all cells of one condition, κ and the curve together.
 
     Raises:
-        TooFewCells: fewer than two cells more than parameters, or one rank or one length.
+        TooFewCells: fewer than two cells more than parameters, one rank or one length, or the same ΔL in all cells.
     """
     x = Inputs.of(table)
     r, l, base_loss = x.r, x.l, x.base_loss
@@ -64,6 +64,7 @@ def fit_collapse(table: pd.DataFrame) -> Collapse:
     telling = delta_loss < FLAT * base_loss
     if telling.sum() < KNOTS:
         raise TooFewCells(f"{telling.sum()} cells below {FLAT:g}·L0; the collapse needs {KNOTS}")
+    check_varied(delta_loss)
 
     def curve(parameters: np.ndarray) -> Collapse:
         kappa, steps = parameters[0], np.exp(np.clip(parameters[1:], -20, 5))

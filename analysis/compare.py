@@ -74,10 +74,15 @@ def folds(table: pd.DataFrame, count: int = FOLDS, seed: int = 0) -> list[pd.Ser
 
 
 def information_criterion(fitted: LawFit) -> float:
-    """AICc of a least-squares fit; comparable between forms on the same cells only."""
+    """AICc of a least-squares fit; comparable between forms on the same cells only.
+
+    Infinite with too few cells; not a number for a fit that leaves nothing but rounding.
+    """
     n, k = len(fitted.used), fitted.result.nvarys + 1
     if n - k - 1 <= 0:
         return float("inf")
+    if fitted.leaves_rounding:
+        return float("nan")
     return n * np.log(fitted.result.chisqr / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1)
 
 

@@ -54,21 +54,25 @@ MEANING = {
 
 def figures(found: Findings) -> dict[str, Figure]:
     """Every figure that the findings allow; names are those of `MEANING`."""
-    cells, title = found.cells, found.title
+    cells, fitted, title = found.cells, found.usable.cells, found.title
     law = found.law.fit if found.law else None
     plain = law if law and law.form.size is None else None  # a law with the model's size is no line over rank
-    drawn = {"law": law_figure(cells, plain, title), "loss": loss_heat_map(cells, title)}
+    drawn: dict[str, Figure] = {}
+    if len(fitted):
+        drawn["law"] = law_figure(fitted, plain, title)
+    if cells["loss_nats"].notna().any():
+        drawn["loss"] = loss_heat_map(cells, title)
     if law:
         fits = [law, found.saturating] if found.saturating else [law]
         drawn |= {"prediction": prediction_figure(fits, title), "residuals": residual_figure(fits, title)}
         if plain:
-            drawn["surface"] = surface_figure(cells, fits[-1], title)
+            drawn["surface"] = surface_figure(fitted, fits[-1], title)
     if found.collapse:
-        drawn["collapse"] = collapse_figure(cells, found.collapse, title)
+        drawn["collapse"] = collapse_figure(fitted, found.collapse, title)
     if found.capacity:
         drawn["bits"] = bits_figure(found.capacity, title)
-    if "base_parameters" in cells and cells["base_parameters"].nunique() > 1:
-        drawn["models"] = models_figure(cells, title)
+    if "base_parameters" in fitted and fitted["base_parameters"].nunique() > 1:
+        drawn["models"] = models_figure(fitted, title)
     return drawn | _token_figures(cells, found.tokens, title) if found.tokens else drawn
 
 

@@ -12,11 +12,12 @@ from analysis.compare import compare, ranked
 from analysis.dynamics import evaluations, final, learned
 from analysis.forms import FORMS, POWER
 from analysis.law import LawFit, TooFewCells, fit_law
-from analysis.load import last_tokens
+from analysis.load import NoTokens, last_tokens
 from analysis.phase import first_failures, transition
 from analysis.residuals import Residuals, diagnose
 from analysis.sensitivity import sensitivity
 from analysis.uncertainty import Interval, bootstrap, bootstrap_intervals, profile_intervals
+from analysis.usable import Usable, usable
 
 T = TypeVar("T")
 
@@ -71,6 +72,7 @@ class Findings:
         title: model, data, and what else sets the condition apart.
         label: `analysis.load.conditions`'s.
         cells: its rows.
+        usable: which of them fits rest on, and which not.
         law: the paper's law on unsaturated cells, with the model's size where that varies.
         saturating: the saturating form on all cells.
         ways: `analysis.sensitivity.sensitivity`.
@@ -84,6 +86,7 @@ class Findings:
     title: str
     label: str
     cells: pd.DataFrame
+    usable: Usable
     law: Fitted | None
     saturating: LawFit | None
     ways: pd.DataFrame | None
@@ -100,21 +103,30 @@ def find(cells: pd.DataFrame, title: str, label: str, tables: Iterator[pd.DataFr
     Args:
         cells: of one condition.
         title, label: see `Findings`.
-        tables: `analysis.load.all_tokens` of the cells, or None where there are none.
+        tables: `analysis.load.all_tokens` of the cells, or None where there are none. One that cannot be read costs
+            what tokens say of this condition.
     """
     missing: dict[str, str] = {}
+    sorted_out = usable(cells)
+    fitted = sorted_out.cells
 
     def known(name: str, compute: Callable[[], T]) -> T | None:
         try:
             return compute()
-        except TooFewCells as error:
+        except (TooFewCells, NoTokens) as error:
             missing[name] = str(error)
             return None
 
-    sized = FORMS["power_model"].can_describe(cells)
-    law = known("law", lambda: Fitted.of(fit_law(cells, FORMS["power_model"] if sized else POWER)))
+    def fit(name: str, compute: Callable[[], T]) -> T | None:
+        if sorted_out.nothing:
+            missing[name] = sorted_out.nothing
+            return None
+        return known(name, compute)
+
+    sized = FORMS["power_model"].can_describe(fitted)
+    law = fit("law", lambda: Fitted.of(fit_law(fitted, FORMS["power_model"] if sized else POWER)))
     bent = FORMS["saturating_model" if sized else "saturating"]
-    tokens = _tokens(tables) if tables is not None else None
+    tokens = known("tokens", lambda: _tokens(tables))
     if tokens:
         shares = final(tokens.history)[["cell", "first_wrong_share", "exact_share"]].merge(learned(tokens.history))
         cells = cells.merge(shares, on="cell", how="left", validate="one_to_one")
@@ -122,18 +134,21 @@ def find(cells: pd.DataFrame, title: str, label: str, tables: Iterator[pd.DataFr
         title=title,
         label=label,
         cells=cells,
+        usable=sorted_out,
         law=law,
-        saturating=known("saturating", lambda: fit_law(cells, bent)),
-        ways=sensitivity(cells) if law else None,
-        rivals=ranked(compare(cells)) if law else None,
-        collapse=known("collapse", lambda: fit_collapse(cells)),
-        capacity=known("capacity", lambda: capacity(cells)),
+        saturating=fit("saturating", lambda: fit_law(fitted, bent)),
+        ways=sensitivity(fitted) if law else None,
+        rivals=ranked(compare(fitted)) if law else None,
+        collapse=fit("collapse", lambda: fit_collapse(fitted)),
+        capacity=fit("capacity", lambda: capacity(fitted)),
         tokens=tokens,
         missing=missing,
     )
 
 
-def _tokens(tables: Iterator[pd.DataFrame]) -> Tokens:
+def _tokens(tables: Iterator[pd.DataFrame] | None) -> Tokens:
+    if tables is None:
+        raise NoTokens("the token tables of all cells are not at hand (`tokens.parquet` of a study on disk)")
     last, history = [], []
     for table in tables:
         last.append(last_tokens([table]))

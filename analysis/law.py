@@ -20,6 +20,9 @@ MIN_SPARE = 1
 MIN_CELLS_OFFSET = 6
 """With fewer cells an offset b is held at 0: it would follow the noise."""
 
+ROUNDING = 1e-9
+"""Difference, as a share of ΔL, below which two numbers are the same but for rounding."""
+
 MAX_EVALUATIONS = 1000
 """Of the form, by one start; a fit that has not arrived by then has nowhere to arrive."""
 
@@ -84,10 +87,19 @@ class LawFit:
 
     @property
     def exponent_ratio(self) -> float | None:
-        """κ = α/β: how fast the length that a rank holds grows with it; the quantity that fits agree on."""
+        """κ = α/β: how fast the length that a rank holds grows with it; the quantity that fits agree on.
+
+        None for a form without them; not a number where β is 0.
+        """
         if not {"alpha", "beta"} <= self.result.params.keys():
             return None
-        return self.result.params["alpha"].value / self.result.params["beta"].value
+        alpha, beta = self.values["alpha"], self.values["beta"]
+        return alpha / beta if beta else float("nan")
+
+    @property
+    def leaves_rounding(self) -> bool:
+        """Whether it goes through every cell used, up to rounding, so that no residual says anything."""
+        return is_rounding(self.predict_cells(self.used), self.used["delta_loss_nats"].to_numpy(float))
 
     @property
     def r_squared(self) -> float:
@@ -103,9 +115,15 @@ class LawFit:
             )
 
 
+def is_rounding(predicted: Array, true: Array) -> bool:
+    """Whether all predictions are the true ΔL but for rounding."""
+    return bool((np.abs(predicted - true) <= ROUNDING * np.abs(true).max()).all())
+
+
 def r_squared(true: Array, predicted: Array) -> float:
-    """Share of the variance of `true` that `predicted` explains."""
-    return float(1 - ((true - predicted) ** 2).sum() / ((true - true.mean()) ** 2).sum())
+    """Share of the variance of `true` that `predicted` explains; not a number where `true` does not vary."""
+    varies = float(((true - true.mean()) ** 2).sum())
+    return float(1 - ((true - predicted) ** 2).sum() / varies) if varies else float("nan")
 
 
 def fit_law(
@@ -120,14 +138,16 @@ def fit_law(
     |b| is bounded by the largest L0, for ΔL lies between 0 and L0.
 
     Args:
-        table: columns `lora.rank`, `target_tokens`, `delta_loss_nats`, `base_loss_nats`.
+        table: columns `lora.rank`, `target_tokens`, `delta_loss_nats`, `base_loss_nats`; cells that are usable
+            (`analysis.usable`), once or, drawn again, several times.
         form: what to fit.
         rule: which cells to leave out; `analysis.saturation.DEFAULT`, and none for a saturating form.
         loss: `linear` for least squares, `huber` for residuals beyond 0.1 nats to count linearly.
         like: a fit to start from, and to hold b like, in place of all starts: for cells resampled from its own.
 
     Raises:
-        TooFewCells: fewer grid points than parameters and one, or fewer than two ranks or lengths among them.
+        TooFewCells: fewer grid points than parameters and one, fewer than two ranks or lengths among them, or the same
+            ΔL in all of them.
     """
     rule = rule or (NONE if form.saturates else DEFAULT)
     out = rule.excludes(table)
@@ -138,6 +158,7 @@ def fit_law(
     else:
         hold_offset = "b" in form.bounds and distinct_points(used) < MIN_CELLS_OFFSET
     _check_enough(used, excluded, len(form.bounds) - hold_offset)
+    check_varied(delta_loss)
     params = _parameters(form, float(table["base_loss_nats"].max()), hold_offset)
 
     def residual(params: lmfit.Parameters) -> Array:
@@ -149,7 +170,8 @@ def fit_law(
             if params[name].vary:
                 params[name].set(value=value)
         minimizer = lmfit.Minimizer(residual, params, max_nfev=MAX_EVALUATIONS)
-        fits.append((minimizer, minimizer.minimize(**_METHODS[loss])))
+        with np.errstate(invalid="ignore", divide="ignore"):  # variances ≤ 0 make standard errors that are none
+            fits.append((minimizer, minimizer.minimize(**_METHODS[loss])))
     minimizer, best = min(fits, key=lambda found: found[1].chisqr)
     return LawFit(form, minimizer, best, used, excluded, rule, _not_identified(best), _cautions(best, len(used)))
 
@@ -201,6 +223,19 @@ def _check_enough(used: pd.DataFrame, excluded: pd.DataFrame, parameters: int) -
             f"{points} unsaturated cells over {ranks} ranks and {lengths} lengths ({len(excluded)} saturated "
             f"ones left out); {parameters} parameters need at least {needed} over 2 ranks and 2 lengths. "
             "Add longer lengths or smaller ranks."
+        )
+
+
+def check_varied(delta_loss: Array) -> None:
+    """Refuse cells that all have the same ΔL, nats per token; any curve without a slope fits them.
+
+    Raises:
+        TooFewCells: they do.
+    """
+    if np.ptp(delta_loss) <= ROUNDING * delta_loss.max():
+        raise TooFewCells(
+            f"ΔL is the same {delta_loss.max():.3g} nats in all of {len(delta_loss)} cells: it depends on "
+            "neither rank nor length, so there is no law to fit."
         )
 
 

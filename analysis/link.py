@@ -25,7 +25,14 @@ class Link:
 
     @classmethod
     def of(cls, cells: pd.DataFrame) -> "Link":
-        """Isotonic regression over the cells."""
+        """Isotonic regression over the cells whose recalled share is known.
+
+        Raises:
+            NoAdvice: there is none.
+        """
+        cells = cells[cells["recalled_share"].notna()]
+        if cells.empty:
+            raise NoAdvice("no cell has a share of recalled tokens")
         ordered = cells.assign(share=cells["delta_loss_nats"] / cells["base_loss_nats"]).sort_values("share")
         recalled = isotonic_regression(ordered["recalled_share"].to_numpy(float)).x
         return cls(ordered["share"].to_numpy(float), recalled)

@@ -4,12 +4,13 @@
 """
 
 import argparse
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from memlaw.errors import one_line, refuse
 from memlaw.files import atomic_path
 from memlaw.records import RESULT_COLUMNS, read_results, read_tokens
 from memlaw.status_file import DONE, read_status
@@ -28,6 +29,10 @@ _ABOUT = ("study", "cell")
 
 class NoCells(ValueError):
     """There is no finished cell; the message says where, and how to get some."""
+
+
+class NoTokens(ValueError):
+    """What the tokens of a condition say cannot be told; the message says why."""
 
 
 def load_studies(studies: Sequence[Path]) -> pd.DataFrame:
@@ -60,9 +65,17 @@ def all_tokens(cells: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
     Args:
         cells: columns `study` and `cell`.
+
+    Raises:
+        NoTokens: a table is not there or not whole.
     """
     for study, cell in zip(cells["study"], cells["cell"], strict=True):
-        yield read_tokens(Path(study) / cell / "tokens.parquet").assign(cell=cell)
+        file = Path(study) / cell / "tokens.parquet"
+        try:
+            table = read_tokens(file)
+        except (OSError, ValueError, KeyError) as error:  # pyarrow's own errors of reading are ValueErrors
+            raise NoTokens(f"{file} cannot be read: {one_line(error)}") from error
+        yield table.assign(cell=cell)
 
 
 def without_tokens(cells: pd.DataFrame) -> list[str]:
@@ -80,36 +93,46 @@ def load_points(file: Path, base_loss: float) -> pd.DataFrame:
     """A table of points without records, such as a figure's, in the columns that the law needs.
 
     Args:
-        file: CSV with columns rank, seq_len, delta_loss_nats and perhaps seed; lines with # are comments.
+        file: CSV with columns rank, seq_len, delta_loss_nats, and perhaps seed and trainable_parameters; others are
+            left out, and lines with # are comments.
         base_loss: L0 of all points, nats per token.
 
     Raises:
-        NoCells: a column is missing, or there is no row.
+        NoCells: a column is missing, there is no row, or a value is not a number, or one that it cannot be.
     """
     needed = ["rank", "seq_len", "delta_loss_nats"]
     if not 0 < base_loss < float("inf"):
         raise NoCells(f"--base-loss {base_loss} is not a positive number of nats")
     try:
-        points = pd.read_csv(file, comment="#")
+        points = pd.read_csv(file, comment="#", encoding="utf-8-sig", skipinitialspace=True)
     except (OSError, ValueError) as error:  # pandas' own errors of reading are ValueErrors
-        raise NoCells(f"{file} cannot be read as CSV: {error}") from error
+        raise NoCells(f"{file} cannot be read as CSV: {one_line(error)}") from error
     missing = [name for name in needed if name not in points]
-    if missing or points.empty:
-        raise NoCells(f"{file} holds no points: " + (f"no column {', '.join(missing)}" if missing else "no row"))
-    numbers = points[needed].apply(pd.to_numeric, errors="coerce")
-    sound = ((numbers > 0) & (numbers < float("inf"))).all(axis=1) & (numbers["delta_loss_nats"] < 1.05 * base_loss)
+    if missing:
+        found = ", ".join(map(repr, points.columns))
+        raise NoCells(
+            f"{file} holds no points: no column {', '.join(missing)} among {found}; commas must separate the fields, "
+            "and decimals have points"
+        )
+    if points.empty:
+        raise NoCells(f"{file} holds no points: no row")
+    if not isinstance(points.index, pd.RangeIndex):  # pandas takes the fields in excess for an index
+        raise NoCells(f"{file}: its rows have more fields than its first line has names")
+    points = points[[*needed, *(name for name in ("seed", "trainable_parameters") if name in points)]]
+    numbers = points.apply(pd.to_numeric, errors="coerce").astype(float)
+    positive = numbers.drop(columns="seed", errors="ignore") > 0
+    sound = positive.all(axis=1) & np.isfinite(numbers).all(axis=1) & (numbers["delta_loss_nats"] < 1.05 * base_loss)
     if not sound.all():
         row = int((~sound).idxmax())
         raise NoCells(
-            f"{file}, row {row + 1} of the points: {points.loc[row, needed].to_dict()}; all must be positive numbers, "
-            f"and delta_loss_nats below the base loss {base_loss:g}"
+            f"{file}, row {row + 1} of the points: {points.loc[row].to_dict()}; all must be positive numbers, and "
+            f"delta_loss_nats below the base loss {base_loss:g}"
         )
-    points = points.assign(**numbers).rename(columns={"rank": "lora.rank"})
-    return points.assign(
-        target_tokens=points["seq_len"],
+    return numbers.rename(columns={"rank": "lora.rank"}).assign(
+        target_tokens=numbers["seq_len"],
         base_loss_nats=base_loss,
-        loss_nats=base_loss - points["delta_loss_nats"],
-        seed=points.get("seed", 0),
+        loss_nats=base_loss - numbers["delta_loss_nats"],
+        seed=numbers.get("seed", 0),
     )
 
 
@@ -191,8 +214,8 @@ def main() -> None:
     try:
         table = load_studies(given.studies)
         write_table(table, given.out)
-    except (NoCells, ValueError) as error:
-        sys.exit(str(error))
+    except (ValueError, OSError) as error:  # NoCells, another ending, or nowhere to write
+        refuse(error)
     print(f"{len(table)} cells: {given.out}")
 
 

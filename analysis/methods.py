@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from analysis.strict import strict
+
 BASELINE = "sft"
 PLACE = ["target_tokens", "lora.rank"]
 
@@ -126,24 +128,21 @@ class Comparison:
         names = [metric.column for metric in self.metrics if metric.column != TIME]
         means = self.cells.groupby([*PLACE, "method"])[names].mean().reset_index()
         entries = [entry for entry in self.differences if entry.metric.column in names]
-        return {
+        record = {
             "condition": self.title,
             "cells": len(self.cells),
             "methods": self.methods,
-            "means": [{str(k): _finite(v) for k, v in row.items()} for row in means.to_dict("records")],
+            "means": means.to_dict("records"),
             "differences": [
                 {
                     "metric": entry.metric.column, "one": entry.one, "other": entry.other, "unit": entry.metric.unit,
-                    "mean": entry.mean, "low": _finite(entry.low), "high": _finite(entry.high),
+                    "mean": entry.mean, "low": entry.low, "high": entry.high,
                     "pairs": entry.pairs, "seeds": entry.seeds,
                 }
                 for entry in entries
             ],
         }  # fmt: skip
-
-
-def _finite(value: object) -> object:
-    return None if isinstance(value, float) and np.isnan(value) else value
+        return {name: strict(value) for name, value in record.items()}
 
 
 def order(methods: "np.ndarray | list[str]") -> list[str]:
@@ -205,7 +204,8 @@ def paired(cells: pd.DataFrame, metric: Metric, one: str, other: str) -> pd.Data
 
     Seeds that lack a place are left out, so that seeds can be averaged over the same places; unless all lack one.
     """
-    wide = cells.pivot(index=[*PLACE, "seed"], columns="method", values=metric.column).astype(float)
+    values = cells[metric.column].astype(float).groupby([cells[name] for name in (*PLACE, "seed", "method")])
+    wide = values.mean().unstack("method")  # where texts end early, several lengths are one
     if one not in wide or other not in wide:
         return pd.DataFrame(columns=[*PLACE, "seed", "difference"])
     both = (metric.scale * (wide[one] - wide[other])).dropna().rename("difference").reset_index()

@@ -225,7 +225,7 @@ def bits_figure(capacity: Capacity, title: str) -> Figure:
     axes.set_xscale("log")
     axes.set_yscale("log")
     top = 2 * max(capacity.best, *LITERATURE.values())
-    axes.set_ylim(0.5 * float(cells["bits_per_parameter"].clip(lower=1e-4).min()), top)
+    axes.set_ylim(0.5 * float(cells["bits_per_parameter"].min()), top)
     axes.set_xlabel("offered: ℓ·L0 / ln 2 / N (bits per trainable parameter)")
     axes.set_ylabel("memorized: ℓ·ΔL / ln 2 / N (bits per parameter)")
     axes.grid(alpha=0.25)

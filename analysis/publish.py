@@ -7,7 +7,6 @@ the whole page, the fit card as its notes, and the report's files as an artifact
 import argparse
 import json
 import logging
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from analysis.part import RECORDS
 from memlaw.errors import ConfigError, refuse
 from memlaw.tracking.contents import ANALYSIS, study_digest
 from memlaw.tracking.mode import MODES, base_url, check_name, resolve_mode
+from memlaw.tracking.names import shortened
 from memlaw.values import check_number
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ def publish(study: Path, mode: str, project: str, entity: str | None, timeout_s:
             project=project,
             entity=entity,
             id=f"{study_digest(study)}-analysis",
-            name=f"{study.name}: analysis",
+            name=shortened(f"{study.name}: analysis"),
             job_type=ANALYSIS,
             config={"kind": ANALYSIS, "study": study.name, "conditions": [row["condition"] for row in laws]},
             notes="\n\n".join(path.read_text(encoding="utf-8") for part in parts for path in part.glob("fit_card.md")),
@@ -163,7 +163,7 @@ def publish(study: Path, mode: str, project: str, entity: str | None, timeout_s:
         if name in TABLES or name.startswith("figures/"):
             del run.summary[name]
     run.summary.update({"law": {name: value for name, value in headline(laws).items() if value is not None}})
-    artifact = wandb.Artifact(artifact_name(f"report-{study.name}"), type="report")
+    artifact = wandb.Artifact(shortened(artifact_name(f"report-{study.name}")), type="report")
     add_files(artifact, [report])
     run.log_artifact(artifact)
     address = run.url if not run.offline else run.dir
@@ -224,9 +224,7 @@ def main() -> None:
             check_name("--entity", given.entity)
         check_number("--timeout", given.timeout, "a number above 0", lambda value: value > 0)
         print(publish(given.study.resolve(), given.mode, given.project, given.entity, given.timeout))
-    except NoCells as error:
-        sys.exit(str(error))
-    except ConfigError as error:
+    except (NoCells, ConfigError, OSError) as error:
         refuse(error)
 
 

@@ -37,6 +37,7 @@ from analysis.methods import Comparison, compare_methods, variants
 from analysis.page import Condition, page, svg
 from analysis.part import RECORDS, Part, condition_part, methods_part
 from analysis.terminal import print_sections
+from memlaw.errors import refuse
 from memlaw.files import atomic_path, write_json, write_text
 
 TOGETHER, METHODS = "models together", "methods"
@@ -172,7 +173,7 @@ def check_report(parts: list[Part], target: Path, console: Console) -> bool:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m analysis.report", description=__doc__)
     parser.add_argument("studies", type=Path, nargs="*", help="directories of studies, e.g. runs/default")
-    parser.add_argument("--points", type=Path, help="a CSV of rank, seq_len, delta_loss_nats, instead of a study")
+    parser.add_argument("--points", type=Path, help="a CSV of rank, seq_len, delta_loss_nats (and seed), instead")
     parser.add_argument("--base-loss", type=float, help="L0 of the points, nats per token")
     parser.add_argument("--wandb", metavar="ENTITY/PROJECT", help="the finished cells among a W&B project's runs")
     parser.add_argument("--out", type=Path, help="where the report goes (default: STUDY/report, or NAME-report)")
@@ -181,7 +182,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """Command line entry."""
+    """Command line entry; exit code 2 for what the user can mend, 1 where a check finds that a number moved."""
     parser = _parser()
     given = parser.parse_args()
     if sum(bool(source) for source in (given.studies, given.points, given.wandb)) != 1:
@@ -209,15 +210,15 @@ def main() -> None:
             found = list(findings_of(table, with_tokens=True))
         if not given.check:
             check_target(target)
-    except NoCells as error:
-        sys.exit(str(error))
-    console = Console()
-    parts = [condition_part(one, study) for one in found]
-    if not given.points:
-        parts += [methods_part(one) for one in comparisons_of(table, found)]
-    if given.check:
-        sys.exit(0 if check_report(parts, target, console) else 1)
-    write_report(parts, table, target, study, left, console)
+        console = Console()
+        parts = [condition_part(one, study) for one in found]
+        if not given.points:
+            parts += [methods_part(one) for one in comparisons_of(table, found)]
+        if given.check:
+            sys.exit(0 if check_report(parts, target, console) else 1)
+        write_report(parts, table, target, study, left, console)
+    except (NoCells, OSError) as error:  # no cells, or nowhere to write
+        refuse(error)
 
 
 if __name__ == "__main__":

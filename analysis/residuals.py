@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from analysis.forms import Inputs
-from analysis.law import LawFit, gradient, grid_point
+from analysis.law import ROUNDING, LawFit, gradient, grid_point
 
 SUSPICIOUS = 0.01
 """p-value below which residuals are called systematic."""
@@ -20,10 +20,12 @@ class Residuals:
     Attributes:
         rms_nats: root mean square of predicted − true ΔL, nats per token.
         worst_cell: (rank, length, residual in % of ΔL) of the largest relative residual.
-        curvature_p: p-value of an F test: would (ln r)², (ln ℓ)² and ln r·ln ℓ improve the fit? NaN with too few cells.
-        normality_p: Shapiro–Wilk p-value; NaN with fewer than three cells.
-        noise_nats: standard deviation between seeds of a grid point; NaN without repeated seeds.
-        lack_of_fit_p: p-value of the lack-of-fit F test against that noise; NaN without repeated seeds.
+        curvature_p: p-value of an F test: would (ln r)², (ln ℓ)² and ln r·ln ℓ improve the fit? NaN with too few cells,
+            or where they leave nothing but rounding.
+        normality_p: Shapiro–Wilk p-value; NaN with fewer than three cells, or where all residuals are rounding.
+        noise_nats: standard deviation between seeds of a grid point; NaN without repeated seeds, or where they agree
+            in every digit.
+        lack_of_fit_p: p-value of the lack-of-fit F test against that noise; NaN without noise.
     """
 
     rms_nats: float
@@ -51,10 +53,16 @@ def diagnose(fit: LawFit) -> Residuals:
         rms_nats=float(np.sqrt(np.mean(residual**2))),
         worst_cell=(float(row["lora.rank"]), float(row["target_tokens"]), float(share[worst])),
         curvature_p=_curvature(fit, residual),
-        normality_p=float(stats.shapiro(residual).pvalue) if len(residual) > 2 and np.ptp(residual) else float("nan"),
+        normality_p=_normality(residual, fit.leaves_rounding),
         noise_nats=noise,
         lack_of_fit_p=lack,
     )
+
+
+def _normality(residual: np.ndarray, rounding: bool) -> float:
+    if len(residual) < 3 or rounding or not np.ptp(residual):
+        return float("nan")
+    return float(stats.shapiro(residual).pvalue)
 
 
 def _curvature(fit: LawFit, residual: np.ndarray) -> float:
@@ -71,6 +79,8 @@ def _curvature(fit: LawFit, residual: np.ndarray) -> float:
     def left(design: np.ndarray) -> float:
         return float(np.sum((residual - design @ np.linalg.lstsq(design, residual, rcond=None)[0]) ** 2))
 
+    if _only_rounding(left(curved), fit.used):  # the curves go through every cell: there is no noise to compare with
+        return float("nan")
     return _f_test(left(tangent) - left(curved), after - before, left(curved), spare)
 
 
@@ -78,14 +88,17 @@ def _against_noise(cells: pd.DataFrame, residual: np.ndarray, parameters: int) -
     """Noise between seeds, and the lack-of-fit F test: residuals of means against it (Draper and Smith, 1.5)."""
     groups = cells.assign(residual=residual).groupby(grid_point(cells))["residual"]
     pure, spare = float(((residual - groups.transform("mean").to_numpy()) ** 2).sum()), len(cells) - groups.ngroups
-    if spare < 1 or pure == 0:
+    if spare < 1 or _only_rounding(pure, cells):
         return float("nan"), float("nan")
     lack, freedom = float((groups.size() * groups.mean() ** 2).sum()), groups.ngroups - parameters
     p = _f_test(lack, freedom, pure, spare) if freedom > 0 else float("nan")
     return float(np.sqrt(pure / spare)), p
 
 
+def _only_rounding(squares: float, cells: pd.DataFrame) -> bool:
+    """Whether a sum of squared residuals is what rounding alone leaves."""
+    return squares <= len(cells) * (ROUNDING * float(cells["delta_loss_nats"].max())) ** 2
+
+
 def _f_test(explained: float, terms: int, left: float, spare: int) -> float:
-    if left <= 0:
-        return float("nan")
     return float(stats.f.sf((explained / terms) / (left / spare), terms, spare))

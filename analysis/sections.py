@@ -64,7 +64,7 @@ def sections(found: Findings, study: Path | None) -> list[Section]:
     if found.tokens:
         parts += [_transition(found.tokens), _recall(found, found.tokens)]
     else:
-        said = "the token tables of all cells are not at hand (`tokens.parquet` of a study on disk)"
+        said = found.missing["tokens"]
         parts.append(Section("transition", "The p > 0.5 transition", notes=((MISSING, said),)))
     parts += _side_effects(found.cells)
     return [*parts, _next(found, study)] if study else parts
@@ -80,18 +80,19 @@ def _cells(found: Findings) -> Section:
     }  # fmt: skip
     names = [name for name in shown if name in found.cells]
     table = found.cells[names].rename(columns={name: shown[name][0] for name in names})
-    out = int(DEFAULT.excludes(found.cells).sum())
+    out = int(DEFAULT.excludes(found.usable.cells).sum())
     note = f"{len(table)} cells; {out} are saturated ({DEFAULT}) and say nothing about the law."
+    notes = ((INFO, note), *((CAUTION, said) for said in found.usable.cautions()))
     figures = ("loss", "exact") if "exact_share" in found.cells else ("loss",)
-    return Section("cells", "Cells", table, {shown[n][0]: shown[n][1] for n in names}, ((INFO, note),), figures, True)
+    return Section("cells", "Cells", table, {shown[n][0]: shown[n][1] for n in names}, notes, figures, True)
 
 
 def _law(found: Findings, study: Path | None) -> Section:
     title = f"The law ΔL = {found.law.fit.form.formula if found.law else POWER.formula}"
     if not found.law:
         notes = [(MISSING, found.missing["law"])]
-        if study:
-            notes.append((MISSING, command(found.cells, study, *longer(found.cells, DEFAULT.excludes(found.cells)))))
+        if study and not found.usable.nothing:
+            notes.append((MISSING, _longer(found, study)))
         return Section("law", title, notes=tuple(notes), figures=("law",), brief=True)
     fit, left = found.law.fit, found.law.residuals
     notes = [
@@ -103,7 +104,7 @@ def _law(found: Findings, study: Path | None) -> Section:
         notes.append((PROBLEM, "C, alpha, beta and b mean nothing by themselves here. Add unsaturated cells: longer "
                                "lengths, smaller ranks."))  # fmt: skip
         if study:
-            notes.append((PROBLEM, command(found.cells, study, *longer(found.cells, DEFAULT.excludes(found.cells)))))
+            notes.append((PROBLEM, _longer(found, study)))
     notes += [(CAUTION, caution) for caution in fit.cautions]
     if not found.law.resampled:
         notes.append((CAUTION, f"no bootstrap interval: only {found.law.draws} of {DRAWS} draws could be fitted"))
@@ -122,6 +123,12 @@ def _law(found: Findings, study: Path | None) -> Section:
     formats = {"value": "{:.4g}", "standard error": "{:.2g}"}
     figures = ("law", "prediction", "residuals", "models")
     return Section("law", title, _parameters(found.law), formats, tuple(notes), figures, True)
+
+
+def _longer(found: Findings, study: Path) -> str:
+    """The command that trains cells which would be unsaturated."""
+    cells = found.usable.cells
+    return command(found.cells, study, *longer(cells, DEFAULT.excludes(cells)))
 
 
 def _parameters(fitted: Fitted) -> pd.DataFrame:
@@ -212,6 +219,7 @@ def _capacity(found: Findings, study: Path | None) -> Section:
         return Section("capacity", title, notes=((MISSING, found.missing["capacity"]),))
     best = held.loads.loc[held.loads["bits_per_parameter"].idxmax()]
     low, high = held.slope_interval
+    sure = f"95 % interval {low:.2f} to {high:.2f}" if np.isfinite(low) else "interval not known"
     notes = [(INFO, f"The most is {held.best:.2f} bits per trainable parameter, at r = {best['lora.rank']:g}, "
                     f"ℓ = {best['target_tokens']:g}. Literature: "
                     + "; ".join(f"{level:g} for {what}" for what, level in LITERATURE.items()) + ".")]  # fmt: skip
@@ -221,10 +229,11 @@ def _capacity(found: Findings, study: Path | None) -> Section:
                             f"{sides[1]:.2f})."))  # fmt: skip
     else:
         notes.append((CAUTION, "no plateau within the measured loads: bits per parameter still go like load^"
-                               f"{held.slope:.2f} (95 % interval {low:.2f} to {high:.2f}; a plateau would need less "
+                               f"{held.slope:.2f} ({sure}; a plateau would need less "
                                f"than {RISING}), so the most is a lower bound"))  # fmt: skip
         if study:
-            ranks, lengths = longer(found.cells, pd.Series(False, index=found.cells.index))
+            cells = found.usable.cells
+            ranks, lengths = longer(cells, pd.Series(False, index=cells.index))
             notes.append((MISSING, command(found.cells, study, ranks[:1], lengths)))
     rows = held.loads.groupby("lora.rank").agg(
         cells=("load", "size"), load=("load", "max"), bits=("bits_per_parameter", "max")
@@ -240,7 +249,10 @@ def _transition(tokens: Tokens) -> Section:
     broken = violations(last)
     if len(broken):
         listed = ", ".join(sorted(broken["cell"].unique()))
-        notes.append(("BUG", f"{len(broken)} tokens have p > 0.5 and another argmax: {listed}"))
+        said = (
+            f"{len(broken)} tokens have p > 0.5 and another argmax: {listed}. Beyond ties in rounding no distribution "
+        )
+        notes.append((CAUTION, f"{said}allows that, so these token tables are not to be trusted"))
     else:
         notes.append((INFO, "Every token with p > 0.5 is the argmax."))
     lucky = lucky_share(last)
@@ -275,15 +287,20 @@ def _decoded(cells: pd.DataFrame) -> list[tuple[str, str]]:
     if "recall_exact_share" not in cells or cells["recall_exact_share"].isna().all():
         return [(MISSING, "no cell was decoded (`eval.recall.greedy`)")]
     own = cells[cells["recall_exact_share"].notna()]
-    unlike, broken = int(own["recall_unlike_predicted"].sum()), int(own["recall_order_violations"].sum())
+    unlike, broken = int(own["recall_unlike_predicted"].sum()), own[own["recall_order_violations"] > 0]
     notes = [
         (INFO, f"Decoded from the query alone, {int((own['recall_exact_share'] == 1).sum())} of {len(own)} cells come "
                f"back exactly; {unlike} of {int(own['pairs'].sum())} pairs fail elsewhere than predicted. The base "
                f"model without an adapter brings back {own['control_exact_share'].mean():.1%} of the pairs and "
                f"{own['control_token_accuracy'].mean():.1%} of the tokens.")
     ]  # fmt: skip
-    if broken:
-        notes.append(("BUG", f"{broken} pairs fail before their first p ≤ 0.5"))
+    if len(broken):
+        listed = ", ".join(
+            f"{cell} ({count:g})" for cell, count in zip(broken["cell"], broken["recall_order_violations"], strict=True)
+        )
+        notes.append((CAUTION, f"pairs break off before their first p ≤ 0.5: {listed}. That cannot happen when teacher "
+                               "forcing and decoding compute the same function, so for this model they do not, or "
+                               "probabilities tie in rounding."))  # fmt: skip
     if "sample_exact_share" in own and own["sample_exact_share"].notna().any():
         notes.append((INFO, f"Sampled, {own['sample_exact_share'].mean():.1%} of the pairs come back exactly."))
     return notes
@@ -309,11 +326,12 @@ def _side_effects(cells: pd.DataFrame) -> list[Section]:
 def _next(found: Findings, study: Path) -> Section:
     title = "Which cells to run next"
     fit = found.saturating
+    if found.usable.nothing:
+        return Section("next", title, notes=((MISSING, found.usable.nothing),))
     if not fit or fit.not_identified:
-        where = longer(found.cells, DEFAULT.excludes(found.cells))
-        return Section("next", title, notes=((INFO, command(found.cells, study, *where)),))
+        return Section("next", title, notes=((INFO, _longer(found, study)),))
     gradient = np.array([float(name == "alpha") for name in fit.result.var_names])
-    chosen = most_informative(fit, found.cells, gradient)
+    chosen = most_informative(fit, found.usable.cells, gradient)
     commands = {command(found.cells, study, [rank], [length]) for rank, length in chosen}
     said = "These cells would narrow α most, per token trained (in the saturating form):"
     return Section("next", title, notes=((INFO, said), *((INFO, text) for text in sorted(commands))))

@@ -9,6 +9,9 @@ from analysis.load import NoCells
 from memlaw.cell import flatten
 from memlaw.records import RESULT_COLUMNS, sort_results
 
+_NOT_FINITE = ("NaN", "Infinity", "-Infinity")
+"""How W&B spells numbers that JSON has not."""
+
 
 class Run(Protocol):
     """What a run of `wandb.Api().runs()` has."""
@@ -49,5 +52,9 @@ def table_of(runs: Iterable[Run]) -> pd.DataFrame:
 
 def _row(run: Run) -> dict[str, Any]:
     config = dict(flatten(run.config["config"]))
-    measured = {name: value for name, value in run.summary.items() if name in RESULT_COLUMNS}
+    measured = {
+        name: float(value) if value in _NOT_FINITE else value
+        for name, value in run.summary.items()
+        if name in RESULT_COLUMNS
+    }
     return {"cell": run.config["cell"], **config, **measured, **dict(flatten(run.summary["version"], "version"))}

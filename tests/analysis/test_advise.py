@@ -80,6 +80,20 @@ def test_solving_outside_the_range_has_no_answer():
     assert np.isnan(solve(lambda x: x + 3, 1, 10))
 
 
+def test_an_answer_does_not_rest_on_cells_that_memorized_nothing():
+    cells = study()
+    diverged = cells.iloc[[0]].assign(delta_loss_nats=-40.0, recalled_share=0.0, seed=1)
+    sound, with_it = (
+        advise(table, lambda rows: Link.of(rows).needed(0.3) * 13.24, tokens=300)
+        for table in (cells, pd.concat([cells, diverged], ignore_index=True))
+    )
+    assert (with_it.value, with_it.low, with_it.high) == (sound.value, sound.low, sound.high)
+    assert (with_it.cells, sound.cautions) == (len(cells), ())
+    assert "ℓ = 64 (ΔL = -40)" in with_it.cautions[0]
+    with pytest.raises(NoAdvice, match="nothing was memorized"):
+        advise(cells.assign(delta_loss_nats=0.0), lambda _: 1.0, tokens=300)
+
+
 def test_the_command_line_answers_and_refuses_to_extrapolate(tmp_path: Path):
     for number, row in enumerate(study().to_dict("records")):
         (tmp_path / f"c{number}").mkdir()

@@ -40,7 +40,7 @@ def test_where_bits_still_rise_no_plateau_is_claimed():
 
 
 def test_too_few_cells_and_unknown_sizes_are_refused():
-    with pytest.raises(TooFewCells, match="3 cells; a plateau needs 6"):
+    with pytest.raises(TooFewCells, match="3 different loads; a plateau needs 6"):
         capacity(cells_with(1.2, 3, 64))
     with pytest.raises(TooFewCells, match="without a number of trainable parameters"):
         capacity(table([(1, 64, 3.0)] * 9))

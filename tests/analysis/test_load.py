@@ -9,6 +9,7 @@ from studies import write_cell, write_study
 
 from analysis.load import (
     NoCells,
+    NoTokens,
     all_tokens,
     conditions,
     last_tokens,
@@ -55,7 +56,7 @@ def test_token_tables_are_read_one_by_one(tmp_path: Path):
     assert list(first["step"].unique()) == [0, 1, 10]
     assert set(last_tokens([first])["step"]) == {10}
     next(tables)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(NoTokens, match=r"tokens\.parquet cannot be read"):
         next(tables)
 
 

@@ -11,6 +11,7 @@ from conftest import PATIENCE_S
 
 from analysis.publish import CELL_COLUMNS, cells_table, headline, law_row
 from memlaw.tracking.contents import study_digest
+from memlaw.tracking.names import shortened
 from tests.wandb_server import KEY, WandbServer
 
 STUDY = Path(__file__).parents[2] / "docs/study/smollm2"
@@ -97,7 +98,7 @@ def test_online_it_is_one_run_however_often(study, server: WandbServer):
 
 def test_what_cannot_be_published_is_one_line(study, tmp_path, server: WandbServer):
     nothing = publish(tmp_path, "--mode=offline")
-    assert nothing.returncode == 1
+    assert nothing.returncode == 2
     assert "python -m analysis.report" in nothing.stderr
     disabled = publish(study, "--mode=disabled")
     assert disabled.returncode == 2
@@ -105,6 +106,17 @@ def test_what_cannot_be_published_is_one_line(study, tmp_path, server: WandbServ
     wrong = publish(study, "--mode=online", "--timeout=5", WANDB_BASE_URL=server.url, WANDB_API_KEY="b" * 40)
     assert wrong.returncode == 2
     assert server.url in wrong.stderr
+
+
+def test_a_name_longer_than_wandb_takes_is_cut_and_told_apart(study, tmp_path):
+    long = shutil.copytree(study, tmp_path / ("n" * 135), ignore=shutil.ignore_patterns("wandb"))
+    done = publish(long, "--mode=offline")
+    assert done.returncode == 0, done.stderr
+    assert len(list(long.glob("wandb/offline-run-*-analysis"))) == 1
+    one, other = shortened("n" * 135), shortened("n" * 134 + "m")
+    assert (len(one), one[:119], one[119]) == (128, "n" * 119, "-")
+    assert one != other
+    assert shortened("n" * 128) == "n" * 128
 
 
 def test_the_headline_is_an_identified_law_before_one_of_more_cells():

@@ -46,7 +46,8 @@ def run(monkeypatch, capsys):
         except SystemExit as end:
             code = end.code
         out = capsys.readouterr()
-        return (code, out.out + out.err) if isinstance(code, int) else (1, f"{out.out}{code}")
+        assert isinstance(code, int), code
+        return code, out.out + out.err
 
     return call
 
@@ -116,7 +117,7 @@ def test_a_report_replaces_a_report_and_nothing_else(tmp_path: Path, run):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.tex").write_text("years of work")
     code, text = run(study, "--out", tmp_path / "mine")
-    assert (code, "holds something else than a report" in text) == (1, True)
+    assert (code, "holds something else than a report" in text) == (2, True)
     assert (tmp_path / "mine/thesis.tex").exists()
     (study / "report").mkdir()
     (study / "report/report.html").touch()
@@ -182,7 +183,7 @@ def test_several_studies_make_one_report_and_too_few_cells_say_what_is_missing(t
 def test_an_empty_study_is_refused(tmp_path: Path):
     command = [sys.executable, "-m", "analysis.report", str(tmp_path / "empty")]
     refused = subprocess.run(command, capture_output=True, text=True)
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert "holds no finished cell" in refused.stderr
     assert "Traceback" not in refused.stderr
 

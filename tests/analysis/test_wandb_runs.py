@@ -57,6 +57,15 @@ def test_runs_give_the_table_of_the_study_on_disk(tmp_path: Path):
     assert set(table) == set(expected)
 
 
+def test_numbers_that_json_has_not_are_numbers_again(tmp_path: Path):
+    study = write_study(tmp_path)
+    rows = [json.loads(path.read_text()) for path in sorted(study.glob("*/result.json"))]
+    rows[0] |= {"loss_nats": "Infinity", "delta_loss_nats": "NaN"}
+    table = table_of(map(mirrored, rows))
+    assert table[["loss_nats", "delta_loss_nats"]].dtypes.eq(float).all()
+    assert table["delta_loss_nats"].isna().sum() == 1
+
+
 def test_a_project_without_cells_is_refused():
     with pytest.raises(NoCells, match="me/empty holds no finished cell"):
         load_wandb("me/empty", Api([Run({"lr": 1}, {"loss": 2})]))
