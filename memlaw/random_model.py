@@ -49,7 +49,7 @@ class RandomModel:
             raise ConfigError(f"model.sizes.{unknown[0]} is no argument of a {self.model_type}'s configuration")
         text = config.get_text_config()
         _check_vocabulary(text.vocab_size)
-        if (text.pad_token_id or 0) >= text.vocab_size and "pad_token_id" not in self.sizes:
+        if (getattr(text, "pad_token_id", None) or 0) >= text.vocab_size and "pad_token_id" not in self.sizes:
             text.pad_token_id = 0  # of the usual, larger vocabulary
         return config
 

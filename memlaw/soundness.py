@@ -107,7 +107,7 @@ def _small(config: PreTrainedConfig, spec: LoraSpec) -> tuple[PreTrainedModel, l
             setattr(text, name, min(value, SMALL_EXPERTS))
     text.num_hidden_layers = min(2, depth)
     text.vocab_size = min(text.vocab_size, 512)
-    if (text.pad_token_id or 0) >= text.vocab_size:
+    if (getattr(text, "pad_token_id", None) or 0) >= text.vocab_size:
         text.pad_token_id = 0
     parameters = without_weights(small).num_parameters()
     if parameters > SMALL_PARAMETERS:
