@@ -131,27 +131,27 @@ def write_by_rows(
 
 
 def reason_against_cache(
-    model: PreTrainedModel, query: Sequence[int], target: Sequence[int], row_tokens: int
+    model: PreTrainedModel, query: Sequence[int], target_tokens: int, row_tokens: int
 ) -> str | None:
     """Why decoding with a cache is not teacher forcing on this model; None where it is. Tried once for a row length.
 
     Args:
         model: the base model, whole and without adapters.
-        query, target: token ids of a pair, with which it is tried.
+        query: token ids with which it is tried.
+        target_tokens: what is to be written after them.
         row_tokens: T of the rows that teacher forcing runs.
     """
     reasons = _against_cache.setdefault(model, {})
     if row_tokens not in reasons:
-        reasons[row_tokens] = _probe(model, query, target, row_tokens)
+        reasons[row_tokens] = _probe(model, query, target_tokens, row_tokens)
     return reasons[row_tokens]
 
 
 @torch.no_grad()
-def _probe(model: PreTrainedModel, query: Sequence[int], target: Sequence[int], row_tokens: int) -> str | None:
-    """Compare logits after two prefixes of a pair, of which the shorter one is padded to the longer one."""
-    whole = [*query, *target]
-    new = min(_PROBED_TOKENS, len(target))
-    prefixes = [whole[: len(query)], whole[: len(query) + len(target) - new]]
+def _probe(model: PreTrainedModel, query: Sequence[int], target_tokens: int, row_tokens: int) -> str | None:
+    """Compare logits after a query and, padded to its length, after its beginning."""
+    new = min(_PROBED_TOKENS, target_tokens)
+    prefixes = [list(query), list(query[: max(1, len(query) - _PROBED_TOKENS)])]
     try:
         generated = _generate(model, prefixes, max_new_tokens=new, do_sample=False, output_logits=True)
     except Exception as error:  # caches that lack what `generate` asks of them, each in its own way

@@ -145,7 +145,7 @@ class Recaller:
 
     def _row_tokens(self, pair: Pair) -> int | None:
         """Length of the rows to decode by; None where a cache gives the same."""
-        reason = reason_against_cache(self.model, pair.query_ids, pair.target_ids, self.row_tokens)
+        reason = reason_against_cache(self.model, pair.query_ids, len(pair.target_ids), self.row_tokens)
         if reason is None:
             return None
         log.info("recall decodes by whole rows, without a KV cache: %s", reason)
