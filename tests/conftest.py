@@ -72,7 +72,9 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(autouse=True)
 def no_shared_wandb() -> None:
-    """Processes that a test starts get a W&B process and directory of their own, not those of an earlier test here."""
+    """A test, and the processes that it starts, have W&B's process, settings and directory of their own."""
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].teardown()
     for name in ("WANDB_SERVICE", "WANDB_DATA_DIR"):
         os.environ.pop(name, None)
 

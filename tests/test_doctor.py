@@ -110,10 +110,10 @@ def test_models_that_need_no_network(tmp_path, monkeypatch):
 
 
 def test_a_hub_model_is_green_only_when_its_files_are_here(tmp_path, monkeypatch):
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(services, "is_offline_mode", lambda: False)
     missing = services.base_model(HubModel("m", "nobody/none"))
     assert (missing.level, missing.remedy) == ("yellow", "once, where there is a network: hf download nobody/none")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(services, "is_offline_mode", lambda: True)  # which reads the environment once
     assert services.base_model(PackagedModel("m", "no_such_package", "m.gguf", "nobody/none")).level == "red"
     monkeypatch.setattr(services, "snapshot_download", lambda *_, **__: str(tmp_path))
     for name in ("config.json", "tokenizer.json", "model-1.safetensors"):
@@ -124,12 +124,16 @@ def test_a_hub_model_is_green_only_when_its_files_are_here(tmp_path, monkeypatch
 
 
 def test_wandb_by_mode_login_and_server(tmp_path, monkeypatch):
-    monkeypatch.delenv("WANDB_MODE", raising=False)
+    for module in ("memlaw.tracking.mode", "memlaw.doctor.services"):
+        monkeypatch.setattr(f"{module}.told", lambda: None)
     monkeypatch.setattr(services, "has_credentials", lambda: False)
     monkeypatch.setattr("memlaw.tracking.mode.has_credentials", lambda: False)
     assert services.wandb("disabled").level == "green"
     assert services.wandb("offline").level == "green"
     assert services.wandb("auto").level == "yellow"
+    for module in ("memlaw.tracking.mode", "memlaw.doctor.services"):
+        monkeypatch.setattr(f"{module}.told", lambda: "offline")
+    assert services.wandb("auto") == Verdict("W&B", "green", "offline: runs are kept in the study's directory")
     assert services.wandb("online").level == "red"
     monkeypatch.setattr(services, "has_credentials", lambda: True)
     with socket.socket() as server:
