@@ -53,7 +53,9 @@ def _hub(name: str, model_id: str, revision: str | None) -> Verdict:
     what = "only partly" if snapshot else "not"
     finding = f"{name}: {model_id} is {what} in the local Hub cache"
     if is_offline_mode():
-        return Verdict("model", "red", f"{finding}, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids to fetch it", remedy)
+        return Verdict(
+            "model", "red", f"{finding}, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids to fetch it", remedy
+        )
     return Verdict("model", "yellow", f"{finding}: the sweep has to download it", remedy)
 
 
