@@ -22,6 +22,7 @@ from hydra import compose, initialize_config_dir
 from hypothesis import settings
 from omegaconf import DictConfig
 
+from memlaw import train as command
 from memlaw.cell import Cell
 from memlaw.paths import config_dir
 from tests.wandb_server import WandbServer
@@ -112,6 +113,26 @@ def train(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             text=True,
             timeout=PATIENCE_S,
         )
+
+    return run
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch, capsys) -> Callable[..., str]:
+    """Run `memlaw.train` in this process and in `tmp_path`; what it ends with, if that is one line and exit code 2."""
+
+    def run(*arguments: str) -> str:
+        capsys.readouterr()
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+        monkeypatch.setattr(sys, "argv", ["memlaw.train", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            command.main()
+        said = capsys.readouterr()
+        assert ended.value.code == 2
+        assert said.err.startswith("Configuration error: ") and said.err.count("\n") == 1
+        assert "Traceback" not in said.out
+        return said.err.removeprefix("Configuration error: ").rstrip()
 
     return run
 
