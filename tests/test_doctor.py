@@ -18,6 +18,7 @@ from memlaw.doctor import __main__ as command
 from memlaw.doctor import cluster, hardware, installation, services, storage
 from memlaw.doctor.verdict import Verdict, answer
 from memlaw.paths import config_dir
+from memlaw.slurm_programs import PROGRAMS
 
 SLURM = """Configuration data as of 2026-01-01
 ClusterName             = tiny
@@ -148,8 +149,9 @@ def test_wandb_by_mode_login_and_server(tmp_path, monkeypatch):
 def test_slurm_by_its_commands_and_its_answer(path):
     assert [cluster.commands({}, wanted).level for wanted in (False, True)] == ["green", "red"]
     stub(path, "scontrol", "exit 1")
-    assert "no sbatch, srun, squeue, scancel" in cluster.commands({}, wanted=True).finding
-    for name in cluster.COMMANDS[:3] + cluster.COMMANDS[4:]:
+    missing = cluster.commands({}, wanted=True)
+    assert missing.finding == "no sbatch, srun, squeue on PATH of this machine, from which jobs are submitted"
+    for name in PROGRAMS[:3]:
         stub(path, name, "exit 1")
     assert cluster.slurm_config() == {}
     assert [cluster.commands({}, wanted).level for wanted in (False, True)] == ["yellow", "red"]
@@ -247,7 +249,7 @@ def test_all_checks_run_here(path, tmp_path):
 
 
 def test_a_sweep_that_is_to_be_queued_is_looked_at_with_its_launchers_options(path, tmp_path):
-    for name in cluster.COMMANDS:
+    for name in PROGRAMS:
         stub(path, name, "exit 1")
     sweep = ["model=random", "logger.mode=disabled", "hydra/launcher=slurm", "hydra.launcher.partition=gpu"]
     cfg = command._composed([*sweep, "hydra.launcher.account=me"])
