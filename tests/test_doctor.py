@@ -79,13 +79,14 @@ def test_bf16_is_green_where_it_is_native(monkeypatch):
 
 
 def test_a_directory_is_written_to_before_it_exists_and_left_as_it_was(tmp_path, monkeypatch):
-    assert storage.directory("runs", tmp_path / "a/b", wanted_gb=0).level == "green"
+    assert storage.directory("runs", tmp_path / "a/b", 0, "runs_dir").level == "green"
     assert list(tmp_path.iterdir()) == []
     free = storage.shutil.disk_usage(tmp_path).free / 1e9
-    assert storage.directory("runs", tmp_path, wanted_gb=2 * free).level == "yellow"
-    assert storage.directory("runs", tmp_path, wanted_gb=20 * free).level == "red"
-    refused = storage.directory("runs", Path("/proc/none"), wanted_gb=0)
+    assert storage.directory("runs", tmp_path, 2 * free, "runs_dir").level == "yellow"
+    assert storage.directory("runs", tmp_path, 20 * free, "runs_dir").level == "red"
+    refused = storage.directory("runs", Path("/proc/none"), 0, "runs_dir")
     assert (refused.level, "cannot be written" in refused.finding) == ("red", True)
+    assert refused.remedy == "choose another: runs_dir"
 
 
 def test_the_clock_is_the_file_systems(tmp_path, monkeypatch, path):
