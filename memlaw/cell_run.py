@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+import memlaw
 from memlaw import records
 from memlaw.cell import DONE, RUNNING, Cell
 from memlaw.checkpoint import Checkpoint
@@ -25,13 +26,13 @@ from memlaw.tracking.tracker import CellTracker
 
 log = logging.getLogger(__name__)
 
-_VERSIONED = ("memlaw", "torch", "lightning", "transformers", "peft", "numpy", "faker")
+_VERSIONED = ("torch", "lightning", "transformers", "peft", "numpy", "faker")
 
 
 def versions() -> dict[str, str]:
     """Versions that the numbers may depend on, as result columns."""
-    found = {f"version.{name}": importlib.metadata.version(name) for name in _VERSIONED}
-    return {"version.python": platform.python_version(), **found}
+    own = {"version.python": platform.python_version(), "version.memlaw": memlaw.__version__}
+    return own | {f"version.{name}": importlib.metadata.version(name) for name in _VERSIONED}
 
 
 @dataclass
@@ -45,6 +46,7 @@ class CellRun:
         decode: a token id's text.
         worker_seconds: the cell's share of its worker's time so far.
         curves: scalars of each recorded evaluation (`memlaw.tracking.contents.CURVES`).
+        versions: result columns, looked up before training, so that what cannot be told costs no trained cell.
     """
 
     cell: Cell
@@ -58,6 +60,7 @@ class CellRun:
     worker_seconds: float = 0.0
     curves: list[dict[str, Any]] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
+    versions: dict[str, str] = field(default_factory=versions)
 
     def __post_init__(self) -> None:
         pairs = self.memory.pairs
@@ -168,7 +171,7 @@ class CellRun:
             "data_fingerprint": self.memory.fingerprint,
             "prompt_date": FIXED_DATE,
             **effects,
-            **versions(),
+            **self.versions,
         }
         del row["scored_tokens_per_step"]
         paths = self.cell.paths

@@ -1,9 +1,14 @@
 """The errors that users cause and can mend."""
 
+import os
 import sys
+import traceback
 from typing import NoReturn
 
 from hydra.errors import CompactHydraException
+
+TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
+"""Whether the user wants to see where errors come from; looked up early, as `memlaw.train` sets it for Hydra."""
 
 
 class ConfigError(CompactHydraException):
@@ -42,7 +47,9 @@ def leave_interrupted(message: str = INTERRUPTED) -> NoReturn:
 
 
 def refuse(error: Exception) -> NoReturn:
-    """End the program with exit code 2 and the error's message alone."""
+    """End the program with exit code 2 and the error's message, after where it comes from if that is asked for."""
+    if TRACEBACKS:
+        traceback.print_exception(error)
     print(f"Configuration error: {error}", file=sys.stderr)
     sys.exit(2)
 

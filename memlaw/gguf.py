@@ -3,13 +3,17 @@
 import hashlib
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from filelock import FileLock
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from memlaw.errors import ConfigError, one_line
 from memlaw.files import atomic_path
 from memlaw.paths import cache_dir
 from memlaw.pretrained import read_pretrained
@@ -23,25 +27,44 @@ def convert_gguf(path: Path) -> Path:
     Atomic and safe against concurrent processes: one converts, the others wait for its result.
 
     Raises:
-        ConfigError: it is no GGUF file of a causal LM that transformers can read.
+        ConfigError: it is no GGUF file of a causal LM that transformers can read, or the cache cannot be written.
     """
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
     target = cache_dir() / "models" / f"{path.stem}-{digest}"
     if target.is_dir():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.with_name(f".{target.name}.lock")):
-        if not target.is_dir():
-            log.info("Converting %s once into %s (about half a minute) …", path.name, target)
-            _remove_leftovers(target)
-            with atomic_path(target) as temporary:
-                model = _read(AutoModelForCausalLM.from_pretrained, path, dtype=torch.float32)
-                del model.config.quantization_config
-                model.hf_quantizer = cast(Any, None)  # the weights are plain floats now
-                model.save_pretrained(temporary)
-                _read(AutoTokenizer.from_pretrained, path).save_pretrained(temporary)
+    with _cache_written():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_name(f".{target.name}.lock")):
+            if not target.is_dir():
+                log.info("Converting %s once into %s (about half a minute) …", path.name, target)
+                _remove_leftovers(target)
+                with atomic_path(target) as temporary:
+                    _convert(path, temporary)
     return target
+
+
+def _convert(path: Path, directory: Path) -> None:
+    model = _read(AutoModelForCausalLM.from_pretrained, path, dtype=torch.float32)
+    del model.config.quantization_config
+    model.hf_quantizer = cast(Any, None)  # the weights are plain floats now
+    model.save_pretrained(directory)
+    _read(AutoTokenizer.from_pretrained, path).save_pretrained(directory)
+
+
+@contextmanager
+def _cache_written() -> Iterator[None]:
+    """Say what to do where the cache is read-only, or its disk full. Raises ConfigError then."""
+    try:
+        yield
+    except Exception as error:
+        # Of a full disk, safetensors says so in an error of its own, and tokenizers in a bare Exception.
+        if not isinstance(error, OSError | SafetensorError) and type(error) is not Exception:
+            raise
+        raise ConfigError(
+            f"the cache {cache_dir()} cannot be written ({one_line(error)}): let MEMLAW_CACHE name a directory that can"
+        ) from error
 
 
 def _read(from_pretrained: Any, path: Path, **kwargs: Any) -> Any:

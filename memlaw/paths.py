@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from memlaw.errors import ConfigError
+
 
 def config_dir() -> str:
     """Absolute path of the Hydra configuration: `memlaw/conf` in a wheel, else the checkout's `conf/`."""
@@ -24,6 +26,15 @@ def add_launchers() -> None:
 
 
 def cache_dir() -> Path:
-    """`$MEMLAW_CACHE`, or `~/.cache/memlaw`. Holds converted base models; safe to delete."""
+    """`$MEMLAW_CACHE`, or `~/.cache/memlaw`. Holds converted base models; safe to delete.
+
+    Raises:
+        ConfigError: neither is known.
+    """
     configured = os.environ.get("MEMLAW_CACHE")
-    return Path(configured) if configured else Path.home() / ".cache" / "memlaw"
+    if configured:
+        return Path(configured)
+    try:
+        return Path.home() / ".cache" / "memlaw"
+    except RuntimeError as error:  # a user without a home, as in some containers
+        raise ConfigError("there is no home directory for the cache: let MEMLAW_CACHE name a directory") from error

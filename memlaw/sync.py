@@ -20,7 +20,7 @@ from memlaw.observe import NoStudy, observe
 from memlaw.status_file import DONE, PENDING, RUNNING
 from memlaw.tracking.contents import run_id
 from memlaw.tracking.local_runs import LocalRun, local_runs, read_log
-from memlaw.tracking.mode import base_url, check_name, has_credentials
+from memlaw.tracking.mode import base_url, check_name, has_credentials, own_settings
 from memlaw.values import check_number, check_whole
 
 UPLOADED, UNCHANGED, IN_TRAINING = "uploaded", "unchanged", "still training"
@@ -46,6 +46,7 @@ def check_server() -> None:
 
     if not has_credentials():
         raise ConfigError(f"no W&B key for {base_url()}: run `wandb login` or set WANDB_API_KEY")
+    wandb.setup(wandb.Settings(silent=True, mode="online"))  # an upload is asked for, whatever training was told
     for attempt in range(ATTEMPTS):
         try:
             wandb.login(verify=True)
@@ -72,9 +73,8 @@ def upload(run: LocalRun, study: Path, arguments: Sequence[str], timeout_s: floa
     run.mark(latest).unlink(missing_ok=True)  # what W&B writes anew once all of it is uploaded
     options = ("--yes", "--include-online", "--include-synced", *arguments)
     command = [sys.executable, "-m", "wandb", "sync", *options, str(latest)]
-    environment = {"WANDB_DATA_DIR": str(study / "wandb" / "data"), **os.environ}
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=timeout_s)
+        done = subprocess.run(command, env=_environment(study), capture_output=True, text=True, timeout=timeout_s)
     except subprocess.TimeoutExpired:
         return f"not uploaded within {timeout_s:g} s"
     said = done.stdout + done.stderr
@@ -86,6 +86,14 @@ def upload(run: LocalRun, study: Path, arguments: Sequence[str], timeout_s: floa
     for directory in run.directories:  # the earlier ones are parts of what is uploaded now
         run.mark(directory).touch()
     return BREAKS_OFF if breaks_off else UPLOADED
+
+
+def _environment(study: Path) -> dict[str, str]:
+    """That of `wandb sync`: server and key as this process has them, and W&B's files with the study."""
+    own = own_settings()
+    key = {"WANDB_API_KEY": own.api_key} if own.api_key else {}
+    files = {"WANDB_DIR": str(study), "WANDB_DATA_DIR": str(study / "wandb" / "data")}
+    return {**files, **os.environ, "WANDB_BASE_URL": own.base_url, **key}
 
 
 _writing = threading.Lock()  # runs are written one at a time: a process has one W&B service and one set of settings
@@ -203,7 +211,6 @@ def main() -> None:
     options = parser.parse_args()
     named = (("--entity", options.entity), ("--project", options.project))
     arguments = [word for flag, value in named if value for word in (flag, value)]
-    os.environ.setdefault("WANDB_DIR", str(options.study.resolve()))  # W&B's own logs stay with the study
     ends: Counter[str] = Counter()
     try:
         check_whole("--jobs", options.jobs, at_least=1)

@@ -8,6 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from memlaw import errors
 from memlaw.cell import Cell
 from memlaw.errors import ConfigError, SweepFailed, leave_interrupted, refuse
 from memlaw.hydra_errors import explained
@@ -40,11 +41,8 @@ def run(cfg: DictConfig) -> None:
 def main() -> None:
     """Command line entry: exit code 1 when cells failed, 2 for what the configuration asks wrongly.
 
-    HYDRA_FULL_ERROR=1 shows tracebacks instead, as with Hydra.
+    HYDRA_FULL_ERROR=1 shows a traceback first, as with Hydra.
     """
-    if os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1":
-        run()
-        return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on, and does not end with 1 whatever they are
     try:
         with explained(sys.argv[1:]):
@@ -57,6 +55,8 @@ def main() -> None:
     except KeyboardInterrupt:  # while Hydra starts
         leave_interrupted()
     except OSError as error:  # a directory that cannot be written to, a full disk
+        if errors.TRACEBACKS:
+            raise
         sys.exit(str(error))
 
 

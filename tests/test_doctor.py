@@ -18,6 +18,7 @@ from memlaw.doctor import __main__ as command
 from memlaw.doctor import cluster, hardware, installation, services, storage
 from memlaw.doctor.verdict import Verdict, answer
 from memlaw.paths import config_dir
+from memlaw.slurm_programs import PROGRAMS
 
 SLURM = """Configuration data as of 2026-01-01
 ClusterName             = tiny
@@ -78,13 +79,14 @@ def test_bf16_is_green_where_it_is_native(monkeypatch):
 
 
 def test_a_directory_is_written_to_before_it_exists_and_left_as_it_was(tmp_path, monkeypatch):
-    assert storage.directory("runs", tmp_path / "a/b", wanted_gb=0).level == "green"
+    assert storage.directory("runs", tmp_path / "a/b", 0, "runs_dir").level == "green"
     assert list(tmp_path.iterdir()) == []
     free = storage.shutil.disk_usage(tmp_path).free / 1e9
-    assert storage.directory("runs", tmp_path, wanted_gb=2 * free).level == "yellow"
-    assert storage.directory("runs", tmp_path, wanted_gb=20 * free).level == "red"
-    refused = storage.directory("runs", Path("/proc/none"), wanted_gb=0)
+    assert storage.directory("runs", tmp_path, 2 * free, "runs_dir").level == "yellow"
+    assert storage.directory("runs", tmp_path, 20 * free, "runs_dir").level == "red"
+    refused = storage.directory("runs", Path("/proc/none"), 0, "runs_dir")
     assert (refused.level, "cannot be written" in refused.finding) == ("red", True)
+    assert refused.remedy == "choose another: runs_dir"
 
 
 def test_the_clock_is_the_file_systems(tmp_path, monkeypatch, path):
@@ -110,10 +112,10 @@ def test_models_that_need_no_network(tmp_path, monkeypatch):
 
 
 def test_a_hub_model_is_green_only_when_its_files_are_here(tmp_path, monkeypatch):
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(services, "is_offline_mode", lambda: False)
     missing = services.base_model(HubModel("m", "nobody/none"))
     assert (missing.level, missing.remedy) == ("yellow", "once, where there is a network: hf download nobody/none")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(services, "is_offline_mode", lambda: True)  # which reads the environment once
     assert services.base_model(PackagedModel("m", "no_such_package", "m.gguf", "nobody/none")).level == "red"
     monkeypatch.setattr(services, "snapshot_download", lambda *_, **__: str(tmp_path))
     for name in ("config.json", "tokenizer.json", "model-1.safetensors"):
@@ -124,12 +126,16 @@ def test_a_hub_model_is_green_only_when_its_files_are_here(tmp_path, monkeypatch
 
 
 def test_wandb_by_mode_login_and_server(tmp_path, monkeypatch):
-    monkeypatch.delenv("WANDB_MODE", raising=False)
+    for module in ("memlaw.tracking.mode", "memlaw.doctor.services"):
+        monkeypatch.setattr(f"{module}.told", lambda: None)
     monkeypatch.setattr(services, "has_credentials", lambda: False)
     monkeypatch.setattr("memlaw.tracking.mode.has_credentials", lambda: False)
     assert services.wandb("disabled").level == "green"
     assert services.wandb("offline").level == "green"
     assert services.wandb("auto").level == "yellow"
+    for module in ("memlaw.tracking.mode", "memlaw.doctor.services"):
+        monkeypatch.setattr(f"{module}.told", lambda: "offline")
+    assert services.wandb("auto") == Verdict("W&B", "green", "offline: runs are kept in the study's directory")
     assert services.wandb("online").level == "red"
     monkeypatch.setattr(services, "has_credentials", lambda: True)
     with socket.socket() as server:
@@ -144,8 +150,9 @@ def test_wandb_by_mode_login_and_server(tmp_path, monkeypatch):
 def test_slurm_by_its_commands_and_its_answer(path):
     assert [cluster.commands({}, wanted).level for wanted in (False, True)] == ["green", "red"]
     stub(path, "scontrol", "exit 1")
-    assert "no sbatch, srun, squeue, scancel" in cluster.commands({}, wanted=True).finding
-    for name in cluster.COMMANDS[:3] + cluster.COMMANDS[4:]:
+    missing = cluster.commands({}, wanted=True)
+    assert missing.finding == "no sbatch, srun, squeue on PATH of this machine, from which jobs are submitted"
+    for name in PROGRAMS[:3]:
         stub(path, name, "exit 1")
     assert cluster.slurm_config() == {}
     assert [cluster.commands({}, wanted).level for wanted in (False, True)] == ["yellow", "red"]
@@ -243,7 +250,7 @@ def test_all_checks_run_here(path, tmp_path):
 
 
 def test_a_sweep_that_is_to_be_queued_is_looked_at_with_its_launchers_options(path, tmp_path):
-    for name in cluster.COMMANDS:
+    for name in PROGRAMS:
         stub(path, name, "exit 1")
     sweep = ["model=random", "logger.mode=disabled", "hydra/launcher=slurm", "hydra.launcher.partition=gpu"]
     cfg = command._composed([*sweep, "hydra.launcher.account=me"])

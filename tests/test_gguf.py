@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 from conftest import composed
+from safetensors import SafetensorError
 
+from memlaw import gguf
 from memlaw.errors import ConfigError
 from memlaw.gguf import convert_gguf
+from memlaw.paths import cache_dir
 
 
 def _convert(path: str, cache: str) -> str:
@@ -35,3 +38,55 @@ def test_a_file_that_is_no_gguf_is_one_line_and_leaves_nothing(tmp_path: Path, m
     with pytest.raises(ConfigError, match=r"model\.path=.*bad\.gguf is no GGUF file that transformers can read"):
         convert_gguf(tmp_path / "bad.gguf")
     assert [path for path in (tmp_path / "cache/models").iterdir() if path.suffix != ".lock"] == []
+
+
+def test_a_cache_that_cannot_be_written_is_one_line_that_names_its_variable(tmp_path: Path, monkeypatch):
+    (tmp_path / "good.gguf").write_bytes(b"GGUF")
+    (tmp_path / "home").touch()  # a home that holds nothing, whoever runs this
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("MEMLAW_CACHE", raising=False)
+    with pytest.raises(
+        ConfigError, match=r"the cache .*/home/\.cache/memlaw cannot be written .*MEMLAW_CACHE"
+    ) as refused:
+        convert_gguf(tmp_path / "good.gguf")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        SafetensorError("I/O error: No space left on device (os error 28)"),
+        Exception("No space left on device (os error 28)"),
+    ],
+)
+def test_a_disk_that_fills_is_one_line_that_names_the_caches_variable(tmp_path: Path, monkeypatch, error: Exception):
+    def full(path: Path, directory: Path) -> None:
+        directory.mkdir()
+        raise error
+
+    (tmp_path / "good.gguf").write_bytes(b"GGUF")
+    monkeypatch.setenv("MEMLAW_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(gguf, "_convert", full)
+    with pytest.raises(ConfigError, match=r"cannot be written \(.*No space left on device.*\).*MEMLAW_CACHE"):
+        convert_gguf(tmp_path / "good.gguf")
+    assert [path for path in (tmp_path / "cache/models").iterdir() if path.suffix != ".lock"] == []
+
+
+def test_other_errors_of_the_conversion_are_shown_whole(tmp_path: Path, monkeypatch):
+    def broken(*_) -> None:
+        raise TypeError("a mistake of ours")
+
+    (tmp_path / "good.gguf").write_bytes(b"GGUF")
+    monkeypatch.setenv("MEMLAW_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(gguf, "_convert", broken)
+    with pytest.raises(TypeError, match="a mistake of ours"):
+        convert_gguf(tmp_path / "good.gguf")
+
+
+def test_without_a_home_the_cache_must_be_named(monkeypatch):
+    monkeypatch.delenv("MEMLAW_CACHE", raising=False)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000_000)
+    with pytest.raises(ConfigError, match="MEMLAW_CACHE"):
+        cache_dir()

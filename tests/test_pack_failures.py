@@ -1,8 +1,10 @@
 """What befalls a cell of a pack is its alone: divergence, lack of memory or disk, another process, bad data."""
 
 import gc
+import importlib.metadata
 import json
 import weakref
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -252,3 +254,18 @@ def test_a_model_that_changed_under_its_name_is_kept_out_of_the_study(tiny, tmp_
     assert [cell.state for cell in cells] == ["done", "failed"]
     assert "the weights of model mine changed since" in cells[1].status["cause"]
     assert "bring them back or choose another study" in cells[1].status["cause"]
+
+
+def test_a_version_that_cannot_be_told_costs_no_training(tiny, monkeypatch):
+    def version(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    trained = MagicMock()
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setattr("memlaw.fit._loop", trained)
+    cell, cfg = tiny("steps=20", "seq_len=8")
+    cell.plan()
+    train_pack([cell], cfg)
+    assert cell.state == "failed"
+    assert "PackageNotFoundError" in cell.status["cause"]
+    trained.assert_not_called()

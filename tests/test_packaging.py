@@ -1,5 +1,6 @@
 """The configuration and the launcher plugins are found from a checkout, an editable install and a wheel."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from conftest import FAST, ROOT
+
+import memlaw
 
 
 def run(cwd: Path, *arguments: str, python_path: str = "") -> str:
@@ -69,14 +72,36 @@ def test_the_console_scripts_work(tmp_path: Path):
         assert done.returncode == 0, done.stderr
 
 
-def test_a_checkout_needs_no_installation(tmp_path: Path):
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All packages that are installed here, but memlaw."""
+    directory = tmp_path_factory.mktemp("packages")
+    for place in (
+        Path(entry) for entry in reversed(sys.path) if Path(entry).name in ("site-packages", "dist-packages")
+    ):
+        for found in place.iterdir():
+            link = directory / found.name
+            if "memlaw" not in found.name and found.suffix != ".pth":
+                link.unlink(missing_ok=True)
+                link.symlink_to(found)
+    return directory
+
+
+@pytest.mark.parametrize("arguments", [["--info", "plugins"], [*FAST, "seq_len=8"]])
+def test_a_checkout_needs_no_installation(tmp_path: Path, packages: Path, arguments: list[str]):
+    checkout = tmp_path / "a checkout"
     for name in ("conf", "memlaw", "launchers"):
-        shutil.copytree(ROOT / name, tmp_path / "a checkout" / name, ignore=shutil.ignore_patterns("__pycache__"))
-    code = (
-        "import runpy, sys; sys.path = [p for p in sys.path if not p.endswith('/launchers')]; "
-        "sys.argv = ['memlaw.train', '--info', 'plugins']; runpy.run_module('memlaw.train', run_name='__main__')"
-    )
-    assert "LocalLauncher" in run(tmp_path / "a checkout", "-c", code)
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    alone = ["-S", "-c", "import importlib.metadata as found; found.version('memlaw')"]
+    environment = {**os.environ, "PYTHONPATH": str(packages)}
+    told = subprocess.run([sys.executable, *alone], cwd=checkout, env=environment, capture_output=True, text=True)
+    assert "PackageNotFoundError: No package metadata was found for memlaw" in told.stderr
+    shown = run(checkout, "-S", "-m", "memlaw.train", *arguments, python_path=str(packages))
+    if "--info" in arguments:
+        assert "LocalLauncher" in shown
+    else:
+        (result,) = checkout.glob("runs/default/*/result.json")
+        assert json.loads(result.read_text())["version.memlaw"] == memlaw.__version__
 
 
 def test_a_checkout_is_found_before_anything_installed(tmp_path: Path):

@@ -6,9 +6,10 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from conftest import PATIENCE_S
@@ -60,11 +61,23 @@ def study(tiny) -> tuple[Path, dict]:
     return cells["done"].study, cells
 
 
-def command(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    call = [sys.executable, "-m", f"memlaw.{module}", *arguments]
-    return subprocess.run(
-        call, capture_output=True, text=True, env={**os.environ, "COLUMNS": "100"}, timeout=PATIENCE_S
-    )
+@pytest.fixture
+def command(monkeypatch, capsys) -> Callable[..., SimpleNamespace]:
+    """Run `memlaw.status` or `memlaw.logs` in this process; its exit code and what it prints."""
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def run(module: ModuleType, *arguments: str) -> SimpleNamespace:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", [module.__name__, *arguments])
+        code = 0
+        try:
+            module.main()
+        except SystemExit as ended:
+            code = ended.code
+        said = capsys.readouterr()
+        return SimpleNamespace(returncode=code, stdout=said.out, stderr=said.err)
+
+    return run
 
 
 def shown(study: Path) -> str:
@@ -146,18 +159,20 @@ def test_without_a_finished_cell_the_eta_rests_on_the_running_ones(tiny, monkeyp
     assert eta_seconds(observe(cell.study)) is None
 
 
-def test_the_command_prints_json_reads_only_and_needs_no_torch(study, tmp_path):
+def test_the_command_prints_json_reads_only_and_needs_no_torch(study, command):
     directory, cells = study
     before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in [directory, *directory.rglob("*")]}
-    found = json.loads(command("status", str(directory), "--json").stdout)
+    found = json.loads(command(status, str(directory), "--json").stdout)
     assert found["counts"] == dict.fromkeys(cells, 1)
     by_name = {row["cell"]: row for row in found["cells"]}
     assert by_name[cells["running"].name]["loss_nats"] == 1.25
     assert by_name[cells["failed"].name]["cause"].startswith("diverged")
-    assert "1 of 6 cells done" in command("status", str(directory)).stdout
-    assert command("logs", str(directory), cells["failed"].name).returncode == 0
+    assert "1 of 6 cells done" in command(status, str(directory)).stdout
+    assert command(logs, str(directory), cells["failed"].name).returncode == 0
     assert before == {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in before}
     assert set(directory.rglob("*")) | {directory} == set(before)
+    call = [sys.executable, "-m", "memlaw.status", str(directory)]
+    assert "1 of 6 cells done" in subprocess.run(call, capture_output=True, text=True, timeout=PATIENCE_S).stdout
     code = "import sys, memlaw.status, memlaw.logs; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
@@ -229,8 +244,8 @@ def test_a_reader_that_leaves_ends_the_command_quietly(study, monkeypatch, modul
     assert ended.value.code == 1
 
 
-def test_no_study_is_one_clear_error(tmp_path):
-    for module, *more in (("status",), ("logs", "r1")):
+def test_no_study_is_one_clear_error(tmp_path, command):
+    for module, *more in ((status,), (logs, "r1")):
         for place_, said in ((tmp_path / "none", "is no directory"), (tmp_path, "holds no cell")):
             refused = command(module, str(place_), *more)
             assert refused.returncode == 2
@@ -238,9 +253,9 @@ def test_no_study_is_one_clear_error(tmp_path):
             assert "Traceback" not in refused.stderr
 
 
-def test_logs_shows_the_lines_of_a_cell_by_time_and_its_traceback(study):
+def test_logs_shows_the_lines_of_a_cell_by_time_and_its_traceback(study, command):
     directory, cells = study
-    text = command("logs", str(directory), cells["failed"].hash).stdout
+    text = command(logs, str(directory), cells["failed"].hash).stdout
     lines = text.splitlines()
     assert lines[0] == f"2026-01-01 00:00:01,000 first {cells['failed'].name}"
     assert lines[1] == f"2026-01-01 00:00:02,000 second {cells['failed'].name}"
@@ -249,9 +264,9 @@ def test_logs_shows_the_lines_of_a_cell_by_time_and_its_traceback(study):
     assert "memlaw.errors.CellError: diverged" in text
 
 
-def test_logs_of_a_cell_without_any_say_so(study):
+def test_logs_of_a_cell_without_any_say_so(study, command):
     directory, cells = study
-    assert "names this cell" in command("logs", str(directory), cells["done"].name).stdout
+    assert "names this cell" in command(logs, str(directory), cells["done"].name).stdout
 
 
 @pytest.mark.parametrize(("wanted", "said"), [("l8", "in the names of 3 cells"), ("r9", "of none of the 4 cells")])
@@ -263,6 +278,6 @@ def test_an_ambiguous_or_unknown_cell_is_one_clear_error(wanted: str, said: str)
     assert find_cell([*names, f"{names[1]}0"], names[1]) == names[1]
 
 
-def test_an_ambiguous_cell_ends_the_command_with_2(study):
-    refused = command("logs", str(study[0]), "l8")
+def test_an_ambiguous_cell_ends_the_command_with_2(study, command):
+    refused = command(logs, str(study[0]), "l8")
     assert (refused.returncode, refused.stdout) == (2, "")

@@ -46,9 +46,9 @@ def examine(cfg: DictConfig, runs: Path, try_job: bool) -> list[Verdict]:
     _check_sweep(cfg)
     found += [hardware.gpu(torch.cuda.device_count()), hardware.precision(cfg.trainer.device)]
     found += [
-        storage.directory("runs", runs, wanted_gb=10),
-        storage.directory("cache", cache_dir(), wanted_gb=10),
-        storage.directory("Hub cache", Path(HF_HUB_CACHE), wanted_gb=10),
+        storage.directory("runs", runs, wanted_gb=10, chosen_by="runs_dir"),
+        storage.directory("cache", cache_dir(), wanted_gb=10, chosen_by="MEMLAW_CACHE"),
+        storage.directory("Hub cache", Path(HF_HUB_CACHE), wanted_gb=10, chosen_by="HF_HUB_CACHE or HF_HOME"),
         storage.clock(runs),
     ]
     found += [services.base_model(instantiate_checked(cfg.model)), services.tracking(cfg.logger)]

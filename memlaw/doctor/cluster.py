@@ -10,15 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from memlaw.doctor.verdict import Level, Verdict, answer
+from memlaw.slurm_programs import PROGRAMS, REMEDY, missing_programs
 
-COMMANDS = ("sbatch", "srun", "squeue", "scontrol", "scancel")
 JOB_TIMEOUT_S = 120
 WHERE = "try again when a node is free; SLURM_PARTITION and SLURM_ACCOUNT choose where srun goes"
-
-
-def has_slurm() -> bool:
-    """Whether this machine has any of Slurm's commands."""
-    return any(shutil.which(command) for command in COMMANDS)
 
 
 def commands(config: Mapping[str, str], wanted: bool) -> Verdict:
@@ -28,12 +23,11 @@ def commands(config: Mapping[str, str], wanted: bool) -> Verdict:
         config: of `slurm_config`.
         wanted: whether the sweep is to go there; if not, what is amiss does not spoil it.
     """
-    missing = [command for command in COMMANDS if shutil.which(command) is None]
     level: Level = "red" if wanted else "yellow"
-    if len(missing) == len(COMMANDS) and not wanted:
+    if not wanted and not any(shutil.which(program) for program in PROGRAMS):
         return Verdict("Slurm", "green", "none here: sweeps run on this machine alone")
-    if missing:
-        return Verdict("Slurm", level, f"no {', '.join(missing)} on PATH", "install Slurm's client, or load its module")
+    if missing := missing_programs():
+        return Verdict("Slurm", level, missing, REMEDY)
     if not config:
         return Verdict(
             "Slurm", level, "scontrol show config gives no answer", "ask whether slurmctld is up; scontrol ping"
@@ -94,7 +88,7 @@ def shared_directory(runs: Path, try_job: bool, where: Sequence[str] = ()) -> Ve
         return Verdict(check, "yellow", f"not tried whether jobs see {runs}", "try it with --job")
     tiny = ("srun", *where, "--ntasks=1", "--time=1", f"--immediate={JOB_TIMEOUT_S}", "--job-name=memlaw-doctor", "cat")
     if shutil.which(tiny[0]) is None:
-        return Verdict(check, "red", "no srun on PATH", "install Slurm's client, or load its module")
+        return Verdict(check, "red", "no srun on PATH", REMEDY)
     try:
         runs.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", prefix=".memlaw-doctor-", dir=runs.resolve()) as file:

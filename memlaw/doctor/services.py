@@ -1,12 +1,11 @@
 """What a sweep gets from elsewhere: the base model and W&B."""
 
 import json
-import os
 import socket
 from pathlib import Path
 from urllib.parse import urlparse
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import is_offline_mode, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 from omegaconf import DictConfig
 
@@ -15,7 +14,7 @@ from memlaw.checks import instantiate_checked
 from memlaw.doctor.verdict import Verdict
 from memlaw.errors import ConfigError
 from memlaw.random_model import RandomModel
-from memlaw.tracking.mode import base_url, has_credentials, resolve_mode
+from memlaw.tracking.mode import base_url, has_credentials, resolve_mode, told
 from memlaw.tracking.wandb_service import WandbService
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
@@ -52,10 +51,11 @@ def _hub(name: str, model_id: str, revision: str | None) -> Verdict:
     if snapshot and complete(snapshot):
         return Verdict("model", "green", f"{name}: {model_id} is in the local Hub cache")
     what = "only partly" if snapshot else "not"
-    offline = os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")
     finding = f"{name}: {model_id} is {what} in the local Hub cache"
-    if offline:
-        return Verdict("model", "red", f"{finding}, and HF_HUB_OFFLINE forbids to fetch it", remedy)
+    if is_offline_mode():
+        return Verdict(
+            "model", "red", f"{finding}, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids to fetch it", remedy
+        )
     return Verdict("model", "yellow", f"{finding}: the sweep has to download it", remedy)
 
 
@@ -84,12 +84,12 @@ def tracking(logger: DictConfig) -> Verdict:
 
 
 def wandb(mode: str) -> Verdict:
-    """Whether W&B can be mirrored to as `logger.mode` asks."""
+    """Whether W&B can be mirrored to as `logger.mode` asks. Raises ConfigError when W&B refuses its own settings."""
     chosen = resolve_mode(mode)
     if chosen == "disabled":
         return Verdict("W&B", "green", "disabled: results are on disk alone")
     if chosen == "offline":
-        if mode == "auto" and not has_credentials():
+        if mode == "auto" and told() is None:
             return Verdict("W&B", "yellow", "no login: runs are kept offline", "wandb login, or logger.mode=offline")
         return Verdict("W&B", "green", "offline: runs are kept in the study's directory")
     server = urlparse(base_url())

@@ -13,13 +13,14 @@ SKEW_S = 5.0
 """Clocks that differ by more are told; heartbeats allow for two minutes."""
 
 
-def directory(check: str, path: Path, wanted_gb: float) -> Verdict:
+def directory(check: str, path: Path, wanted_gb: float, chosen_by: str) -> Verdict:
     """Whether a directory, or where it would be made, can be written to and locked, and has space.
 
     Args:
         check: what the directory is.
         path: of it.
         wanted_gb: free space below which the verdict is yellow; red below a tenth of it.
+        chosen_by: the key or the variable that chooses it.
     """
     place = _existing(path)
     try:
@@ -27,7 +28,7 @@ def directory(check: str, path: Path, wanted_gb: float) -> Verdict:
             (Path(own) / "file").write_bytes(b"x")
         free_gb = shutil.disk_usage(place).free / 1e9
     except (OSError, NotImplementedError) as error:
-        return Verdict(check, "red", f"{path} cannot be written and locked: {error}", "choose another place for it")
+        return Verdict(check, "red", f"{path} cannot be written and locked: {error}", f"choose another: {chosen_by}")
     finding = f"{path}: writable, {free_gb:.0f} GB free"
     if free_gb >= wanted_gb:
         return Verdict(check, "green", finding)

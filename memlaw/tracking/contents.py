@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from memlaw.cell import Cell
 from memlaw.records import RESULT_COLUMNS, stubborn_tokens
+from memlaw.tracking.names import shortened
 
 CURVES = (
     "base_loss_nats",
@@ -98,7 +99,7 @@ def run_tags(cell: Cell) -> list[str]:
     """What a run is found by; W&B takes no tag of more than 64 characters."""
     c = cell.config
     tags = (c.model.name, c.data.name, c.method.name, f"rank {c.lora.rank}", f"seq_len {c.seq_len}")
-    return [str(tag)[:64] for tag in tags]
+    return [shortened(str(tag), 64) for tag in tags]
 
 
 def run_summary(result: dict[str, Any]) -> dict[str, Any]:

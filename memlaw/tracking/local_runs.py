@@ -1,6 +1,7 @@
 """W&B's runs in a study's directory: which there are, what the server has of them, and what their logs say."""
 
 import json
+import os
 import subprocess
 import sys
 from collections import defaultdict
@@ -31,7 +32,8 @@ def read_log(path: Path) -> Log:
         OSError, subprocess.TimeoutExpired: W&B does not run.
     """
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(path)]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+    files = {"WANDB_DIR": str(path.parents[2])}  # what W&B's command notes of itself goes to the study
+    told = subprocess.run(command, env={**files, **os.environ}, capture_output=True, text=True, timeout=TIMEOUT_S)
     try:
         said = json.loads(told.stdout)
     except ValueError:

@@ -9,6 +9,7 @@ from memlaw.cell import Cell
 from memlaw.errors import ConfigError
 from memlaw.tracking.contents import CURVES, rendered, run_config
 from memlaw.tracking.mode import check_name
+from memlaw.tracking.names import shortened
 from memlaw.tracking.wandb_service import add_files, artifact_name
 from memlaw.values import check_number
 
@@ -63,7 +64,7 @@ class TrackioService:
             trackio.init,
             project=self.project,
             name=run_name(cell),
-            group=cell.study.name,
+            group=shortened(cell.study.name),
             config=run_config(cell),
             resume="allow",
             embed=False,
@@ -75,7 +76,7 @@ class TrackioService:
 
 def run_name(cell: Cell) -> str:
     """What Trackio knows a run by within its project: with the study, as studies share cells."""
-    return f"{cell.study.name}-{cell.name}"
+    return shortened(f"{cell.study.name}-{cell.name}")
 
 
 class TrackioRun:

@@ -14,6 +14,7 @@ from memlaw.cell import Cell
 from memlaw.tracking.contents import CELL, CURVES, HISTOGRAM, STRIP, TABLE, rendered, run_config, run_id, run_tags
 from memlaw.tracking.local_runs import local_runs
 from memlaw.tracking.mode import Mode, check_name, resolve_mode
+from memlaw.tracking.names import shortened
 from memlaw.values import check_number
 
 log = logging.getLogger(__name__)
@@ -124,7 +125,7 @@ class WandbService:
             mode=mode,
             timeout_s=self.timeout_s,
             id=run_id(cell),
-            name=cell.name,
+            name=shortened(cell.name),
             job_type=CELL,
             tags=run_tags(cell),
             config=run_config(cell),
@@ -135,7 +136,7 @@ def init_run(study: Path, mode: Mode, timeout_s: float, **described: Any) -> Any
     """A run of a study, with W&B's files inside of the study's directory; it can be moved and synced from elsewhere.
 
     Args:
-        study: the study's directory; its name is the run's group.
+        study: the study's directory; its name, cut if need be, is the run's group.
         mode: `online` or `offline`.
         timeout_s: how long to wait for the server.
         described: further arguments of `wandb.init`.
@@ -145,7 +146,7 @@ def init_run(study: Path, mode: Mode, timeout_s: float, **described: Any) -> Any
 
     return wandb.init(
         mode=mode,
-        group=study.name,
+        group=shortened(study.name),
         dir=str(study),
         resume="allow" if mode == "online" else None,
         reinit="create_new",
@@ -222,7 +223,7 @@ def add_files(artifact: Any, paths: list[Path]) -> None:
 
 def artifact_name(text: str) -> str:
     """A name as W&B allows it for an artifact."""
-    return re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII)
+    return shortened(re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII))
 
 
 def _study_artifact(study: Path) -> Any:

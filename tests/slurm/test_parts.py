@@ -28,6 +28,7 @@ from memlaw.files import write_json
 from memlaw.heartbeat import SILENT_S
 from memlaw.paths import config_dir
 from memlaw.plan import Machine, make_plan
+from memlaw.slurm_programs import PROGRAMS
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"1": 2}'])
@@ -55,6 +56,7 @@ def slurm_runner(**options):
 
 def test_arrays_share_the_tasks_at_a_time_and_are_refused_where_there_are_more(tmp_path: Path, monkeypatch):
     stub(tmp_path, "scontrol", "echo MaxArraySize = 4")
+    stub(tmp_path, "srun", "")  # submitit looks whether it is there
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     runner = slurm_runner(array_parallelism=5)
     arrays = runner._arrays(list(range(9)))
@@ -204,12 +206,36 @@ def test_slurms_variables_change_nothing(train, tmp_path: Path):
     assert files[0] == files[1]
 
 
-def test_without_a_sweep_or_a_slurm_it_is_said_what_to_do(train, tmp_path: Path):
-    single = train(*FAST, "hydra/launcher=slurm")
-    assert single.returncode == 2
-    assert "hydra/launcher=slurm launches a sweep: add -m" in single.stderr
-    asked = ["-m", *FAST, "hydra/launcher=slurm", "hydra.launcher.gpus=0"]
-    nowhere = train(*asked, PATH=str(tmp_path))
-    assert nowhere.returncode == 2
-    assert "there is no scontrol here" in nowhere.stderr
-    assert "with hydra.launcher.gpus=1 a job has cuda" in train(*asked, "hydra.launcher.gpus=1").stderr
+SWEEP = ("-m", *FAST, "hydra/launcher=slurm")
+
+
+def test_without_a_sweep_it_is_said_what_to_do(refused):
+    assert refused(*FAST, "hydra/launcher=slurm").startswith("hydra/launcher=slurm launches a sweep: add -m")
+
+
+def test_a_device_that_the_job_does_not_have_is_refused(refused):
+    assert "with hydra.launcher.gpus=1 a job has cuda" in refused(*SWEEP, "hydra.launcher.gpus=1")
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize("missing", [*PROGRAMS, PROGRAMS])
+def test_each_program_of_slurm_that_is_missing_is_named_before_a_cell_is_planned(
+    refused, tmp_path: Path, monkeypatch, missing, dry_run: bool
+):
+    absent = [missing] if isinstance(missing, str) else list(missing)
+    (tmp_path / "bin").mkdir()
+    for name in PROGRAMS:
+        if name not in absent:
+            stub(tmp_path / "bin", name, "exit 1")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    said = refused(*SWEEP, "hydra.launcher.gpus=0", f"dry_run={dry_run}")
+    assert said.startswith(
+        f"hydra/launcher=slurm: no {', '.join(absent)} on PATH of this machine, from which jobs are submitted; install"
+    )
+    assert not list(tmp_path.glob("runs/default/*/"))
+
+
+def test_a_study_with_jobs_needs_a_squeue_to_be_run_again(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match="no sbatch, srun, squeue, scontrol on PATH of this machine"):
+        live_jobs()

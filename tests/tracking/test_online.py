@@ -87,6 +87,16 @@ def test_runs_are_whole_while_the_server_is_slow_or_refuses_for_a_while(at, serv
     assert (again.stdout.count(": unchanged"), again.stdout.count(": uploaded")) == (1, 1), again.stdout + again.stderr
 
 
+def test_what_wandb_offline_has_written_keeps_workers_offline_too(at, server, tmp_path):
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb/settings").write_text("[default]\nmode = offline\n")
+    done = at("logger.mode=auto")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all_done(tmp_path / "runs/default")
+    assert len(list(tmp_path.glob("runs/default/wandb/offline-run-*/run-*.wandb"))) == 2
+    assert not server.asked
+
+
 @pytest.mark.parametrize("trouble", ["no server", "wrong key"])
 def test_without_a_server_that_takes_them_runs_are_kept_offline(at, server, trouble, tmp_path):
     if trouble == "no server":

@@ -1,11 +1,12 @@
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import MagicMock, patch
 
 import numpy as np
@@ -14,11 +15,12 @@ import pytest
 from conftest import PATIENCE_S
 from rows import write_row
 
+from memlaw import sync as command
 from memlaw.pack import train_pack
 from memlaw.records import CRITICAL_LOSS_NATS, Evaluated, TokenLog, write_tokens
 from memlaw.tracking.contents import known, run_id, run_summary
 from memlaw.tracking.from_records import recorded_curves
-from memlaw.tracking.local_runs import local_runs, read_log
+from memlaw.tracking.local_runs import LocalRun, local_runs, read_log
 from memlaw.tracking.tracker import Tracker
 from memlaw.tracking.wandb_service import WandbService
 from tests.rows import ROW
@@ -66,19 +68,65 @@ def record(cells, steps) -> None:
     tracker.drain()
 
 
-def sync(study: Path, url: str, *arguments: str, key: str = KEY) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "WANDB_BASE_URL": url, "WANDB_API_KEY": key}
-    environment.pop("WANDB_MODE", None)
-    command = [sys.executable, "-m", "memlaw.sync", str(study), *arguments]
-    elsewhere = study.parent.parent / "elsewhere"
-    elsewhere.mkdir(exist_ok=True)
-    done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
-    assert not list(elsewhere.iterdir())
-    return done
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch) -> Path:
+    """The directory that the command is called in: none of the study's, with none of the user's settings."""
+    directory = tmp_path / "elsewhere"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return directory
 
 
-def test_each_run_is_uploaded_once_and_again_only_after_a_change(study, server):
-    first = sync(study[0].study, server.url)
+@pytest.fixture
+def sync(elsewhere, server, monkeypatch, capsys) -> Callable[..., SimpleNamespace]:
+    """Run the command in this process; its exit code and what it prints."""
+    monkeypatch.setenv("WANDB_BASE_URL", server.url)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+
+    def run(study: Path, *arguments: str) -> SimpleNamespace:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["memlaw.sync", str(study), *arguments])
+        with pytest.raises(SystemExit) as ended:
+            command.main()
+        assert not list(elsewhere.iterdir())
+        said = capsys.readouterr()
+        return SimpleNamespace(returncode=ended.value.code, stdout=said.out, stderr=said.err)
+
+    return run
+
+
+@pytest.fixture
+def uploads(monkeypatch) -> list[tuple[str, ...]]:
+    """Where uploads need not be real: the id of each uploaded run, and further arguments of `wandb sync`."""
+    made: list[tuple[str, ...]] = []
+
+    def upload(run, study, arguments, timeout_s) -> str:
+        made.append((run.id, *arguments))
+        for directory in run.directories:
+            run.mark(directory).touch()
+        return command.UPLOADED
+
+    monkeypatch.setattr(command, "check_server", lambda: None)
+    monkeypatch.setattr(command, "upload", upload)
+    return made
+
+
+def test_the_command_takes_server_and_key_from_wandbs_settings_where_it_is_called(study, server, elsewhere):
+    written = elsewhere / "wandb/settings"
+    written.parent.mkdir()
+    written.write_text(f"[default]\nbase_url = {server.url}\napi_key = {KEY}\nmode = offline\n")
+    call = [sys.executable, "-m", "memlaw.sync", str(study[0].study)]
+    done = subprocess.run(call, cwd=elsewhere, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count(": uploaded") == 3
+    assert set(server.runs) == {run_id(cell) for cell in study}
+    assert [path for path in elsewhere.rglob("*") if path.is_file()] == [written]
+
+
+def test_each_run_is_uploaded_once_and_again_only_after_a_change(study, server, sync):
+    first = sync(study[0].study)
     assert first.returncode == 0, first.stdout + first.stderr
     assert first.stdout.count(": uploaded") == 3
     assert set(server.runs) == {run_id(cell) for cell in study}
@@ -92,7 +140,7 @@ def test_each_run_is_uploaded_once_and_again_only_after_a_change(study, server):
         assert kept.config["rank"]["value"] == cell.config.lora.rank
         assert kept.exit_code == 0
     asked = len(server.asked)
-    again = sync(study[0].study, server.url)
+    again = sync(study[0].study)
     assert again.returncode == 0
     assert again.stdout.count(": unchanged") == 3
     assert len(server.asked) == asked
@@ -100,37 +148,38 @@ def test_each_run_is_uploaded_once_and_again_only_after_a_change(study, server):
     time.sleep(1.1)  # a second directory of the same run: its name holds the second it began in
     record(study[:1], (*STEPS, 20))
     assert sorted(len(run.directories) for run in local_runs(study[0].study)) == [1, 1, 2]
-    last = sync(study[0].study, server.url)
+    last = sync(study[0].study)
     assert last.stdout.count(": uploaded") == 1, last.stdout + last.stderr
     assert len(server.runs) == 3
     assert server.runs[run_id(study[0])].losses == {step: pytest.approx(1 / (1 + step)) for step in (*STEPS, 20)}
 
 
-def test_a_server_that_has_none_of_it_gets_it_again_if_asked(study, server):
-    assert sync(study[0].study, server.url).stdout.count(": uploaded") == 3
-    server.runs.clear()
-    assert sync(study[0].study, server.url).stdout.count(": unchanged") == 3
-    again = sync(study[0].study, server.url, "--again", "--project=elsewhere")
+def test_a_server_that_has_none_of_it_gets_it_again_if_asked(study, sync, uploads, monkeypatch):
+    monkeypatch.setattr(LocalRun, "ended", True)
+    assert sync(study[0].study).stdout.count(": uploaded") == 3
+    assert sync(study[0].study).stdout.count(": unchanged") == 3
+    uploads.clear()
+    again = sync(study[0].study, "--again", "--project=elsewhere")
     assert again.stdout.count(": uploaded") == 3, again.stdout + again.stderr
-    assert len(server.runs) == 3
+    assert sorted(uploads) == sorted((run_id(cell), "--project", "elsewhere") for cell in study)
 
 
 @pytest.mark.parametrize("argument", ["--project=a/b", "--entity=a/b", "--timeout=-3", "--jobs=0"])
-def test_impossible_arguments_are_one_line(study, server, argument):
-    done = sync(study[0].study, server.url, argument)
+def test_impossible_arguments_are_one_line(tmp_path, sync, argument):
+    done = sync(tmp_path, argument)
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
     assert argument in line
 
 
 @pytest.mark.slow
-def test_interrupted_and_repeated_it_leaves_one_run_per_cell(study, server):
+def test_interrupted_and_repeated_it_leaves_one_run_per_cell(study, server, sync):
     server.dies_after = 1
-    broken = sync(study[0].study, server.url, "--jobs=3", "--timeout=15")
+    broken = sync(study[0].study, "--jobs=3", "--timeout=15")
     assert broken.returncode == 1
     assert "failed: " in broken.stdout
     server.dies_after = None
-    repeated = sync(study[0].study, server.url)
+    repeated = sync(study[0].study)
     assert repeated.returncode == 0, repeated.stdout + repeated.stderr
     losses = {step: pytest.approx(1 / (1 + step)) for step in STEPS}
     assert {name: kept.losses for name, kept in server.runs.items()} == {run_id(cell): losses for cell in study}
@@ -138,21 +187,21 @@ def test_interrupted_and_repeated_it_leaves_one_run_per_cell(study, server):
 
 
 @pytest.mark.slow
-def test_too_many_requests_are_waited_out(study, server):
+def test_too_many_requests_are_waited_out(study, server, sync):
     server.refusals = 3
-    done = sync(study[0].study, server.url)
+    done = sync(study[0].study)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(server.runs) == 3
 
 
 @pytest.mark.parametrize("trouble", ["wrong key", "no key", pytest.param("no server", marks=pytest.mark.slow)])
-def test_what_no_run_can_do_about_is_one_error(study, server, trouble, monkeypatch, tmp_path):
+def test_what_no_run_can_do_about_is_one_error(study, server, sync, trouble, monkeypatch, tmp_path):
     monkeypatch.setenv("NETRC", str(tmp_path / "none"))
-    key = {"wrong key": "b" * 40, "no key": ""}.get(trouble, KEY)
+    monkeypatch.setenv("WANDB_API_KEY", {"wrong key": "b" * 40, "no key": ""}.get(trouble, KEY))
     if trouble == "no server":
         server.stop()
     began = time.monotonic()
-    done = sync(study[0].study, server.url, key=key)
+    done = sync(study[0].study)
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
     assert server.url in line
@@ -165,29 +214,29 @@ def cut(log: Path) -> None:
     log.write_bytes(log.read_bytes()[:-200])
 
 
-def test_a_log_that_breaks_off_is_not_uploaded_while_its_cell_is_to_be_trained_on(study, server):
+def test_a_log_that_breaks_off_is_not_uploaded_while_its_cell_is_to_be_trained_on(study, server, sync):
     first = local_runs(study[0].study)[0]
     (cell,) = (cell for cell in study if run_id(cell) == first.id)
     cell.set_status("pending")
     cut(first.log(first.directories[0]))
-    done = sync(study[0].study, server.url)
+    done = sync(study[0].study)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{cell.name}: not uploaded: its cell is to be trained on" in done.stdout
     assert first.id not in server.runs
-    early = sync(study[0].study, server.url, "--unfinished")
+    early = sync(study[0].study, "--unfinished")
     assert early.returncode == 0, early.stdout + early.stderr
     assert early.stdout.count(": uploaded as far as it goes") == 1
     steps = server.runs[first.id].steps
     assert steps and steps == sorted(set(steps))
 
 
-def test_a_finished_cell_without_a_whole_log_is_written_from_its_records(study, server):
+def test_a_finished_cell_without_a_whole_log_is_written_from_its_records(study, server, sync):
     results = {run_id(cell): write_records(cell) for cell in study}
     broken, without = local_runs(study[0].study)[1:]
     cut(broken.log(broken.directories[0]))
     shutil.rmtree(without.directories[0])
     time.sleep(1.1)  # a run's directory is named by the second it began in
-    done = sync(study[0].study, server.url)
+    done = sync(study[0].study)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count(": written from the records and uploaded") == 2, done.stdout
     assert done.stdout.count(": uploaded") == 1
@@ -202,17 +251,17 @@ def test_a_finished_cell_without_a_whole_log_is_written_from_its_records(study, 
         last = kept.lines[len(STEPS)]
         assert {"stubborn_tokens", "probability_strip"} <= set(last)
     asked = len(server.asked)
-    again = sync(study[0].study, server.url)
+    again = sync(study[0].study)
     assert again.returncode == 0
     assert again.stdout.count(": unchanged") == 3, again.stdout
     assert len(server.asked) == asked
 
 
-def test_what_cannot_be_written_from_the_records_fails_each_time(study, server):
+def test_what_cannot_be_written_from_the_records_fails_each_time(study, sync, uploads):
     first = local_runs(study[0].study)[0]
     cut(first.log(first.directories[0]))
     for _ in range(2):
-        done = sync(study[0].study, server.url)
+        done = sync(study[0].study)
         assert done.returncode == 1
         assert done.stdout.count(": failed: W&B's log of it has no end, and writing it from the records fails") == 1
 
@@ -239,7 +288,7 @@ def test_a_log_says_where_its_run_belongs_and_whether_it_ended(study):
     log = run.log(run.directories[0])
     assert read_log(log) == ("project", "me", True)
     content = log.read_bytes()
-    for size in (0, 5, len(content) // 2, len(content) - 20):
+    for size in (5, len(content) // 2, len(content) - 20):
         log.write_bytes(content[:size])
         assert not read_log(log).ended
     log.write_bytes(content[:400] + b"???" + content[403:])  # broken in the middle
@@ -255,16 +304,17 @@ def test_a_run_that_ended_before_its_cell_was_done_is_none_of_a_done_cell(study)
     assert not run.ended
 
 
-def test_a_run_in_training_is_left_alone(study, server):
+def test_a_run_in_training_is_left_alone(study, sync, uploads, monkeypatch):
+    monkeypatch.setattr(LocalRun, "ended", True)
     study[0].start()
-    done = sync(study[0].study, server.url)
+    done = sync(study[0].study)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{study[0].name}: still training" in done.stdout
-    assert set(server.runs) == {run_id(cell) for cell in study[1:]}
+    assert sorted(uploads) == sorted((run_id(cell),) for cell in study[1:])
 
 
-def test_what_is_no_study_is_said(tmp_path, server):
-    done = sync(tmp_path, server.url)
+def test_what_is_no_study_is_said(tmp_path, sync):
+    done = sync(tmp_path)
     assert done.returncode == 2
     assert str(tmp_path) in done.stderr
 

@@ -16,7 +16,6 @@ from memlaw.errors import ConfigError
 from memlaw.pack import train_pack
 from memlaw.records import RESULT_COLUMNS
 from memlaw.tracking.contents import CURVES, known, run_id, run_summary
-from memlaw.tracking.mode import resolve_mode
 from memlaw.tracking.tracker import Tracker
 from memlaw.tracking.wandb_service import WandbService
 
@@ -193,39 +192,3 @@ def test_disabled_tracking_starts_nothing(tiny):
     cell, _ = tiny()
     Tracker(WandbService("disabled", "p", None, 1, 0)).start(cell).log(0, {"loss_nats": 1.0}, np.ones(3))
     assert not (cell.study / "wandb").exists()
-
-
-def key_of(machine: str) -> str:
-    return f"machine {machine}\n  login user\n  password {'a' * 40}\n"
-
-
-OWN = {"WANDB_BASE_URL": "http://localhost:8080"}
-
-
-@pytest.mark.parametrize(
-    ("environment", "file", "text", "mode"),
-    [
-        ({}, ".netrc", "", "offline"),
-        ({"WANDB_API_KEY": "a" * 40}, ".netrc", "", "online"),
-        ({}, ".netrc", key_of("api.wandb.ai"), "online"),  # whatever this version's default server is
-        ({}, "_netrc", key_of("api.wandb.ai"), "online"),
-        ({"NETRC": "~/kept"}, "kept", key_of("api.wandb.ai"), "online"),
-        (OWN, ".netrc", key_of("localhost:8080"), "online"),
-        (OWN, ".netrc", key_of("api.wandb.ai"), "offline"),
-        (OWN, ".netrc", "machine localhost:8080 login user password short", "offline"),
-    ],
-)
-def test_auto_is_online_where_wandb_finds_a_key(tmp_path: Path, environment, file, text, mode: str):
-    (tmp_path / file).write_text(text)
-    code = "from memlaw.tracking.mode import resolve_mode; print(resolve_mode('auto'))"
-    environment = {"PATH": "/usr/bin", "HOME": str(tmp_path), **environment}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.split()[-1] == mode
-
-
-def test_the_mode_is_checked_and_wandb_mode_is_obeyed(monkeypatch):
-    with pytest.raises(ConfigError, match=r"logger\.mode=sometimes"):
-        resolve_mode("sometimes")
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-    assert resolve_mode("auto") == "disabled"
-    assert resolve_mode("offline") == "offline"

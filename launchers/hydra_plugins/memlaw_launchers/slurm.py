@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from memlaw.errors import ConfigError, SweepFailed
 from memlaw.runner import Runner
+from memlaw.slurm_programs import REMEDY, missing_programs
 
 if TYPE_CHECKING:
     from hydra_plugins.memlaw_launchers.slurm_tasks import Task
@@ -75,6 +76,8 @@ class _SlurmRunner(Runner):
                 f"trainer.device={cfg.trainer.device}: with hydra.launcher.gpus={options.gpus} a job has "
                 f"{options.device}; leave it at auto"
             )
+        if missing := missing_programs():
+            raise ConfigError(f"hydra/launcher=slurm: {missing}; {REMEDY}")
         memory_gb = options.pack_memory_gb if cfg.pack.memory_gb == "auto" else 0.0
         at_a_time = options.array_parallelism or sys.maxsize
         return Machine(torch.device(options.device), int(memory_gb * 1e9), at_a_time, remote=True)

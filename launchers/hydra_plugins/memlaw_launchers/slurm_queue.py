@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 
 from memlaw.errors import ConfigError
+from memlaw.slurm_programs import REMEDY, missing_programs
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ def ask(*command: str) -> str:
         asked = subprocess.run(command, capture_output=True, text=True, timeout=120)
     except FileNotFoundError:
         raise ConfigError(
-            f"hydra/launcher=slurm: there is no {command[0]} here; submit from a machine that has Slurm's commands"
+            f"hydra/launcher=slurm: {missing_programs() or f'{command[0]} cannot be run'}; {REMEDY}"
         ) from None
     except subprocess.TimeoutExpired:
         raise ConfigError(f"{command[0]} has not answered for 2 minutes") from None
