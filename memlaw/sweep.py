@@ -1,7 +1,6 @@
 """From a grid of cells to trained cells: choose what is missing, check it, pack it, run it, show it."""
 
 import logging
-import re
 from collections.abc import Sequence
 from functools import partial
 
@@ -97,16 +96,11 @@ def _tally(cells: Sequence[Cell]) -> str:
     return f"{done}, {failed} failed (rerun=failed tries these again)" if failed else done
 
 
-def _still_wanted(cell: Cell, rerun: str | int | float) -> bool:
+def _still_wanted(cell: Cell, rerun: str) -> bool:
     return bool(select([cell], rerun)) and not trained_elsewhere(cell)
 
 
-def _is_number(name: str, rerun: str | int | float) -> bool:
-    """Whether Hydra has read a hash such as 37577e34 as the number `rerun`."""
-    return isinstance(rerun, float) and re.fullmatch(r"\d+e\d+", name) is not None and float(name) == rerun
-
-
-def select(cells: Sequence[Cell], rerun: str | int | float) -> list[Cell]:
+def select(cells: Sequence[Cell], rerun: str) -> list[Cell]:
     """The distinct cells that `rerun` asks for: those in some states, or the one of that name or hash.
 
     Raises:
@@ -115,7 +109,7 @@ def select(cells: Sequence[Cell], rerun: str | int | float) -> list[Cell]:
     distinct = {cell.paths.directory: cell for cell in cells}.values()
     if str(rerun) in RERUN:
         return [cell for cell in distinct if RERUN[str(rerun)](observed_state(cell.paths, cell.status))]
-    named = [cell for cell in distinct if str(rerun) in (cell.name, cell.hash) or _is_number(cell.hash, rerun)]
+    named = [cell for cell in distinct if str(rerun) in (cell.name, cell.hash)]
     if not named:
         raise ConfigError(f"rerun={rerun} is not one of {', '.join(RERUN)}, nor the name or hash of a cell of the grid")
     return named

@@ -1,5 +1,6 @@
 """The sweep: `python -m memlaw.train -m lora.rank=1,4,16 seq_len=64,256,1024`. Without `-m`, one cell."""
 
+import errno
 import os
 import sys
 
@@ -13,6 +14,7 @@ from memlaw.cell import Cell
 from memlaw.errors import ConfigError, SweepFailed, leave_interrupted, refuse
 from memlaw.hydra_errors import explained
 from memlaw.paths import add_launchers, config_dir
+from memlaw.words import as_typed
 
 add_launchers()
 
@@ -44,6 +46,7 @@ def main() -> None:
     HYDRA_FULL_ERROR=1 shows a traceback first, as with Hydra.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on, and does not end with 1 whatever they are
+    sys.argv[1:] = as_typed(sys.argv[1:])
     try:
         with explained(sys.argv[1:]):
             run()
@@ -57,6 +60,8 @@ def main() -> None:
     except OSError as error:  # a directory that cannot be written to, a full disk
         if errors.TRACEBACKS:
             raise
+        if error.errno == errno.ENAMETOOLONG:  # Hydra makes the study's directory before anything looks at its name
+            refuse(ConfigError("study and runs_dir make a path that is longer than the file system takes"))
         sys.exit(str(error))
 
 

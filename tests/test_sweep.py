@@ -1,7 +1,6 @@
 import logging
 
 import pytest
-from omegaconf import OmegaConf
 from rows import write_row
 from test_heartbeat import gone, running
 
@@ -47,14 +46,6 @@ def test_each_policy_chooses_by_state(study, rerun: str, chosen: str):
 def test_one_cell_is_chosen_by_name_or_hash_whatever_its_state(study, by: str):
     cells, _ = study
     assert select(list(cells.values()), getattr(cells["done"], by)) == [cells["done"]]
-
-
-def test_a_hash_that_hydra_reads_as_a_number_is_a_hash(study, monkeypatch):
-    cells = list(study[0].values())
-    monkeypatch.setattr(type(cells[0]), "hash", "37577e34")
-    assert select(cells[:1], OmegaConf.create({"rerun": 37577e34}).rerun) == cells[:1]
-    with pytest.raises(ConfigError):
-        select(cells[:1], 37577e35)
 
 
 @pytest.mark.parametrize("rerun", ["sometimes", "random", 12345678, None])

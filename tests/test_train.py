@@ -213,3 +213,9 @@ def test_hydras_basic_launcher_goes_on_after_an_impossible_job(train, tmp_path: 
     assert "lora.rank=0 is not a whole number of at least 1" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(states(tmp_path / "runs/default").values()) == ["done"]
+
+
+def test_a_study_is_named_as_it_is_typed(train, tmp_path: Path):
+    assert train(*FAST, "seq_len=8", "steps=1", "study=2024_01_15", "model.name=1.10").returncode == 0
+    (cell,) = (tmp_path / "runs" / "2024_01_15").glob("1.10-*")
+    assert (cell / "result.json").exists()

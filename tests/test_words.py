@@ -12,7 +12,7 @@ OTHERS = ["a", "v1.10", "2024-01-15", "12:30", "a b", "Größe/ℓ 1.txt", "Go!"
 
 
 @pytest.mark.parametrize("value", [*NUMBERS, *OTHERS])
-@pytest.mark.parametrize("key", ["study", "runs_dir", "model.name", "data.name"])
+@pytest.mark.parametrize("key", ["study", "runs_dir", "rerun", "model.name", "data.name"])
 def test_text_is_the_text_that_was_typed(key: str, value: str):
     assert OmegaConf.select(composed(*as_typed([f"{key}={value}"])), key) == value
 
@@ -45,9 +45,7 @@ def test_every_key_of_the_configuration_that_holds_a_name_is_text():
         for key, value in OmegaConf.to_container(OmegaConf.load(path)).items():
             if value is None or (isinstance(value, str) and not key.startswith("_")):
                 texts.add(f"{group}{key}")
-    choices = (
-        "precision model.model_type data.chat_template logger.mode lora.placement lora.scaling method.all_recalled "
-    )
+    choices = "precision lora.target_modules model.model_type data.chat_template logger.mode lora.placement lora.scaling method.all_recalled "
     choices += "trainer.device"
     numbers = "epochs trainer.prefix_cache_gb hydra.launcher.gpu_memory_gb hydra.launcher.array_parallelism"
     filled = "data.content hydra.launcher.packs_per_task hydra.launcher.python launcher.workers launcher.partition"

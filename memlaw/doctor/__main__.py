@@ -18,6 +18,7 @@ from memlaw.doctor.verdict import Verdict
 from memlaw.errors import ConfigError, refuse
 from memlaw.hydra_errors import explained
 from memlaw.paths import add_launchers, cache_dir, config_dir
+from memlaw.words import as_typed
 
 WORDS = {"green": "ok", "yellow": "look", "red": "bad"}
 
@@ -119,7 +120,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="of the sweep to come, such as model=qwen3_8b logger.mode=online")
     options = parser.parse_intermixed_args()
     try:
-        cfg = _composed(options.overrides, options.config_dir)
+        cfg = _composed(as_typed(options.overrides), options.config_dir)
         with explained():  # a mandatory value is missing, such as the id of model=hub
             found = examine(cfg, options.runs or Path(str(cfg.runs_dir)).expanduser(), options.job)
     except ConfigError as error:
