@@ -237,7 +237,8 @@ class LocalModel:
             whole = (path / "config.json").is_file()
         except OSError as error:  # a name that is too long, a directory that may not be read
             raise ConfigError(f"{self._named} cannot be read: {error.strerror}") from error
-        refuse_adapter(str(path), self._named, local_files_only=True)
+        if path.is_dir():
+            refuse_adapter(str(path), self._named, local_files_only=True)
         if not whole:
             raise ConfigError(f"{self._named} is neither a directory with a config.json nor a .gguf file")
         return path

@@ -76,7 +76,10 @@ def refuse_adapter(place: str, named: str, **kwargs: Any) -> None:
     Raises:
         ConfigError: there is one; beside a model, or alone, when its base is what is wanted.
     """
-    file = find_adapter_config_file(place, **kwargs)
+    try:
+        file = find_adapter_config_file(place, **kwargs)
+    except OSError:  # nothing can be had from there, which whoever reads the model says
+        return
     if file is None:
         return
     try:

@@ -45,8 +45,8 @@ def test_every_key_of_the_configuration_that_holds_a_name_is_text():
         for key, value in OmegaConf.to_container(OmegaConf.load(path)).items():
             if value is None or (isinstance(value, str) and not key.startswith("_")):
                 texts.add(f"{group}{key}")
-    choices = "precision lora.target_modules model.model_type data.chat_template logger.mode lora.placement lora.scaling method.all_recalled "
-    choices += "trainer.device"
+    choices = "precision trainer.device model.model_type data.chat_template logger.mode method.all_recalled "
+    choices += "lora.placement lora.scaling lora.target_modules"
     numbers = "epochs trainer.prefix_cache_gb hydra.launcher.gpu_memory_gb hydra.launcher.array_parallelism"
     filled = "data.content hydra.launcher.packs_per_task hydra.launcher.python launcher.workers launcher.partition"
     assert texts - TEXT_KEYS == {*choices.split(), *numbers.split(), *filled.split()}

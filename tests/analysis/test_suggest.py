@@ -42,7 +42,7 @@ def test_a_command_brings_cells_of_the_same_condition(overrides):
 
 def test_a_command_says_no_more_than_it_must():
     words = command(pd.DataFrame([config_of("lora.rank=3").flat]), Path("runs/mine"), [2.0, 1.0], [64])
-    assert words == "python -m memlaw.train -m study=mine lora.rank=1,2 seq_len=64"
+    assert words == "python -m memlaw.train -m study=mine lora.layers='[20]' lora.rank=1,2 seq_len=64"
 
 
 def test_a_study_elsewhere_is_named_with_its_place(tmp_path: Path):
