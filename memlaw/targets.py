@@ -8,7 +8,7 @@ makes of the adapter that will be exported is then held against them.
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -144,17 +144,17 @@ def _first_kind(
 
 def _misread(config: PreTrainedConfig, spec: LoraSpec, targets: Sequence[Target]) -> str | None:
     """What PEFT makes of an adapter on exactly these modules, where it is something else; None where it is the same."""
-    model = without_weights(config)
+    model, smallest = without_weights(config), replace(spec, rank=1)  # a large one takes long to be made
     names = [target.name for target in targets]
     one = f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0]
     state = {
         f"base_model.model.{target.name}.lora_{side}.weight": torch.empty(shape, device="meta")
         for target in targets
-        for side, shape in (("A", (spec.rank, target.in_features)), ("B", (target.out_features, spec.rank)))
+        for side, shape in (("A", (1, target.in_features)), ("B", (target.out_features, 1)))
     }
     try:
         with warnings.catch_warnings(action="ignore"):
-            peft_model = get_peft_model(model, spec.peft_config(names, None))
+            peft_model = get_peft_model(model, smallest.peft_config(names, None))
             loaded: Any = set_peft_model_state_dict(peft_model, state)
     except Exception as error:  # PEFT's many ways to refuse
         return f"PEFT cannot adapt {one}: {one_line(error)}"

@@ -10,6 +10,9 @@ from memlaw.cost import CostModel
 from memlaw.pack import train_pack
 
 
+QUICK = ("seq_len=60", "stop.when_recalled=false", "eval.recall.greedy=false")
+
+
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -27,7 +30,7 @@ def test_a_step_costs_what_torch_counts(tiny, overrides: list[str]):
     big = ["model.sizes.num_hidden_layers=8", "model.sizes.hidden_size=128", "model.sizes.intermediate_size=384"]
     counts = {}
     for steps in (1, 2, 6):  # the first also pays for what is done once per model
-        cell, cfg = tiny(*big, "seq_len=60", f"steps={steps}", "stop.when_recalled=false", *overrides)
+        cell, cfg = tiny(*big, *QUICK, f"steps={steps}", *overrides)
         cell.plan()
         with FlopCounterMode(display=False) as counter:
             train_pack([cell], cfg)

@@ -127,6 +127,7 @@ def test_a_report_replaces_a_report_and_nothing_else(tmp_path: Path, run):
     assert report.slug("lora.layers=[1]") != report.slug("lora.layers=[-1]")
 
 
+@pytest.mark.slow
 def test_models_are_reported_one_by_one_and_together(tmp_path: Path):
     write_study(tmp_path, models=("alpha",), base_parameters=1e8)
     write_study(tmp_path, models=("beta",), base_parameters=4e8)
@@ -141,6 +142,7 @@ def test_models_are_reported_one_by_one_and_together(tmp_path: Path):
     assert "models" not in figures(alpha)
 
 
+@pytest.mark.slow
 def test_methods_are_reported_one_by_one_and_side_by_side(tmp_path: Path, run):
     study = write_study(tmp_path / "study", lengths=(512,))
     for seed in (1, 2):
@@ -169,6 +171,7 @@ def test_methods_are_reported_one_by_one_and_side_by_side(tmp_path: Path, run):
     assert "methods/methods.json: cells: 17 in the report, 18 now" in run(study, "--check")[1]
 
 
+@pytest.mark.slow
 def test_several_studies_make_one_report_and_too_few_cells_say_what_is_missing(tmp_path: Path, run):
     studies = [write_study(tmp_path / name, lengths=(512,), models=(name,)) for name in ("a", "b")]
     code, text = run(*studies, "--out", tmp_path / "out")
