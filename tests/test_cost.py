@@ -9,7 +9,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from memlaw.cost import CostModel
 from memlaw.pack import train_pack
 
-
 QUICK = ("seq_len=60", "stop.when_recalled=false", "eval.recall.greedy=false")
 
 
