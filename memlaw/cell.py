@@ -129,9 +129,10 @@ class Cell:
         container: dict[str, Any] = {key: whole[key] for key in SCIENTIFIC_KEYS}
         if isinstance(container["lora"], dict):
             container["lora"] = canonical_lora(container["lora"], partial(_depth, json.dumps(container["model"])))
-        data = container["data"]
-        if isinstance(data, dict) and "content" in data and data["content"] is None:
-            data["content"] = file_hash(data["path"])
+        for section, path, content in (("data", "path", "content"), ("eval", "side_effects", "side_effects_content")):
+            values = container[section]
+            if isinstance(values, dict) and content in values and values[content] is None:
+                values[content] = file_hash(values[path])
         return cls(OmegaConf.create(container), study_dir(cfg))
 
     @classmethod

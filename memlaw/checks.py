@@ -40,7 +40,7 @@ def check_cell(cell: Cell) -> None:
         if not c.eval.recall.greedy:
             raise ConfigError(f"eval.recall.temperature={c.eval.recall.temperature} needs eval.recall.greedy=true")
         check_number("eval.recall.temperature", c.eval.recall.temperature, *ABOVE_0)
-    held_out_text(c.eval.side_effects)
+    held_out_text(c.eval.side_effects, c.eval.side_effects_content)
     check_whole("seed", c.seed, at_least=0)
     if (c.steps is None) == (c.epochs is None):
         raise ConfigError(f"give either steps or epochs and the other as null; got steps={c.steps} epochs={c.epochs}")

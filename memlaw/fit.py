@@ -101,7 +101,7 @@ def fit(members: Sequence[Member], base: BaseModel, settings: DictConfig) -> Non
     how = c.eval.recall
     frozen = prefix.prefix if prefix else None
     recaller = Recaller(base.model, adapters, frozen, row_tokens, how.temperature, how.repeats) if how.greedy else None
-    text = held_out_text(c.eval.side_effects)
+    text = held_out_text(c.eval.side_effects, c.eval.side_effects_content)
     side_effects = SideEffects(base, adapters, frozen, text) if text else None
     evaluation = Evaluation(runs, c.stop, c.eval.per_decade, first.batch_rows, epoch_steps, recaller, side_effects)
     signals = Signals()

@@ -12,8 +12,9 @@ from transformers import PreTrainedTokenizerBase
 
 from memlaw.anatomy import decoder_of
 from memlaw.base_model import BaseModel, positions
+from memlaw.cell import file_hash
 from memlaw.data.text_file import read_text
-from memlaw.errors import ConfigError
+from memlaw.errors import ConfigError, shown
 from memlaw.lora import LoraPack
 from memlaw.prefix import Prefix
 from memlaw.recall import whole_model
@@ -24,16 +25,22 @@ ROW_TOKENS = 256
 """Tokens of text in a row; the first of each is not scored."""
 
 
-def held_out_text(side_effects: str) -> str | None:
+def held_out_text(side_effects: str, content: str | None) -> str | None:
     """The text that `eval.side_effects` names: `on` is the one that comes with memlaw, `off` none.
 
+    Args:
+        side_effects: the name.
+        content: the file's hash (`memlaw.cell.file_hash`) when the cell was made; None is not checked.
+
     Raises:
-        ConfigError: it names neither of them, nor a text file that can be read and is not empty.
+        ConfigError: it names neither of them, nor a text file that can be read and is not empty, or has been edited.
     """
     if side_effects == OFF:
         return None
     if side_effects == SHIPPED:
         return files("memlaw.data").joinpath("held_out.txt").read_text(encoding="utf-8")
+    if content is not None and file_hash(side_effects) != content:
+        raise ConfigError(f"eval.side_effects={shown(side_effects)} is gone or was edited since the cell was planned")
     try:
         text = read_text(side_effects)
     except ValueError as error:

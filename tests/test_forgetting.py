@@ -21,7 +21,7 @@ ON = "eval.side_effects=on"
 def losses_by_hand(cell) -> tuple[float, float]:
     """Under the base model and under the adapter that PEFT loads, by transformers' own loss, row by row."""
     base = instantiate(cell.config.model, _convert_="all").load(torch.float32, torch.device("cpu"))
-    ids = torch.tensor(base.tokenizer(held_out_text("on"))["input_ids"])
+    ids = torch.tensor(base.tokenizer(held_out_text("on", None))["input_ids"])
 
     def loss(model: torch.nn.Module) -> float:
         rows = [row[None] for row in ids.split(256) if len(row) > 1]
@@ -87,10 +87,10 @@ def test_an_unknown_text_is_refused_by_its_key(tiny, how: str):
 
 def test_a_byte_order_mark_is_no_part_of_a_held_out_text(tmp_path):
     (tmp_path / "a.txt").write_text("some text", encoding="utf-8-sig")
-    assert held_out_text(str(tmp_path / "a.txt")) == "some text"
+    assert held_out_text(str(tmp_path / "a.txt"), None) == "some text"
     (tmp_path / "a.txt").write_text("some text", encoding="utf-16-le")
     with pytest.raises(ConfigError, match=r"eval\.side_effects=.*: no UTF-8 text .*; save it as UTF-8"):
-        held_out_text(str(tmp_path / "a.txt"))
+        held_out_text(str(tmp_path / "a.txt"), None)
 
 
 def test_rows_hold_all_of_the_text_but_a_last_lonely_token():
@@ -99,3 +99,16 @@ def test_rows_hold_all_of_the_text_but_a_last_lonely_token():
     assert [len(row) for row in text_rows("x" * 22, tokenizer, 10)] == [10, 10, 2]
     with pytest.raises(ConfigError, match="fewer than two tokens"):
         text_rows("x", tokenizer, 10)
+
+
+def test_another_text_in_the_file_is_another_cell_and_no_other_text_is_scored(tiny, tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_text("One ordinary sentence.")
+    first, _ = tiny(f"eval.side_effects='{file}'")
+    file.write_text("Another ordinary sentence.")
+    second, _ = tiny(f"eval.side_effects='{file}'")
+    assert first.hash != second.hash
+    with pytest.raises(ConfigError, match=r"eval\.side_effects=.*a\.txt is gone or was edited since"):
+        check_cell(first)
+    check_cell(second)
+    assert tiny("eval.side_effects=on")[0].config.eval.side_effects_content is None
