@@ -182,9 +182,9 @@ def _text(values: pd.Series) -> pd.Series:
 
 
 def _follows(table: pd.DataFrame, name: str) -> bool:
-    """Whether a constant of the method or model, `method.threshold`, is given by `method.name` already."""
+    """Whether a constant of the method, data or model, `method.threshold`, is given by its name already."""
     owner = f"{name.split('.')[0]}.name"
-    if owner not in ("method.name", "model.name") or name == owner or owner not in table:
+    if name == owner or owner not in table:
         return False
     return bool(_text(table[name]).groupby(table[owner]).nunique().max() == 1)
 

@@ -19,6 +19,8 @@ from analysis.load import (
     write_table,
 )
 from memlaw.files import write_json
+from memlaw.observe import Observation
+from memlaw.status_map import conditions as status_conditions
 
 
 def test_each_model_is_a_condition_and_the_label_names_it(tmp_path: Path):
@@ -130,3 +132,23 @@ def test_null_is_a_value_like_any_other(tmp_path: Path):
         **{"method.threshold": thresholds, "method.name": ["memft_ot", "memft_ot", "sft", "sft"]}
     )
     assert sum(len(rows) for _, rows in conditions(tau)) == 4
+
+
+GRIDS = [
+    ("data=long_context", "data=phonebook"),
+    ("data.random_ratio=1.0", "data.random_ratio=0.0"),
+    ("method=sft", "method=memft_ot"),
+    ("model=smollm2_135m", "model=qwen3_0.6b"),
+    ("optimizer.lr=0.01", "optimizer.lr=0.02"),
+]
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_status_and_report_tell_the_same_conditions_apart_by_the_same_words(tiny, grid):
+    made = [tiny(word)[0] for word in grid]
+    table = pd.DataFrame([{**cell.flat, "model_fingerprint": cell.config.model.name} for cell in made])
+    seen = [Observation(cell.name, cell, {}, "done") for cell in made]
+    shown = {label for label, _ in status_conditions(seen)}
+    assert {label for label, _ in conditions(table)} == shown
+    assert len(shown) == 2
+    assert all(len(label) < 60 for label in shown)
