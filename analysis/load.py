@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from memlaw.canonical import NAMED_BY
 from memlaw.errors import one_line, refuse
 from memlaw.files import atomic_path
 from memlaw.records import RESULT_COLUMNS, read_results, read_tokens
@@ -183,7 +184,7 @@ def _text(values: pd.Series) -> pd.Series:
 
 def _follows(table: pd.DataFrame, name: str) -> bool:
     """Whether a constant of the method, data or model, `method.threshold`, is given by its name already."""
-    owner = f"{name.split('.')[0]}.name"
+    owner = NAMED_BY.get(name, f"{name.split('.')[0]}.name")
     if name == owner or owner not in table:
         return False
     return bool(_text(table[name]).groupby(table[owner]).nunique().max() == 1)

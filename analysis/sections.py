@@ -301,6 +301,10 @@ def _decoded(cells: pd.DataFrame) -> list[tuple[str, str]]:
         notes.append((CAUTION, f"pairs break off before their first p ≤ 0.5: {listed}. That cannot happen when teacher "
                                "forcing and decoding compute the same function, so for this model they do not, or "
                                "probabilities tie in rounding."))  # fmt: skip
+    by_rows = int((own["recall_decoding"] == "rows").sum()) if "recall_decoding" in own else 0
+    if by_rows:
+        notes.append((CAUTION, f"{by_rows} of {len(own)} cells were decoded by whole rows: with a KV cache their model "
+                               "computes something else, and so will `generate` with their adapters."))  # fmt: skip
     if "sample_exact_share" in own and own["sample_exact_share"].notna().any():
         notes.append((INFO, f"Sampled, {own['sample_exact_share'].mean():.1%} of the pairs come back exactly."))
     return notes

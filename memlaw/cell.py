@@ -256,13 +256,17 @@ class Cell:
 @cache
 def _depth(model: str) -> int | None:
     """Decoder layers of a base model, from `conf/model` as JSON; None where its configuration cannot be read here."""
-    from memlaw.checks import instantiate_checked  # imports torch
+    from memlaw.anatomy import layers_path  # import torch
+    from memlaw.base_model import without_weights
+    from memlaw.checks import instantiate_checked
 
     try:
-        text = instantiate_checked(OmegaConf.create({"model": json.loads(model)}).model).config().get_text_config()
+        source = instantiate_checked(OmegaConf.create({"model": json.loads(model)}).model)
+        skeleton = without_weights(source.config())
     except ConfigError:  # whoever needs the model says so
         return None
-    return text.num_hidden_layers
+    path = layers_path(skeleton)
+    return None if path is None else len(skeleton.get_submodule(path))  # type: ignore[arg-type]
 
 
 def _now() -> str:

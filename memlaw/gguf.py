@@ -11,14 +11,17 @@ from typing import Any, cast
 import torch
 from filelock import FileLock
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 
-from memlaw.errors import ConfigError, one_line
+from memlaw.errors import ConfigError, one_line, shown
 from memlaw.files import atomic_path
 from memlaw.paths import cache_dir
-from memlaw.pretrained import read_pretrained
+from memlaw.pretrained import read_model, read_pretrained
 
 log = logging.getLogger(__name__)
+
+FORMAT = 2
+"""Of what is kept; another number converts anew."""
 
 
 def convert_gguf(path: Path) -> Path:
@@ -31,7 +34,7 @@ def convert_gguf(path: Path) -> Path:
     """
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
-    target = cache_dir() / "models" / f"{path.stem}-{digest}"
+    target = cache_dir() / "models" / f"{path.stem}-{digest}-{FORMAT}"
     if target.is_dir():
         return target
     with _cache_written():
@@ -46,11 +49,11 @@ def convert_gguf(path: Path) -> Path:
 
 
 def _convert(path: Path, directory: Path) -> None:
-    model = _read(AutoModelForCausalLM.from_pretrained, path, dtype=torch.float32)
+    model = read_model(**_source(path), dtype=torch.float32)
     del model.config.quantization_config
     model.hf_quantizer = cast(Any, None)  # the weights are plain floats now
     model.save_pretrained(directory)
-    _read(AutoTokenizer.from_pretrained, path).save_pretrained(directory)
+    read_pretrained(AutoTokenizer.from_pretrained, **_source(path)).save_pretrained(directory)
 
 
 @contextmanager
@@ -67,12 +70,16 @@ def _cache_written() -> Iterator[None]:
         ) from error
 
 
-def _read(from_pretrained: Any, path: Path, **kwargs: Any) -> Any:
-    source = {"gguf_file": path.name, "local_files_only": True, **kwargs}
-    named = f"model.path={path}"
-    return read_pretrained(
-        from_pretrained, str(path.parent), named, "is no GGUF file that transformers can read", False, **source
-    )
+def _source(path: Path) -> dict[str, Any]:
+    """What `memlaw.pretrained` reads from."""
+    return {
+        "place": str(path.parent),
+        "named": f"model.path={shown(str(path))}",
+        "failed": "is no GGUF file that transformers can read",
+        "trusted": False,
+        "gguf_file": path.name,
+        "local_files_only": True,
+    }
 
 
 def _remove_leftovers(target: Path) -> None:

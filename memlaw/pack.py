@@ -24,6 +24,7 @@ from memlaw.fit import Member, fit
 from memlaw.heartbeat import beating, trained_elsewhere
 from memlaw.memft import Method, method_of
 from memlaw.records import read_results
+from memlaw.soundness import length_matters
 from memlaw.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
@@ -87,9 +88,15 @@ def _train(cells: list[Cell], settings: DictConfig) -> None:
     load = partial(_base_model, config.model, dtype, device)  # held by nobody else: a failed loop drops it
     _refuse_other_weights(cells[0], load())
     prepared = _prepared(cells, load())
-    # Cells whose tables differ in pairs may differ in rows per step or steps per epoch; train these in turn.
-    for shape, group in groupby(sorted(prepared, key=lambda item: item[0]), key=lambda item: item[0]):
-        rows, steps = shape
+    lengths = {memory.row_tokens for _, _, memory, _ in prepared}
+    apart = len(lengths) > 1 and length_matters(load().model, max(lengths))
+
+    def alike(item: tuple[tuple[int, int], Cell, Memory, Method]) -> tuple[tuple[int, int], int]:
+        """Cells whose tables differ in pairs may differ in rows per step or steps per epoch; train these in turn."""
+        shape, _, memory, _ = item
+        return shape, memory.row_tokens if apart else 0  # no cell's rows get longer for another's
+
+    for ((rows, steps), _), group in groupby(sorted(prepared, key=alike), key=alike):
         members = [Member(cell, memory, method, rows, steps, tracker.start(cell)) for _, cell, memory, method in group]
         _fit_in_step(members, load, settings)
     tracker.drain()
@@ -169,7 +176,7 @@ def _memory(cell: Cell, base: BaseModel) -> Memory:
     known_ids = _known_ids(base)
     memory = source.build(base.tokenizer, c.seq_len, c.seed, known_ids)
     _refuse_unknown(memory, base, known_ids)
-    longest = max(len(pair.query_ids) + len(pair.target_ids) for pair in memory.pairs)
+    longest = memory.row_tokens
     allowed = positions(base.model.config)
     if longest > allowed:
         raise ConfigError(

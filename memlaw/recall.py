@@ -133,7 +133,7 @@ class Recaller:
         new = {memory.fingerprint: memory for memory in memories if memory.fingerprint not in self._control}
         together = self.adapters.selected([*cells, *[None] * len(new)])
         with whole_model(self.adapters, self.prefix):
-            row_tokens = self._row_tokens(memories[0].pairs[0])
+            row_tokens = self._row_tokens([pair for memory in memories for pair in memory.pairs])
             greedy = write_memories(self.model, together, [*memories, *new.values()], row_tokens)
             self._control |= dict(zip(new, greedy[len(cells) :], strict=True))
             samples = [self._samples(cell, memory, row_tokens) for cell, memory in zip(cells, memories, strict=True)]
@@ -143,9 +143,9 @@ class Recaller:
             for own, memory, drawn in zip(greedy, memories, samples, strict=False)
         ]
 
-    def _row_tokens(self, pair: Pair) -> int | None:
+    def _row_tokens(self, pairs: Sequence[Pair]) -> int | None:
         """Length of the rows to decode by; None where a cache gives the same."""
-        reason = reason_against_cache(self.model, pair.query_ids, len(pair.target_ids), self.row_tokens)
+        reason = reason_against_cache(self.model, pairs, self.row_tokens)
         if reason is None:
             return None
         log.info("recall decodes by whole rows, without a KV cache: %s", reason)

@@ -42,7 +42,7 @@ _EXPERTS, SMALL_EXPERTS = re.compile(r"^(num|n|moe_num)_(routed_|local_)?experts
 """Sizes of a configuration that are made smaller for that: inner sizes of MLPs, and numbers of experts."""
 
 _sound: WeakKeyDictionary[nn.Module, set[tuple[str, ...]]] = WeakKeyDictionary()
-"""Names of adapted modules with which a model has been tried."""
+"""Placements and names of adapted modules with which a model has been tried."""
 
 
 def refuse_unsound(model: PreTrainedModel, targets: Sequence[Target], placement: str) -> None:
@@ -57,8 +57,8 @@ def refuse_unsound(model: PreTrainedModel, targets: Sequence[Target], placement:
         ConfigError: it breaks one of them.
     """
     tried = _sound.setdefault(model, set())
-    names = tuple(target.name for target in targets)
-    if names in tried:
+    place = (placement, *(target.name for target in targets))
+    if place in tried:
         return
     try:
         expected = _logits(model, _ids(model))
@@ -68,7 +68,7 @@ def refuse_unsound(model: PreTrainedModel, targets: Sequence[Target], placement:
         kind = model.config.model_type
         raise ConfigError(f"model: a {kind} does not run on token ids alone: {one_line(error)}") from error
     _try(model, targets, placement, expected)
-    tried.add(names)
+    tried.add(place)
 
 
 def refuse_unsound_architecture(config: PreTrainedConfig, spec: LoraSpec) -> None:
@@ -125,6 +125,19 @@ def alike(logits: torch.Tensor, reference: torch.Tensor, dtype: torch.dtype) -> 
     return bool(_rms(logits - reference) <= TOLERANCE.get(dtype, TOLERANCE[torch.bfloat16]) * reference.std())
 
 
+@torch.no_grad()
+def length_matters(model: PreTrainedModel, row_tokens: int) -> bool:
+    """Whether what a model makes of tokens depends on the length of the row in which they stand, up to `row_tokens`.
+
+    So do positions that are rotated by other factors in long rows (longrope, dynamic scaling of RoPE).
+    """
+    ids_1T = _ids(model)[:1, : min(TOKENS, row_tokens)]
+    long_1T = ids_1T.new_zeros(1, row_tokens)
+    long_1T[:, : ids_1T.shape[1]] = ids_1T
+    short, long = (decoder_of(model)(input_ids=ids, use_cache=False).last_hidden_state for ids in (ids_1T, long_1T))
+    return not alike(long[:, : ids_1T.shape[1]].float(), short.float(), model.dtype)
+
+
 def _rms(values: torch.Tensor) -> torch.Tensor:
     return values.square().mean().sqrt()
 
@@ -142,13 +155,16 @@ def _logits(model: PreTrainedModel, ids_BT: torch.Tensor) -> torch.Tensor:
 
 def _try(model: PreTrainedModel, targets: Sequence[Target], placement: str, expected_BTV: torch.Tensor) -> None:
     ids_BT, kind = _ids(model), f"model: a {model.config.model_type}"
+    if expected_BTV.isnan().any():
+        raise ConfigError(f"{kind} gives logits that are no numbers")
+    picked_S = torch.randperm(ROWS * TOKENS, generator=torch.Generator().manual_seed(0))[:TOKENS].to(ids_BT.device)
     try:
-        head_TV = _head_logits(model, ids_BT[:1])
+        head_SV = _head_logits(model, ids_BT, picked_S)
     except Exception as error:  # what its head asks of the decoder that is not there
         if is_out_of_memory(error):
             raise
         raise ConfigError(f"{kind} has a head that cannot be applied to single tokens: {one_line(error)}") from error
-    if not alike(head_TV, expected_BTV[0], model.dtype):
+    if not alike(head_SV, expected_BTV.flatten(0, 1)[picked_S], model.dtype):
         raise ConfigError(f"{kind} has a head that gives other logits for tokens alone than in their row")
     other_BT = ids_BT.clone()
     other_BT[:, -1] += ROWS * TOKENS
@@ -158,9 +174,10 @@ def _try(model: PreTrainedModel, targets: Sequence[Target], placement: str, expe
 
 
 @torch.no_grad()
-def _head_logits(model: PreTrainedModel, ids_1T: torch.Tensor) -> torch.Tensor:
-    decoded = decoder_of(model)(input_ids=ids_1T, use_cache=False)
-    return Head(model)(decoded.last_hidden_state[0], decoded).float()
+def _head_logits(model: PreTrainedModel, ids_BT: torch.Tensor, picked_S: torch.Tensor) -> torch.Tensor:
+    """Logits of some tokens of all rows, one row after the other, as a loss takes them."""
+    decoded = decoder_of(model)(input_ids=ids_BT, use_cache=False)
+    return Head(model)(decoded.last_hidden_state.flatten(0, 1)[picked_S], decoded).float()
 
 
 def _try_adapters(

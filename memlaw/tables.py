@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from memlaw.canonical import NAMED_BY
 from memlaw.cell import Cell
 from memlaw.heartbeat import DEAD, observed_state
 from memlaw.status_file import DONE, FAILED, PENDING, RUNNING, UNREADABLE
@@ -101,7 +102,7 @@ def varied_keys(cells: Sequence[Cell]) -> list[str]:
 
 def _follows(flats: Sequence[dict], key: str) -> bool:
     """Whether a constant of the method, data or model, `method.threshold`, is given by its name already."""
-    name = f"{key.split('.')[0]}.name"
+    name = NAMED_BY.get(key, f"{key.split('.')[0]}.name")
     pairs = {(flat.get(name), str(flat.get(key))) for flat in flats}
     return (
         key != name and None not in {owner for owner, _ in pairs} and len({owner for owner, _ in pairs}) == len(pairs)

@@ -40,3 +40,15 @@ def test_spellings_of_one_layer_are_one_cell(tiny):
     names = {tiny(f"lora.layers={spelling}")[0].name for spelling in ("[-1]", "-1", "[2]", "2", "0.667", "[0.667]")}
     assert len(names) == 1
     assert tiny("lora.layers=[1]")[0].name not in names
+
+
+def test_a_layer_is_counted_in_the_decoder_whatever_the_configuration_counts(tiny):
+    decoder = {"d_model": 64, "encoder_layers": 2, "decoder_layers": 6, "decoder_attention_heads": 4,
+               "decoder_ffn_dim": 128, "vocab_size": 512, "is_encoder_decoder": False, "is_decoder": True}  # fmt: skip
+    words = [f"+model.sizes.{key}={value}" if key != "vocab_size" else f"model.sizes.{key}={value}"
+             for key, value in decoder.items()]  # fmt: skip
+    words += [f"~model.sizes.{key}" for key in ("hidden_size", "intermediate_size", "num_hidden_layers",
+                                                "num_attention_heads", "num_key_value_heads")]  # fmt: skip
+    plbart = ["model.model_type=plbart", "model.name=plbart", *words]
+    assert tiny(*plbart, "lora.layers=[-1]")[0].config.lora.layers == [5]
+    assert tiny(*plbart, "lora.layers=[0.667]")[0].config.lora.layers == [4]

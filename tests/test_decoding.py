@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from models import random_base
 
 from memlaw import decoding
+from memlaw.data.memory import Pair
 from memlaw.decoding import reason_against_cache, write, write_by_rows
 from memlaw.random_model import RandomModel
 
@@ -16,6 +17,10 @@ BASE = random_base()
 def tiny_model(model_type: str, **sizes: object):
     base = RandomModel("m", model_type, tiny_sizes(model_type) | sizes).load(torch.float32, torch.device("cpu"))
     return base.model
+
+
+def pairs(*queries: list[int], length: int = 10) -> list[Pair]:
+    return [Pair(tuple(query), tuple(range(70, 70 + length))) for query in queries]
 
 
 def greedy(model, query: list[int], length: int, row_tokens: int) -> list[int]:
@@ -89,7 +94,7 @@ LONGROPE = {
     ],
 )
 def test_what_speaks_against_a_cache(model_type: str, row_tokens: int, reason: str | None):
-    found = reason_against_cache(tiny_model(model_type), QUERIES[0], 10, row_tokens)
+    found = reason_against_cache(tiny_model(model_type), pairs(*QUERIES), row_tokens)
     assert (found or "")[: len(reason or "")] == (reason or "")
     assert (found is None) == (reason is None)
 
@@ -97,8 +102,8 @@ def test_what_speaks_against_a_cache(model_type: str, row_tokens: int, reason: s
 def test_positions_that_depend_on_the_rows_length_speak_against_it_beyond_that_length():
     model = tiny_model("phi3", **LONGROPE)
     query, target = QUERIES[0], list(range(70, 80))
-    assert reason_against_cache(model, query, 10, 20) is None
-    assert "something else than a whole row" in reason_against_cache(model, query, 10, 40)
+    assert reason_against_cache(model, pairs(query), 20) is None
+    assert "something else than a whole row" in reason_against_cache(model, pairs(query), 40)
     written = write_by_rows(model, [query], [target], row_tokens=40)[0].tolist()
     assert written == greedy(model, query, 10, 40)
     assert written != write(model, [query], 10)[0].tolist()
@@ -110,5 +115,20 @@ def test_it_is_tried_once_for_a_length(monkeypatch):
     original = decoding._probe
     monkeypatch.setattr(decoding, "_probe", lambda *arguments: probes.append(1) or original(*arguments))
     for row_tokens in (20, 20, 24):
-        reason_against_cache(model, QUERIES[0], 3, row_tokens)
-    assert len(probes) == 2
+        reason_against_cache(model, pairs(QUERIES[0]), row_tokens)
+    assert len(probes) == 2 * 2  # a query alone, and one padded
+    reason_against_cache(model, pairs(*QUERIES), 20)
+    assert len(probes) == 2 * 3
+
+
+@pytest.mark.parametrize("queries", [([100], QUERIES[0]), (QUERIES[0], [100]), (QUERIES[0], QUERIES[0])])
+@pytest.mark.parametrize("length", [1, 10])
+def test_padding_is_tried_whatever_the_queries_and_targets(queries, length: int):
+    tried = pairs(*queries, length=length)
+    assert reason_against_cache(tiny_model("trocr"), tried, 9 + length)
+    assert reason_against_cache(random_base().model, tried, 9 + length) is None
+
+
+def test_a_router_that_rounding_tips_over_speaks_not_against_it():
+    base = RandomModel("m", "mixtral", tiny_sizes("mixtral")).load(torch.bfloat16, torch.device("cpu"))
+    assert reason_against_cache(base.model, pairs(*QUERIES), 20) is None

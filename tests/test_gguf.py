@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from conftest import composed
+from models import random_base
 from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM
 
 from memlaw import gguf
 from memlaw.errors import ConfigError
@@ -90,3 +92,15 @@ def test_without_a_home_the_cache_must_be_named(monkeypatch):
     monkeypatch.setattr("os.getuid", lambda: 4_000_000_000)
     with pytest.raises(ConfigError, match="MEMLAW_CACHE"):
         cache_dir()
+
+
+def test_a_file_that_lacks_weights_is_refused_and_not_kept(tmp_path, monkeypatch):
+    def filled(*_: object, **__: object):
+        return random_base().model, {"missing_keys": {"model.layers.1.mlp.down_proj.weight"}}
+
+    monkeypatch.setenv("MEMLAW_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", filled)
+    (tmp_path / "a.gguf").write_bytes(b"GGUF")
+    with pytest.raises(ConfigError, match=r"model\.path=.*a\.gguf lacks weights of the model, model\.layers\.1"):
+        convert_gguf(tmp_path / "a.gguf")
+    assert not [path for path in (tmp_path / "cache" / "models").iterdir() if path.is_dir()]

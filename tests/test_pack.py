@@ -243,3 +243,21 @@ def test_bf16_keeps_adapters_in_fp32_and_says_so(tiny):
     cells, cfg = make_cells(tiny, [(*LONG, "precision=bf16")])
     train(cells, cfg)
     assert json.loads(cells[0].paths.result.read_text())["dtype"] == "bfloat16"
+
+
+def test_a_cell_whose_positions_depend_on_the_rows_length_gets_no_longer_rows_for_anothers(tiny):
+    rope = "{rope_type:longrope,rope_theta:10000.0,short_factor:[1,1,1,1,1,1,1,1],long_factor:[4,4,4,4,4,4,4,4]"
+    longrope = ("model.model_type=phi3", f"+model.sizes.rope_parameters={rope},original_max_position_embeddings:55}}",
+                "+model.sizes.original_max_position_embeddings=55", "steps=20", *BOOK)  # fmt: skip
+    points = [(f"seed={seed}", *longrope) for seed in (0, 1)]
+    cells, cfg = make_cells(tiny, points, "study=together", "steps=20")
+    for cell in cells:
+        cell.plan()
+    train_pack(cells, cfg)
+    for cell, point in zip(cells, points, strict=True):
+        alone, cfg = tiny(*point, "study=alone", "steps=20")
+        alone.plan()
+        train_pack([alone], cfg)
+        tables = [read_tokens(one.paths.tokens) for one in (cell, alone)]
+        np.testing.assert_allclose(*(table["base_nll"] for table in tables), atol=1e-5)
+        np.testing.assert_allclose(*(table["nll"] for table in tables), atol=1e-3)

@@ -1,12 +1,13 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from architectures.sizes import tiny_sizes
 from models import ARCHITECTURES, random_base, spec
 from transformers import AutoConfig, LlamaForCausalLM
 
 from memlaw.errors import ConfigError
 from memlaw.random_model import RandomModel
-from memlaw.soundness import alike, refuse_unsound, refuse_unsound_architecture
+from memlaw.soundness import alike, length_matters, refuse_unsound, refuse_unsound_architecture
 from memlaw.targets import resolve_targets
 
 
@@ -51,6 +52,36 @@ def test_a_head_that_looks_at_the_row_is_refused():
     odd = Odd(random_base().model.config).eval()
     with pytest.raises(ConfigError, match="a llama has a head that gives other logits for tokens alone"):
         refuse(odd)
+
+
+def test_a_head_that_mixes_tokens_is_refused():
+    class Mixing(LlamaForCausalLM):
+        def forward(self, input_ids, **kwargs):
+            outputs = super().forward(input_ids=input_ids, **kwargs)
+            outputs.logits = outputs.logits + outputs.logits.roll(1, dims=1)
+            return outputs
+
+    mixing = Mixing(random_base().model.config).eval()
+    with pytest.raises(ConfigError, match="a llama has a head that gives other logits for tokens alone"):
+        refuse(mixing)
+
+
+def test_logits_that_are_no_numbers_are_refused():
+    model = random_base().model
+    with torch.no_grad():
+        model.model.norm.weight[0] = float("nan")
+    with pytest.raises(ConfigError, match="a llama gives logits that are no numbers"):
+        refuse(model)
+
+
+def test_a_models_length_matters_where_its_positions_depend_on_it():
+    rope = {"rope_type": "longrope", "rope_theta": 10000.0, "short_factor": [1.0] * 8, "long_factor": [4.0] * 8}
+    rope["original_max_position_embeddings"] = 24
+    sizes = tiny_sizes("phi3") | {"rope_parameters": rope, "original_max_position_embeddings": 24}
+    model = RandomModel("m", "phi3", sizes).load(torch.float32, torch.device("cpu")).model
+    assert length_matters(model, 40)
+    assert not length_matters(model, 20)
+    assert not length_matters(random_base().model, 40)
 
 
 def test_a_module_that_is_passed_over_is_refused():

@@ -28,6 +28,11 @@ class Memory:
         return sum(len(pair.target_ids) for pair in self.pairs)
 
     @property
+    def row_tokens(self) -> int:
+        """Tokens of the longest pair, query and target: the length of the rows."""
+        return max(len(pair.query_ids) + len(pair.target_ids) for pair in self.pairs)
+
+    @property
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits of the SHA-256 of all token ids with their boundaries."""
         digest = hashlib.sha256()

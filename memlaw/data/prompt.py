@@ -1,5 +1,6 @@
 """A query's text as the token ids that the model sees before the target."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -90,13 +91,20 @@ def _prompt(tokenizer: PreTrainedTokenizerBase, query: str) -> str:
         except Exception as error:  # a template is a program of its own, and fails in its own ways
             causes.append(one_line(error))
             continue
-        if not query.strip() or (query.strip() in text and text != other):
+        if not query.strip() or (_holds(text, query) and text != other):
             return text
         causes.append("it leaves the query out")
     raise ConfigError(
         f"data.chat_template=auto: the tokenizer's chat template cannot be used: {causes[0]}; "
         "data.chat_template=off does without it"
     )
+
+
+def _holds(text: str, query: str) -> bool:
+    """Whether a text holds a query: as it is, or as JSON, with whatever white space."""
+    spellings = (query, *(json.dumps(query, ensure_ascii=ascii_only)[1:-1] for ascii_only in (False, True)))
+    squeezed = " ".join(text.split())
+    return any(" ".join(spelling.split()) in squeezed for spelling in spellings)
 
 
 def _rendered(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, Any]]) -> str:

@@ -42,7 +42,7 @@ class TokenTable:
         N, P = len(memories), max(len(memory.pairs) for memory in memories)
         pairs = [pair for memory in memories for pair in memory.pairs]
         L = max(len(pair.target_ids) for pair in pairs)
-        T = max(len(pair.query_ids) + len(pair.target_ids) for pair in pairs)
+        T = max(memory.row_tokens for memory in memories)
         input_ids = np.zeros((N, P, T), dtype=np.int64)
         position = np.ones((N, P, L), dtype=np.int64)
         valid = np.zeros((N, P, L), dtype=bool)
