@@ -21,6 +21,7 @@ from analysis.load import (
 from memlaw.files import write_json
 from memlaw.observe import Observation
 from memlaw.status_map import conditions as status_conditions
+from memlaw.tables import varied_keys
 
 
 def test_each_model_is_a_condition_and_the_label_names_it(tmp_path: Path):
@@ -141,6 +142,16 @@ GRIDS = [
     ("model=smollm2_135m", "model=qwen3_0.6b"),
     ("optimizer.lr=0.01", "optimizer.lr=0.02"),
 ]
+
+
+def test_models_of_other_depths_are_one_condition_when_they_are_fitted_together(tiny):
+    made = [tiny(f"model.sizes.num_hidden_layers={depth}", f"model.name=m{depth}", "lora.layers=[0.667]")[0]
+            for depth in (3, 6)]  # fmt: skip
+    assert [cell.config.lora.layers for cell in made] == [[2], [4]]
+    table = pd.DataFrame([{**cell.flat, "model_fingerprint": cell.config.model.name} for cell in made])
+    assert [label for label, _ in conditions(table, ignoring=("model.",))] == [""]
+    assert [label for label, _ in conditions(table)] == ["model.name=m3", "model.name=m6"]
+    assert varied_keys(made) == ["seq_len", "lora.rank", "model.name"]
 
 
 @pytest.mark.parametrize("grid", GRIDS)

@@ -129,3 +129,12 @@ def test_a_template_that_writes_the_first_token_gets_no_second_one():
 def test_a_query_of_half_characters_is_refused():
     with pytest.raises(ConfigError, match=r"^data\.query: '\\udcff' at 2 is half a character"):
         query_ids(byte_tokenizer(512), "Hi\udcff", "off")
+
+
+@pytest.mark.parametrize(
+    "content", ["{{ m.content | tojson }}", "{{ m.content.replace('\n', '  ') }}", "{{ m.content | trim | indent(2) }}"]
+)
+def test_a_query_that_a_template_writes_in_its_own_way_is_there(content: str):
+    shown = prompt("{% for m in messages %}<u>" + content + "</u>{% endfor %}", 'Say "hi"\nnow')
+    assert "hi" in shown
+    assert "now" in shown
