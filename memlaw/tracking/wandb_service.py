@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 TERMINATE_S = 5.0
 """How long W&B's own process may take to end when it is told to."""
 
+SETTLING_S = 2.0
+"""W&B's own process may write the end of a log a moment after it has said that the run is finished."""
+
 INTERRUPTED = 143
 """Exit code of a run that a later process continues: that of a process ended by SIGTERM."""
 
@@ -161,7 +164,9 @@ def finish_run(run: Any) -> None:
     """End a run; what was uploaded whole gets W&B's own mark for it, which `memlaw.sync` goes by."""
     run.finish()
     if not run.offline:
-        Path(f"{run.settings.sync_file}.synced").touch()
+        mark, stamp = Path(f"{run.settings.sync_file}.synced"), time.time() + SETTLING_S
+        mark.touch()
+        os.utime(mark, (stamp, stamp))
 
 
 class WandbRun:

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ from memlaw.tracking.contents import known, run_id, run_summary
 from memlaw.tracking.from_records import recorded_curves
 from memlaw.tracking.local_runs import LocalRun, local_runs, read_log
 from memlaw.tracking.tracker import Tracker
-from memlaw.tracking.wandb_service import WandbService
+from memlaw.tracking.wandb_service import WandbService, finish_run
 from tests.rows import ROW
 from tests.wandb_server import KEY
 
@@ -326,3 +327,18 @@ def test_the_order_of_directories_is_that_of_time(tmp_path):
     (run,) = local_runs(tmp_path)
     assert run.id == "a-b"
     assert [path.name[:3] for path in run.directories] == ["off", "run"]
+
+
+def test_a_log_whose_end_is_written_a_moment_later_has_not_changed(tmp_path: Path):
+    directory = tmp_path / "wandb" / "run-20260101_000000-a"
+    directory.mkdir(parents=True)
+    log = directory / "run-a.wandb"
+    log.write_bytes(b"most of it")
+    finish_run(SimpleNamespace(finish=lambda: None, offline=False, settings=SimpleNamespace(sync_file=str(log))))
+    log.write_bytes(b"all of it")
+    later = time.time() + 0.01
+    os.utime(log, (later, later))
+    (run,) = local_runs(tmp_path)
+    assert not run.changed
+    os.utime(log, (later + 60, later + 60))
+    assert run.changed
