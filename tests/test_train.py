@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -29,7 +30,8 @@ def test_a_sweep_trains_every_cell_and_a_rerun_only_what_is_missing(train, tmp_p
     assert first.returncode == 0, first.stdout + first.stderr
     study = tmp_path / "runs" / "2024_01_15"
     assert f"Study: {study}" in first.stdout
-    assert first.stdout.count("done") == 9
+    assert len(re.findall(r"^done random_llama.*  loss \d\.\d+ nats$", first.stdout, re.MULTILINE)) == 9  # as they end
+    assert len(re.findall(r"^ \d.* done ", first.stdout, re.MULTILINE)) == 9  # in the table
     assert set(states(study).values()) == {"done"}
     assert set(results(study)) == {(r, l) for r in (1, 4, 16) for l in (8, 16, 32)}
     for directory in {path.parent for path in study.glob("*/result.json")}:
