@@ -11,7 +11,8 @@ from typing import Any
 
 import psutil
 
-from memlaw.cell import Cell, CellPaths
+from memlaw.cell import Cell
+from memlaw.cell_paths import CellPaths
 from memlaw.status_file import RUNNING
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from memlaw.cell import Cell, CellPaths
+from memlaw.cell import Cell
+from memlaw.cell_paths import CellPaths
 from memlaw.errors import ConfigError
 from memlaw.heartbeat import DEAD, observed_state
 from memlaw.status_file import DONE, FAILED, PENDING, RUNNING, UNREADABLE, read_status

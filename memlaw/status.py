@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from memlaw.cell import CellPaths
+from memlaw.cell_paths import CellPaths
 from memlaw.eta import eta_seconds
 from memlaw.heartbeat import DEAD, silence_seconds, timestamp
 from memlaw.observe import NoStudy, Observation, cached_load, observe
