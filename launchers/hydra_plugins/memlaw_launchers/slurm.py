@@ -83,9 +83,7 @@ class _SlurmRunner(Runner):
         return Machine(torch.device(options.device), int(memory_gb * 1e9), at_a_time, remote=True)
 
     def queued(self, cells: Sequence["Cell"]) -> set[Path]:
-        from memlaw.cell import DONE, FAILED
-
-        waiting = {cell.paths.directory for cell in cells if cell.state not in (DONE, FAILED)}
+        waiting = {cell.paths.directory for cell in cells if not cell.status.ended}
         return waiting & set().union(*_live_tasks(cells).values())
 
     def rehearse(self, plan: "Plan", settings: DictConfig) -> None:
@@ -125,7 +123,6 @@ class _SlurmRunner(Runner):
             return False
         from hydra_plugins.memlaw_launchers.slurm_queue import Watched
 
-        from memlaw.cell import DONE, FAILED
         from memlaw.plan import make_plan
         from memlaw.progress import Watch
 
@@ -134,7 +131,7 @@ class _SlurmRunner(Runner):
 
         def ended(seconds: float) -> bool:
             time.sleep(seconds)
-            return all(cell.state in (DONE, FAILED) for cell in cells) or watched.gone()
+            return all(cell.status.ended for cell in cells) or watched.gone()
 
         Watch(make_plan(cells, cfg, self.machine(cfg))).run(ended)
         return True

@@ -62,7 +62,7 @@ class TrainTask:
 
 def _unfinished(study: str, names: list[str]) -> "list[Cell]":
     """Those cells that are neither done nor failed; one whose directory is no longer its own is left out."""
-    from memlaw.cell import DONE, FAILED, Cell
+    from memlaw.cell import Cell
     from memlaw.errors import ConfigError
 
     cells = []
@@ -71,7 +71,7 @@ def _unfinished(study: str, names: list[str]) -> "list[Cell]":
             cells.append(Cell.load(Path(study) / name))
         except ConfigError as error:
             log.error("%s is not trained: %s", name, error)
-    return [cell for cell in cells if cell.state not in (DONE, FAILED)]
+    return [cell for cell in cells if not cell.status.ended]
 
 
 def _leave_cells_unfinished() -> None:

@@ -209,9 +209,7 @@ def _retry_or_fail(pack: list[Any], error: Exception, path: Path, waiting: "queu
 
     Finished cells, and those that another process is training, are left as they are.
     """
-    from memlaw.cell import DONE, FAILED
-
-    left = [cell for cell in pack if cell.state not in (DONE, FAILED)]
+    left = [cell for cell in pack if not cell.status.ended]
     died = isinstance(error, BrokenProcessPool)
     if died and len(left) > 1:
         log.warning("a worker process died with %d cells in its pack (out of memory?); halving it", len(left))
@@ -223,7 +221,7 @@ def _retry_or_fail(pack: list[Any], error: Exception, path: Path, waiting: "queu
     for cell in left:
         try:
             with cell.lock().acquire(timeout=0):
-                if cell.state not in (DONE, FAILED):  # nobody has trained it meanwhile
+                if not cell.status.ended:  # nobody has trained it meanwhile
                     cell.fail(cause)
         except Timeout:
             continue
