@@ -102,7 +102,7 @@ class Watch:
                 continue
             self.reported.add(cell.name)
             if status.state == FAILED:
-                print_failure(self.console, cell)
+                print_failure(self.console, cell.name, status)
             else:
                 loss = "" if status.loss_nats is None else f"  loss {status.loss_nats:.3f} nats"
                 self.console.print(f"done {cell.name}{loss}", soft_wrap=True, highlight=False)

@@ -12,6 +12,7 @@ from memlaw.errors import ConfigError, SweepFailed
 from memlaw.heartbeat import DEAD, observed_state, trained_elsewhere
 from memlaw.runner import Runner
 from memlaw.status_file import UNREADABLE
+from memlaw.survey import survey
 from memlaw.tables import count, print_plan, print_study
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, runner: Runner) -> None:
         service = instantiate(cfg.logger)
         settings.logger.mode = service.mode  # jobs elsewhere do as this process would
         if cfg.dry_run:
-            print_plan(cells, plan, machine.workers)
+            print_plan(survey(cells), plan, machine.workers)
             runner.rehearse(plan, settings)
             return
         forecast = plan.forecast()
@@ -75,11 +76,12 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, runner: Runner) -> None:
         log.info("Nothing to train: %s.", _tally(cells))
     if awaited and (cfg.dry_run or not runner.follow(awaited, cfg)):
         return
-    print_study(cells)
+    seen = survey(cells)
+    print_study(seen)
     left_behind = wanted and service.left_behind(cells[0].study)
     if left_behind:
         log.warning(left_behind)
-    failed = [cell for cell in cells if cell.state == FAILED]
+    failed = [observation for observation in seen if observation.state == FAILED]
     if failed:
         raise SweepFailed(
             f"{len(failed)} of {len(cells)} cells failed; the causes are above and in their status.json. "
