@@ -8,9 +8,9 @@ import re
 import socket
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from memlaw.files import NAME_BYTES, PATH_BYTES, TEMPORARY_BYTES, remove_unfinis
 from memlaw.hydra_errors import explained
 from memlaw.keys import check_keys
 from memlaw.status_file import DONE as DONE
-from memlaw.status_file import FAILED, FORECAST, PENDING, RUNNING, read_status
+from memlaw.status_file import FAILED, PENDING, RUNNING, Status, read_status
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ _WORD_BYTES = 34
 
 @dataclass(frozen=True)
 class Cell:
-    """One grid point of a study.
+    """One grid point of a study. Its config is read-only, so its hash, name and paths are computed once.
 
     Attributes:
         config: the resolved scientific config, nothing operational.
@@ -62,6 +62,9 @@ class Cell:
 
     config: DictConfig
     study: Path
+
+    def __post_init__(self) -> None:
+        OmegaConf.set_readonly(self.config, True)
 
     @classmethod
     def from_config(cls, cfg: DictConfig) -> "Cell":
@@ -106,12 +109,12 @@ class Cell:
             )
         return cell
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Eight hexadecimal digits that identify the scientific config; see `config_hash`."""
         return config_hash(self.config)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Readable name ending in the hash, e.g. `smollm2_135m-long_context-sft-r4-l256-s0-1a2b3c4d`.
 
@@ -124,12 +127,12 @@ class Cell:
             safe = [word.encode()[-_WORD_BYTES:].decode(errors="ignore") for word in safe]
         return "-".join(safe)
 
-    @property
+    @cached_property
     def paths(self) -> CellPaths:
         """The files of this cell."""
         return CellPaths(self.study / self.name)
 
-    @property
+    @cached_property
     def flat(self) -> dict[str, Any]:
         """The scientific config as one flat row with dotted keys (`lora.rank`), without `_target_`."""
         container = OmegaConf.to_container(self.config, resolve=True)
@@ -154,7 +157,7 @@ class Cell:
             with self.lock().acquire(timeout=0):
                 if not wanted():
                     return
-                self._write_status({"state": PENDING, "attempt": self.status["attempt"], **forecast})
+                self._write(Status(PENDING, self.status.attempt, **forecast))  # type: ignore[arg-type]
                 remove_unfinished(self.paths.directory)
                 if afresh:
                     self.paths.checkpoint.unlink(missing_ok=True)
@@ -162,25 +165,24 @@ class Cell:
             log.debug("%s is being trained by another process", self.name)
 
     @property
-    def status(self) -> dict[str, Any]:
-        """The content of `status.json`: see `read_status`."""
+    def status(self) -> Status:
+        """Read `status.json`; see `read_status`."""
         return read_status(self.paths.status)
 
     @property
     def state(self) -> str:
-        """`pending`, `running`, `done`, `failed` or `unreadable`. A killed cell keeps saying `running`: see `lock`."""
-        return self.status["state"]
+        """Read the state of `status`."""
+        return self.status.state
 
     def start(self, **details: Any) -> None:
         """Say that this process now trains the cell; counts an attempt and forgets the one before."""
         before = self.status
-        forecast = {key: before[key] for key in FORECAST if key in before}
-        started = {"host": socket.gethostname(), "pid": os.getpid(), "started": _now()}
-        self._write_status({"state": RUNNING, "attempt": before["attempt"] + 1, **forecast, **started, **details})
+        process = {"host": socket.gethostname(), "pid": os.getpid(), "started": _now()}
+        self._write(Status(RUNNING, before.attempt + 1, **{**before.forecast, **process, **details}))
 
     def set_status(self, state: str, **details: Any) -> None:
         """Write a new state; `details` replace those of the same name and the others stay."""
-        self._write_status({**self.status, "state": state, **details})
+        self._write(replace(self.status, state=state, **details))
 
     def fail(self, error: BaseException) -> None:
         """Log the cause in one line, and set the status to failed with it and the traceback, if the disk takes it."""
@@ -193,8 +195,8 @@ class Cell:
         except OSError as unwritten:  # a full disk; whoever looks sees a dead cell, which is trained again
             log.error("%s: its failure could not be recorded: %s", self.name, unwritten)
 
-    def _write_status(self, status: dict[str, Any]) -> None:
-        write_json(self.paths.status, {**status, "updated": _now()})
+    def _write(self, status: Status) -> None:
+        write_json(self.paths.status, replace(status, updated=_now()).to_json())
 
     def lock(self) -> FileLock:
         """A lock that the training process holds; acquire it with `timeout=0`."""

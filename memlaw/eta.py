@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from statistics import median
 
 from memlaw.cost import CostModel
-from memlaw.heartbeat import DEAD, timestamp
+from memlaw.heartbeat import DEAD
 from memlaw.observe import Observation
-from memlaw.progress import trained_share
 from memlaw.status_file import DONE, FORECAST, PENDING, RUNNING
 
 
@@ -24,13 +23,14 @@ def eta_seconds(seen: Sequence[Observation]) -> float | None:
     pack_size = _pack_size(seen)
     total = 0.0
     for one in left:
-        share = trained_share(one.status) if one.state == RUNNING else 0.0
-        total += (1 - share) * cost.cell_seconds(one.status["step_flops"], pack_size, one.status["total_steps"])
+        share = one.status.trained_share if one.state == RUNNING else 0.0
+        forecast = one.status.forecast
+        total += (1 - share) * cost.cell_seconds(forecast["step_flops"], pack_size, forecast["total_steps"])
     return total / len(workers)
 
 
 def _planned(one: Observation) -> bool:
-    return all(key in one.status for key in FORECAST)
+    return one.status.forecast.keys() == set(FORECAST)
 
 
 def _cost(seen: Sequence[Observation]) -> CostModel | None:
@@ -44,8 +44,8 @@ def _cost(seen: Sequence[Observation]) -> CostModel | None:
             return CostModel(0.0, median(seconds) / flops[0], len(known))
         return CostModel.from_cells([row["pack_size"] for row in known], flops, seconds)
     running = [one for one in seen if one.state == RUNNING and _planned(one)]
-    began = {_worker(one): timestamp(one.status, "started") or time.time() for one in running}
-    work = sum(one.status.get("step", 0) * one.status["step_flops"] for one in running)
+    began = {_worker(one): one.status.started_at or time.time() for one in running}
+    work = sum((one.status.step or 0) * one.status.forecast["step_flops"] for one in running)
     return CostModel(0.0, sum(time.time() - then for then in began.values()) / work, 0) if work else None
 
 
@@ -55,4 +55,4 @@ def _pack_size(seen: Sequence[Observation]) -> int:
 
 
 def _worker(one: Observation) -> tuple[str | None, int | None]:
-    return one.status.get("host"), one.status.get("pid")
+    return one.status.host, one.status.pid

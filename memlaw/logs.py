@@ -29,11 +29,11 @@ def log_lines(study: Path, name: str) -> list[str]:
 def report(study: Path, one: Observation) -> str:
     """Log lines, state with its cause, and the traceback of a failure."""
     lines = log_lines(study, one.name) or [f"No line of a log below {study} names this cell."]
-    why = "" if "cause" not in one.status and one.state != DEAD else f": {cause(study, one)}"
-    when = f", since {one.status['updated']}" if "updated" in one.status else ""
+    why = "" if one.status.cause is None and one.state != DEAD else f": {cause(study, one)}"
+    when = f", since {one.status.updated}" if one.status.updated else ""
     lines += ["", f"{one.name} is {one.state}{when}{why}"]
-    if one.state != DONE and "traceback" in one.status:
-        lines += ["", one.status["traceback"].rstrip()]
+    if one.state != DONE and one.status.traceback:
+        lines += ["", one.status.traceback.rstrip()]
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from memlaw.cell import Cell
 from memlaw.cell_paths import CellPaths
 from memlaw.errors import ConfigError
 from memlaw.heartbeat import DEAD, observed_state
-from memlaw.status_file import DONE, FAILED, PENDING, RUNNING, UNREADABLE, read_status
+from memlaw.status_file import DONE, FAILED, PENDING, RUNNING, UNREADABLE, Status, read_status
 
 STATES = (DONE, RUNNING, PENDING, FAILED, DEAD, UNREADABLE)
 """Every state that a cell can be found in."""
@@ -34,7 +34,7 @@ class Observation:
 
     name: str
     cell: Cell | None
-    status: dict[str, Any]
+    status: Status
     state: str
 
     def result(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _observation(directory: Path, load: Load) -> Observation:
     try:
         return Observation(directory.name, load(directory), status, observed_state(paths, status))
     except ConfigError as error:
-        return Observation(directory.name, None, {**status, "cause": str(error)}, UNREADABLE)
+        return Observation(directory.name, None, replace(status, cause=str(error)), UNREADABLE)
 
 
 def find_cell(names: Sequence[str], wanted: str) -> str:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from memlaw.cell import DONE, FAILED, RUNNING
+from memlaw.status_file import DONE, FAILED, RUNNING, Status
 from memlaw.tables import count, duration, print_failure
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Glance:
         losses: of the running cells, in words.
     """
 
-    statuses: list[dict]
+    statuses: list[Status]
     ended: int
     eta_seconds: float | None
     losses: str
@@ -98,30 +98,30 @@ class Watch:
     def _report(self, glance: Glance, states: Sequence[str]) -> None:
         """Print a line for each cell that is in one of the states, once."""
         for cell, status in zip(self.cells, glance.statuses, strict=True):
-            if status["state"] not in states or cell.name in self.reported:
+            if status.state not in states or cell.name in self.reported:
                 continue
             self.reported.add(cell.name)
-            if status["state"] == FAILED:
+            if status.state == FAILED:
                 print_failure(self.console, cell)
             else:
-                loss = f"  loss {status['loss_nats']:.3f} nats" if "loss_nats" in status else ""
+                loss = "" if status.loss_nats is None else f"  loss {status.loss_nats:.3f} nats"
                 self.console.print(f"done {cell.name}{loss}", soft_wrap=True, highlight=False)
 
     def look(self) -> Glance:
         """How far the sweep is."""
         statuses = [cell.status for cell in self.cells]
         self._learn(statuses)
-        shares = [trained_share(status) for status in statuses]
+        shares = [status.trained_share for status in statuses]
         trained = sum(weight * share for weight, share in zip(self.weights, shares, strict=True))
         elapsed = time.monotonic() - self.began if self.began else 0.0
         running = [
-            f"r{cell.config.lora.rank} ℓ{cell.config.seq_len}: {status['loss_nats']:.2f}"
+            f"r{cell.config.lora.rank} ℓ{cell.config.seq_len}: {status.loss_nats:.2f}"
             for cell, status in zip(self.cells, statuses, strict=True)
-            if status["state"] == RUNNING and "loss_nats" in status
+            if status.state == RUNNING and status.loss_nats is not None
         ]
         return Glance(
             statuses,
-            ended=sum(status["state"] in (DONE, FAILED) for status in statuses),
+            ended=sum(status.ended for status in statuses),
             eta_seconds=elapsed * (sum(self.weights) / trained - 1) if trained and elapsed else None,
             losses=f"loss {', '.join(running)}" if running else "",
         )
@@ -129,18 +129,11 @@ class Watch:
     def _weights(self, cost: "CostModel") -> list[float]:
         return [seconds for pack in self.plan.packs for seconds in pack.cell_seconds(cost)]
 
-    def _learn(self, statuses: list[dict]) -> None:
+    def _learn(self, statuses: list[Status]) -> None:
         """Start the clock with the first step, and weigh the cells anew when one has finished."""
-        if self.began is None and any("step" in status for status in statuses):
+        if self.began is None and any(status.step is not None for status in statuses):
             self.began = time.monotonic()
-        finished = [cell for cell, status in zip(self.cells, statuses, strict=True) if status["state"] == DONE]
+        finished = [cell for cell, status in zip(self.cells, statuses, strict=True) if status.state == DONE]
         if len(finished) > self.done:
             self.done = len(finished)
             self.weights = self._weights(self.plan.cost_after(finished))
-
-
-def trained_share(status: dict) -> float:
-    """How much of its steps a cell has taken, from 0 to 1; what ended counts whole."""
-    if status["state"] in (DONE, FAILED):
-        return 1.0
-    return status["step"] / status["total_steps"] if "step" in status and status.get("total_steps") else 0.0

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from memlaw.cell_paths import CellPaths
 from memlaw.eta import eta_seconds
-from memlaw.heartbeat import DEAD, silence_seconds, timestamp
+from memlaw.heartbeat import DEAD, silence_seconds
 from memlaw.observe import NoStudy, Observation, cached_load, observe
 from memlaw.squeue import Job, study_jobs, summary
 from memlaw.status_file import FAILED, PENDING, RUNNING, UNREADABLE
@@ -58,12 +58,12 @@ def _running(seen: Sequence[Observation]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("process", overflow="fold")
     for one in seen:
-        status, started = one.status, timestamp(one.status, "started")
-        step = f"{status['step']}/{status.get('total_steps', '?')}" if "step" in status else "starting"
-        loss = f"{status['loss_nats']:.3f}" if "loss_nats" in status else ""
-        recalled = f"{status['recalled_share']:.1%}" if "recalled_share" in status else ""
-        age = duration(max(0.0, time.time() - started)) if started else ""
-        process = f"{status.get('host', '?')}:{status.get('pid', '?')}"
+        status = one.status
+        step = "starting" if status.step is None else f"{status.step}/{_shown(status.total_steps)}"
+        loss = "" if status.loss_nats is None else f"{status.loss_nats:.3f}"
+        recalled = "" if status.recalled_share is None else f"{status.recalled_share:.1%}"
+        age = duration(max(0.0, time.time() - status.started_at)) if status.started_at else ""
+        process = f"{_shown(status.host)}:{_shown(status.pid)}"
         table.add_row(escape(one.name), step, loss, recalled, age, escape(process))
     return table
 
@@ -92,11 +92,15 @@ def _advice(troubled: Sequence[Observation]) -> str:
 def cause(study: Path, one: Observation) -> str:
     """Why a cell failed, died or cannot be read, in one line."""
     if one.state != DEAD:
-        return str(one.status["cause"])
+        return str(one.status.cause)
     silent = silence_seconds(CellPaths(study / one.name), one.status)
     ago = f"last seen {duration(silent)} ago" if silent < float("inf") else "never seen"
-    at = f" at step {one.status['step']}" if "step" in one.status else ""
-    return f"process {one.status.get('pid', '?')} on {one.status.get('host', '?')} is gone{at}, {ago}"
+    at = "" if one.status.step is None else f" at step {one.status.step}"
+    return f"process {_shown(one.status.pid)} on {_shown(one.status.host)} is gone{at}, {ago}"
+
+
+def _shown(value: object) -> str:
+    return "?" if value is None else str(value)
 
 
 def as_json(study: Path, seen: Sequence[Observation], jobs: Sequence[Job]) -> dict[str, Any]:
@@ -108,7 +112,7 @@ def as_json(study: Path, seen: Sequence[Observation], jobs: Sequence[Job]) -> di
         axes = {
             key: flat.get(key) for key in ("model.name", "data.name", "method.name", "lora.rank", "seq_len", "seed")
         }
-        row = {"cell": one.name, "state": one.state, **axes, **{key: one.status.get(key) for key in keys}}
+        row = {"cell": one.name, "state": one.state, **axes, **{key: getattr(one.status, key) for key in keys}}
         row["cause"] = cause(study, one) if one.state in (FAILED, DEAD, UNREADABLE) else None
         cells.append(row)
     return {

@@ -85,7 +85,7 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, runner: Runner) -> None:
             f"{len(failed)} of {len(cells)} cells failed; the causes are above and in their status.json. "
             "rerun=failed trains them again."
         )
-    left = [cell for cell in awaited if cell.state not in (DONE, FAILED)]
+    left = [cell for cell in awaited if not cell.status.ended]
     if left:
         runner.account_for(left)
 

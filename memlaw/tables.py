@@ -34,7 +34,7 @@ def print_study(cells: Sequence[Cell]) -> None:
 
 def print_failure(console: Console, cell: Cell) -> None:
     """Print a failed cell's one-line cause."""
-    console.print(f"[red]failed[/] {cell.name}: {escape(cell.status['cause'])}", soft_wrap=True, highlight=False)
+    console.print(f"[red]failed[/] {cell.name}: {escape(str(cell.status.cause))}", soft_wrap=True, highlight=False)
 
 
 def study_table(cells: Sequence[Cell]) -> Table:

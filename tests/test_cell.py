@@ -1,11 +1,14 @@
 import json
+from dataclasses import replace
 
 import pytest
 from conftest import TINY, composed
 from omegaconf import OmegaConf
+from omegaconf.errors import ReadonlyConfigError
 
 from memlaw.cell import SCIENTIFIC_KEYS, Cell, config_hash
 from memlaw.errors import CellError, ConfigError
+from memlaw.status_file import Status
 
 OPERATIONAL = [
     "study=other",
@@ -109,7 +112,7 @@ def test_a_planned_cell_is_read_back(tiny):
     cell, _ = tiny()
     cell.plan()
     assert Cell.load(cell.paths.directory) == cell
-    assert cell.status["state"] == "pending"
+    assert cell.status.state == "pending"
     assert set(OmegaConf.load(cell.paths.config)) == set(SCIENTIFIC_KEYS)
 
 
@@ -119,7 +122,7 @@ def test_planning_again_keeps_the_config_and_forgets_the_attempt_before(tiny):
     frozen = cell.paths.config.stat().st_mtime_ns
     cell.start(step=5, loss_nats=1.0)
     cell.plan()
-    assert {key: cell.status[key] for key in cell.status if key != "updated"} == {"state": "pending", "attempt": 1}
+    assert replace(cell.status, updated=None) == Status("pending", attempt=1)
     assert cell.paths.config.stat().st_mtime_ns == frozen
 
 
@@ -174,18 +177,18 @@ def test_a_new_attempt_forgets_the_failure_before(tiny):
     cell.plan()
     cell.start()
     cell.fail(CellError("first line\nsecond line"))
-    assert (cell.status["cause"], cell.status["attempt"]) == ("first line", 1)
-    assert "CellError" in cell.status["traceback"]
+    assert (cell.status.cause, cell.status.attempt) == ("first line", 1)
+    assert "CellError" in cell.status.traceback
     cell.start()
-    assert "cause" not in cell.status
-    assert cell.status["attempt"] == 2
+    assert cell.status.cause is None
+    assert cell.status.attempt == 2
 
 
 def test_an_unexpected_failure_names_its_type(tiny):
     cell, _ = tiny()
     cell.plan()
     cell.fail(KeyError("x"))
-    assert cell.status["cause"] == "KeyError: 'x'"
+    assert cell.status.cause == "KeyError: 'x'"
 
 
 def test_the_flat_row_has_dotted_keys_and_no_code(tiny):
@@ -194,3 +197,19 @@ def test_the_flat_row_has_dotted_keys_and_no_code(tiny):
     assert flat["lora.layers"] == "[1]"
     assert not any("_target_" in key for key in flat)
     json.dumps(flat)
+
+
+def test_the_identity_of_a_cell_is_computed_once(tiny, monkeypatch):
+    cell, _ = tiny()
+    hashed = []
+    monkeypatch.setattr("memlaw.cell.config_hash", lambda config: hashed.append(config) or "12345678")
+    cell.plan()
+    cell.start()
+    assert (cell.hash, cell.state, cell.paths.directory.name) == ("12345678", "running", cell.name)
+    assert len(hashed) == 1
+
+
+def test_the_config_of_a_cell_is_read_only(tiny):
+    cell, _ = tiny()
+    with pytest.raises(ReadonlyConfigError):
+        cell.config.seed = 1

@@ -108,7 +108,7 @@ def test_losses_causes_and_the_dead_are_told(study):
     assert "1 of 6 cells done · 1 running · 1 pending · 1 failed · 1 dead · 1 unreadable" in text
     assert "4/10  1.250  50.0%" in text
     assert f"failed {cells['failed'].name}: diverged: [16 of 16] losses are not finite\n" in text
-    assert f"dead {cells['dead'].name}: process {cells['dead'].status['pid']} on" in text
+    assert f"dead {cells['dead'].name}: process {cells['dead'].status.pid} on" in text
     assert "is gone at step 7, last seen 5 min ago" in text
     assert f"unreadable {cells['unreadable'].name}: JSONDecodeError" in text
     assert "rerun=failed or rerun=stale" in text

@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 
 from memlaw.backends.backend import Backend, Handle
 from memlaw.backends.worker_process import Environment, start_worker, train
-from memlaw.cell import DONE, FAILED, Cell
+from memlaw.cell import Cell
 from memlaw.errors import CellError, ConfigError
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class _Feeder:
 
         Cells that have ended, and those that another process is training, stay as they are.
         """
-        left = [cell for cell in cells if cell.state not in (DONE, FAILED)]
+        left = [cell for cell in cells if not cell.status.ended]
         died = isinstance(error, BrokenProcessPool)
         if died and len(left) > 1:
             log.warning("a worker process died with %d cells in its pack (out of memory?); halving it", len(left))
@@ -170,7 +170,7 @@ class _Feeder:
         for cell in left:
             try:
                 with cell.lock().acquire(timeout=0):
-                    if cell.state not in (DONE, FAILED):  # nobody has trained it meanwhile
+                    if not cell.status.ended:  # nobody has trained it meanwhile
                         cell.fail(killed if died else error)
             except Timeout:
                 continue

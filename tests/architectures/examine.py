@@ -73,7 +73,7 @@ def examine(model_type: str, runs: Path) -> Row:
         cell.plan()
     train_pack(cells, cfg)
     if any(cell.state != DONE for cell in cells):
-        return Row(model_type, f"refused when training starts: {cells[0].status['cause']}")
+        return Row(model_type, f"refused when training starts: {cells[0].status.cause}")
     for cell in cells:
         _hold_against_reference(source, cell)
     result = _result(cells[0])
