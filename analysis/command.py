@@ -16,7 +16,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from memlaw.cell import SCIENTIFIC_KEYS, flatten
+from memlaw.cell import flatten
+from memlaw.keys import SCIENTIFIC
 from memlaw.paths import config_dir
 
 _GROUPS = ("model", "data", "method")
@@ -86,7 +87,7 @@ def _looked_up(overrides: Sequence[str], names: Sequence[str]) -> dict[str, Any]
 
 
 def _flat(overrides: Sequence[str]) -> dict[str, Any]:
-    cfg = OmegaConf.masked_copy(_composed(overrides), list(SCIENTIFIC_KEYS))
+    cfg = OmegaConf.masked_copy(_composed(overrides), list(SCIENTIFIC))
     return dict(flatten(OmegaConf.to_container(cfg, resolve=False)))
 
 

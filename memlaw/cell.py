@@ -24,28 +24,11 @@ from memlaw.cell_paths import CellPaths
 from memlaw.errors import CellError, ConfigError
 from memlaw.files import NAME_BYTES, PATH_BYTES, TEMPORARY_BYTES, remove_unfinished, write_json, write_text
 from memlaw.hydra_errors import explained
-from memlaw.keys import check_keys
+from memlaw.keys import SCIENTIFIC, check_keys
 from memlaw.status_file import DONE as DONE
 from memlaw.status_file import FAILED, PENDING, RUNNING, Status, read_status
 
 log = logging.getLogger(__name__)
-
-SCIENTIFIC_KEYS = (
-    "model",
-    "data",
-    "seq_len",
-    "lora",
-    "method",
-    "optimizer",
-    "steps",
-    "epochs",
-    "batch_size",
-    "seed",
-    "precision",
-    "stop",
-    "eval",
-)
-"""Top-level config keys that can change a number. Everything else says where and how to run."""
 
 _WORD_BYTES = 34
 """What is left of each word of a cell's name that is too long."""
@@ -78,7 +61,7 @@ class Cell:
         with explained():
             whole = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
         assert isinstance(whole, dict)
-        container: dict[str, Any] = {key: whole[key] for key in SCIENTIFIC_KEYS}
+        container: dict[str, Any] = {key: whole[key] for key in SCIENTIFIC}
         if isinstance(container["lora"], dict):
             container["lora"] = canonical_lora(container["lora"], partial(_depth, json.dumps(container["model"])))
         for section, path, content in (("data", "path", "content"), ("eval", "side_effects", "side_effects_content")):

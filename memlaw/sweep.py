@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from memlaw.cell import DONE, FAILED, Cell
 from memlaw.errors import ConfigError, SweepFailed
 from memlaw.heartbeat import DEAD, observed_state, trained_elsewhere
+from memlaw.keys import TRAINING_SETTINGS
 from memlaw.runner import Runner
 from memlaw.status_file import UNREADABLE
 from memlaw.survey import survey
@@ -24,9 +25,6 @@ RERUN = {
     "all": lambda state: True,
 }
 """`rerun` → whether a cell in the given state (`memlaw.heartbeat.observed_state`) is trained."""
-
-SETTINGS = ("trainer", "logger", "checkpoint")
-"""Operational config groups that training itself reads."""
 
 
 def run_sweep(cells: Sequence[Cell], cfg: DictConfig, runner: Runner) -> None:
@@ -54,7 +52,7 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, runner: Runner) -> None:
 
         machine = runner.machine(cfg)
         plan = make_plan(wanted, cfg, machine)
-        settings = OmegaConf.masked_copy(cfg, list(SETTINGS))
+        settings = OmegaConf.masked_copy(cfg, list(TRAINING_SETTINGS))
         service = instantiate(cfg.logger)
         settings.logger.mode = service.mode  # jobs elsewhere do as this process would
         if cfg.dry_run:

@@ -6,7 +6,8 @@ from conftest import TINY, composed
 from omegaconf import OmegaConf
 from omegaconf.errors import ReadonlyConfigError
 
-from memlaw.cell import SCIENTIFIC_KEYS, Cell, config_hash
+from memlaw import keys
+from memlaw.cell import Cell, config_hash
 from memlaw.errors import CellError, ConfigError
 from memlaw.status_file import Status
 
@@ -57,7 +58,7 @@ def test_every_scientific_key_changes_the_hash(override: str):
 
 
 def test_the_scientific_cases_cover_every_scientific_group():
-    assert {override.split("=")[0].split(".")[0] for override in SCIENTIFIC} >= set(SCIENTIFIC_KEYS) - {
+    assert {override.split("=")[0].split(".")[0] for override in SCIENTIFIC} >= set(keys.SCIENTIFIC) - {
         "epochs",
         "method",
     }
@@ -113,7 +114,7 @@ def test_a_planned_cell_is_read_back(tiny):
     cell.plan()
     assert Cell.load(cell.paths.directory) == cell
     assert cell.status.state == "pending"
-    assert set(OmegaConf.load(cell.paths.config)) == set(SCIENTIFIC_KEYS)
+    assert set(OmegaConf.load(cell.paths.config)) == set(keys.SCIENTIFIC)
 
 
 def test_planning_again_keeps_the_config_and_forgets_the_attempt_before(tiny):

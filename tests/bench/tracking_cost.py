@@ -27,8 +27,8 @@ from task import Task, load
 from memlaw import pack as pack_module
 from memlaw.base_model import BaseModel
 from memlaw.cell import DONE, Cell
+from memlaw.keys import TRAINING_SETTINGS
 from memlaw.pack import train_pack
-from memlaw.sweep import SETTINGS
 
 MODES = ("disabled", "offline", "online")
 
@@ -66,7 +66,7 @@ def train(task: Task, cells: int, mode: str, base: BaseModel) -> tuple[float, fl
             cell.plan()
         before = cpu_seconds()
         with watched(base.device, task.steps) as watches:
-            train_pack(pack, OmegaConf.masked_copy(configs[0], list(SETTINGS)))
+            train_pack(pack, OmegaConf.masked_copy(configs[0], list(TRAINING_SETTINGS)))
         assert {cell.state for cell in pack} == {DONE}
         assert len(list(Path(directory).glob("*/wandb/*run-*"))) == (0 if mode == "disabled" else cells)
         tracking, whole = (now - then for now, then in zip(cpu_seconds(), before, strict=True))

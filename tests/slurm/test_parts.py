@@ -43,7 +43,7 @@ def test_a_broken_list_of_jobs_is_named(tmp_path: Path, content: str):
 def test_a_broken_task_is_named(tmp_path: Path, content: str | None):
     if content is not None:
         (tmp_path / "00000.json").write_text(content)
-    with pytest.raises(ConfigError, match=r"00000\.json is no task .*; cancel its job"):
+    with pytest.raises(ConfigError, match=r"00000\.json is not a task .*; cancel its job"):
         Task.read(tmp_path / "00000.json")
 
 

@@ -11,6 +11,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from memlaw.errors import INTERRUPTED, ConfigError, SweepFailed, leave_interrupted, refuse
+from memlaw.keys import OPERATIONAL
 
 if TYPE_CHECKING:
     from memlaw.runner import Runner
@@ -73,6 +74,6 @@ class PackLauncher(Launcher):
 
 
 def _refuse_operational_sweeps(configs: Sequence[DictConfig]) -> None:
-    for group in ("trainer", "logger", "checkpoint", "pack", "rerun", "dry_run", "study", "runs_dir"):
-        if len({str(cfg[group]) for cfg in configs}) > 1:
-            raise ConfigError(f"{group} says how or where to run and is one for the whole sweep; it cannot be swept")
+    for key in OPERATIONAL:
+        if len({str(cfg[key]) for cfg in configs}) > 1:
+            raise ConfigError(f"{key} says how or where to run and is one for the whole sweep; it cannot be swept")
