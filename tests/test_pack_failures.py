@@ -9,6 +9,7 @@ from unittest.mock import MagicMock
 import numpy as np
 import pytest
 import torch
+from memlaw.runner import Runner
 from models import random_base
 from packs import COMMON, LONG, STEPS, make_cells, train
 from rows import write_row
@@ -22,7 +23,6 @@ from memlaw.module import PackModule
 from memlaw.pack import train_pack
 from memlaw.random_model import byte_tokenizer
 from memlaw.records import read_tokens
-from memlaw.runner import Runner
 from memlaw.sweep import run_sweep
 
 
