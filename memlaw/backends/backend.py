@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from memlaw.cell import Cell
 from memlaw.errors import SweepFailed
-from memlaw.observe import Observation
+from memlaw.survey import Observation
 from memlaw.status_file import RUNNING
 from memlaw.tables import count
 

@@ -28,7 +28,7 @@ from memlaw.backends.slurm.tasks import (
 )
 from memlaw.cell import Cell
 from memlaw.errors import ConfigError, SweepFailed
-from memlaw.observe import Observation
+from memlaw.survey import Observation
 from memlaw.tables import count
 
 if TYPE_CHECKING:
