@@ -6,8 +6,8 @@ from statistics import median
 
 from memlaw.cost import CostModel
 from memlaw.heartbeat import DEAD
-from memlaw.observe import Observation
 from memlaw.status_file import DONE, FORECAST, PENDING, RUNNING
+from memlaw.survey import Observation
 
 
 def eta_seconds(seen: Sequence[Observation]) -> float | None:
@@ -35,7 +35,7 @@ def _planned(one: Observation) -> bool:
 
 def _cost(seen: Sequence[Observation]) -> CostModel | None:
     """Fitted to the finished cells; where there is none, to what the running ones have taken."""
-    rows = [one.result() for one in seen if one.cell and one.state == DONE]
+    rows = [one.result for one in seen if one.cell and one.state == DONE]
     known = [row for row in rows if row.get("steps_trained") and row.get("worker_seconds")]
     if known:
         flops = [row["step_flops"] for row in known]
@@ -50,7 +50,7 @@ def _cost(seen: Sequence[Observation]) -> CostModel | None:
 
 
 def _pack_size(seen: Sequence[Observation]) -> int:
-    finished = [one.result().get("pack_size", 1) for one in seen if one.cell and one.state == DONE]
+    finished = [one.result.get("pack_size", 1) for one in seen if one.cell and one.state == DONE]
     return round(median(finished)) if finished else 1
 
 

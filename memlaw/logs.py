@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from memlaw.heartbeat import DEAD
-from memlaw.observe import NoStudy, Observation, find_cell, observe
 from memlaw.status import cause, reader_may_leave
 from memlaw.status_file import DONE
+from memlaw.survey import NoStudy, Observation, find_cell, survey_study
 
 LOG_FOLDERS = ("logs", "slurm")
 """Of local workers and of SLURM jobs."""
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("cell", help="a cell's name, its hash, or a part of its name that no other cell has")
     options = parser.parse_args()
     try:
-        seen = {one.name: one for one in observe(options.study)}
+        seen = {one.name: one for one in survey_study(options.study)}
         with reader_may_leave():
             print(report(options.study, seen[find_cell(list(seen), options.cell)]))
     except NoStudy as error:

@@ -20,10 +20,10 @@ from rich.text import Text
 from memlaw.cell_paths import CellPaths
 from memlaw.eta import eta_seconds
 from memlaw.heartbeat import DEAD, silence_seconds
-from memlaw.observe import NoStudy, Observation, cached_load, observe
 from memlaw.squeue import Job, study_jobs, summary
 from memlaw.status_file import FAILED, PENDING, RUNNING, UNREADABLE
 from memlaw.status_map import conditions, state_map, tally
+from memlaw.survey import NoStudy, Observation, cached_load, survey_study
 from memlaw.tables import COLOURS, duration
 
 EVERY_S = 2.0
@@ -133,7 +133,7 @@ def watch(study: Path, console: Console) -> None:
     load, jobs, asked = cached_load(), study_jobs(study), time.monotonic()
     with _screen(study, console) as show:
         while True:
-            seen = observe(study, load)
+            seen = survey_study(study, load)
             if time.monotonic() - asked > SQUEUE_EVERY_S:
                 jobs, asked = study_jobs(study), time.monotonic()
             ended = not jobs and not any(one.state in (RUNNING, PENDING) for one in seen)
@@ -196,7 +196,7 @@ def main() -> None:
             if options.watch:
                 watch(options.study, console)
                 return
-            seen, jobs = observe(options.study), study_jobs(options.study)
+            seen, jobs = survey_study(options.study), study_jobs(options.study)
             if options.json:
                 print(json.dumps(as_json(options.study, seen, jobs), indent=1))
             else:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 
 from memlaw.heartbeat import DEAD
-from memlaw.observe import STATES, Observation
 from memlaw.status_file import DONE, FAILED, PENDING, RUNNING, UNREADABLE
+from memlaw.survey import STATES, Observation
 from memlaw.tables import COLOURS, varied_keys
 
 AXES = ("seq_len", "lora.rank", "seed")

@@ -10,6 +10,7 @@ from test_heartbeat import gone, running
 from memlaw import plan
 from memlaw.errors import ConfigError
 from memlaw.plan import Machine, make_plan
+from memlaw.survey import survey
 from memlaw.tables import print_plan
 
 
@@ -130,7 +131,7 @@ def test_a_plan_shows_a_cell_whose_process_is_gone_as_dead(tiny, capsys):
     for cell in cells:
         cell.plan()
     running(cells[1], 300, pid=gone())
-    print_plan(cells, make_plan(cells, cfg, Machine.here("cpu", workers=1)), workers=1)
+    print_plan(survey(cells), make_plan(cells, cfg, Machine.here("cpu", workers=1)), workers=1)
     shown = capsys.readouterr().out
     assert [line[:3] for line in _lines(shown, "dead")] == [["8", "2", "dead"]]
     assert not _lines(shown, "running")
