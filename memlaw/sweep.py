@@ -58,7 +58,7 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, backend: Backend) -> None:
         log.info("%s queued already, and left to these jobs", count(len(queued), "cell"))
     if not missing and not queued:
         log.info("Nothing to train: %s.", _tally(before))
-    tracking = instantiate(cfg.logger) if missing else None
+    tracking: Any = instantiate(cfg.logger) if missing else None
     with ExitStack() as running:
         handles = [earlier]
         if missing:
@@ -69,7 +69,7 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, backend: Backend) -> None:
             settings = _training_settings(cfg, tracking)
             if cfg.dry_run:
                 print_plan(before, plan, machine.workers)
-                backend.rehearse(plan, settings)
+                print(backend.rehearse(plan, settings), end="")
                 return
             _write_plan(plan, cfg.rerun)
             if hint := tracking.hint(cells[0].study):
@@ -87,7 +87,7 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, backend: Backend) -> None:
     _refuse_failures(after)
     names = {cell.name for cell in wanted}
     if unfinished := [one for one in after if one.name in names and not one.status.ended]:
-        backend.account_for(unfinished)
+        backend.account_for(unfinished, cells[0].study)
 
 
 def select(cells: Sequence[Cell], seen: Sequence[Observation], rerun: str) -> list[Cell]:
@@ -139,7 +139,7 @@ def _follow(handles: Sequence[Handle], show: bool) -> None:
     """Wait until all packs have ended, and show how far they are."""
 
     def ended() -> bool:
-        return all([handle.wait(POLL_S) for handle in handles])  # each is to wait, so that each can go on
+        return all(handle.wait(POLL_S) for handle in handles)
 
     if not show:
         while not ended():

@@ -18,9 +18,9 @@ from rows import write_row
 from test_heartbeat import gone, running
 
 from memlaw import eta, logs, status
+from memlaw.backends.slurm.queue import Job
 from memlaw.errors import CellError
 from memlaw.eta import eta_seconds
-from memlaw.squeue import Job
 from memlaw.status import view, watch
 from memlaw.status_map import conditions, place
 from memlaw.survey import NoStudy, find_cell, survey_study
