@@ -17,10 +17,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from memlaw.backends.slurm.queue import Job, study_jobs, summary
 from memlaw.cell_paths import CellPaths
 from memlaw.eta import eta_seconds
 from memlaw.heartbeat import DEAD, silence_seconds
-from memlaw.squeue import Job, study_jobs, summary
 from memlaw.status_file import FAILED, PENDING, RUNNING, UNREADABLE
 from memlaw.status_map import conditions, state_map, tally
 from memlaw.survey import NoStudy, Observation, cached_load, survey_study

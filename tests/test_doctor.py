@@ -12,6 +12,7 @@ import torch
 from conftest import composed, stub
 from packaging.requirements import Requirement
 
+from memlaw.backends.slurm.commands import PROGRAMS
 from memlaw.base_model import HubModel, LocalModel, PackagedModel
 from memlaw.checks import instantiate_checked
 from memlaw.compose import compose_config, first_values
@@ -19,7 +20,6 @@ from memlaw.doctor import __main__ as command
 from memlaw.doctor import cluster, hardware, installation, services, storage
 from memlaw.doctor.verdict import Verdict, answer
 from memlaw.paths import config_dir
-from memlaw.slurm_programs import PROGRAMS
 
 SLURM = """Configuration data as of 2026-01-01
 ClusterName             = tiny

@@ -3,8 +3,9 @@
 import pytest
 import torch
 from conftest import composed
-from hydra_plugins.memlaw_launchers.workers import _train, worker_environments
 
+from memlaw.backends.worker_process import train
+from memlaw.backends.workers import worker_environments
 from memlaw.errors import ConfigError
 
 
@@ -51,7 +52,7 @@ def test_a_worker_takes_its_device_from_the_launcher_and_not_from_what_it_inheri
     monkeypatch.setattr("memlaw.pack.train_pack", lambda pack, settings: seen.append(settings.trainer.device))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # the usual way to hide GPUs
     for environment in ({"OMP_NUM_THREADS": "2"}, {"CUDA_VISIBLE_DEVICES": "1"}):
-        _train([], composed("trainer.device=auto"), environment)
+        train([], composed("trainer.device=auto"), environment)
     assert seen == ["auto", "cuda"]
 
 

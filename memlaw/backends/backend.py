@@ -4,14 +4,15 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from omegaconf import DictConfig
 
 from memlaw.cell import Cell
 from memlaw.errors import SweepFailed
-from memlaw.observe import Observation
 from memlaw.status_file import RUNNING
+from memlaw.survey import Observation
 from memlaw.tables import count
 
 if TYPE_CHECKING:
@@ -21,13 +22,12 @@ log = logging.getLogger(__name__)
 
 
 class Handle(Protocol):
-    """Packs that were submitted.
+    """Packs that were submitted."""
 
-    Attributes:
-        cells: the cells of these packs.
-    """
-
-    cells: Sequence[Cell]
+    @property
+    def cells(self) -> Sequence[Cell]:
+        """Return the cells of these packs."""
+        ...
 
     def wait(self, seconds: float) -> bool:
         """Wait for about this long, and return whether nobody will train these packs any further."""
@@ -89,11 +89,16 @@ class Backend(ABC):
         """
         return NoPacks()
 
-    def rehearse(self, plan: "Plan", settings: DictConfig) -> None:
-        """Show, for a dry run, what `submit` would do beyond the plan's own table."""
+    def rehearse(self, plan: "Plan", settings: DictConfig) -> str:
+        """Return what a dry run prints of `submit`, beyond the plan's own table."""
+        return ""
 
-    def account_for(self, unfinished: Sequence[Observation]) -> None:
+    def account_for(self, unfinished: Sequence[Observation], study: Path) -> None:
         """Say why cells have not ended though no pack of this sweep is left.
+
+        Args:
+            unfinished: these cells.
+            study: directory of their study.
 
         Raises:
             SweepFailed: no other process is training them.
@@ -104,6 +109,6 @@ class Backend(ABC):
         left = len(unfinished) - len(elsewhere)
         if left:
             raise SweepFailed(
-                f"{count(left, 'cell')} unfinished; what the workers printed is in {unfinished[0].study / 'logs'}. "
+                f"{count(left, 'cell')} unfinished; what the workers printed is in {study / 'logs'}. "
                 "The same command trains the rest."
             )
