@@ -13,7 +13,6 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 from conftest import PATIENCE_S
-from memlaw.squeue import Job
 from rich.console import Console
 from rows import write_row
 from test_heartbeat import gone, running
