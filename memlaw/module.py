@@ -43,7 +43,7 @@ class PackModule(LightningModule):
         table: the cells' rows.
         prefix: the cached prefix, or None to run the whole model in every step.
         weighting: the cells' methods.
-        optimizer: `conf/optimizer`.
+        optimizer: the section `optimizer`.
         total_steps: optimizer steps of every cell.
         start_step: how many of them all cells have taken already.
     """
