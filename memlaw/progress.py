@@ -14,7 +14,7 @@ from memlaw.tables import count, duration, print_failure
 
 if TYPE_CHECKING:
     from memlaw.cost import CostModel
-    from memlaw.plan import Plan
+    from memlaw.planning import Plan
 
 
 LINE_SECONDS = 60

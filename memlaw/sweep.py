@@ -7,12 +7,12 @@ from functools import partial
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from memlaw.cell import DONE, FAILED, Cell
+from memlaw.cell import Cell
 from memlaw.errors import ConfigError, SweepFailed
 from memlaw.heartbeat import DEAD, observed_state, trained_elsewhere
 from memlaw.keys import TRAINING_SETTINGS
 from memlaw.runner import Runner
-from memlaw.status_file import UNREADABLE
+from memlaw.status_file import DONE, FAILED, UNREADABLE
 from memlaw.survey import survey
 from memlaw.tables import count, print_plan, print_study
 
@@ -48,7 +48,7 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, runner: Runner) -> None:
         if cell.paths.config.exists():
             Cell.load(cell.paths.directory)
     if wanted:
-        from memlaw.plan import make_plan  # imports torch, which a sweep with nothing to do need not wait for
+        from memlaw.planning import make_plan  # imports torch, which a sweep with nothing to do need not wait for
 
         machine = runner.machine(cfg)
         plan = make_plan(wanted, cfg, machine)

@@ -10,16 +10,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import composed, stub
+from memlaw.slurm_programs import PROGRAMS
 from packaging.requirements import Requirement
 
 from memlaw.base_model import HubModel, LocalModel, PackagedModel
-from memlaw.checks import instantiate_checked
 from memlaw.compose import compose_config, first_values
 from memlaw.doctor import __main__ as command
 from memlaw.doctor import cluster, hardware, installation, services, storage
 from memlaw.doctor.verdict import Verdict, answer
+from memlaw.instantiation import instantiate_checked
 from memlaw.paths import config_dir
-from memlaw.slurm_programs import PROGRAMS
 
 SLURM = """Configuration data as of 2026-01-01
 ClusterName             = tiny

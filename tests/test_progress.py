@@ -7,7 +7,8 @@ from rich.console import Console
 from rows import write_row
 
 from memlaw import progress
-from memlaw.plan import Machine, make_plan
+from memlaw.machine import Machine
+from memlaw.planning import make_plan
 from memlaw.progress import Watch
 
 

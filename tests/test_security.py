@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from memlaw.runner import Runner
+from memlaw.squeue import study_jobs
 from packs import LONG, make_cells, train
 from test_checkpoint import EACH_STEP, interrupted
 
 from analysis.load import all_tokens, load_studies
-from memlaw.runner import Runner
-from memlaw.squeue import study_jobs
 from memlaw.status import as_json, view
 from memlaw.survey import survey_study
 from memlaw.sweep import run_sweep

@@ -13,6 +13,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 from conftest import PATIENCE_S
+from memlaw.squeue import Job
 from rich.console import Console
 from rows import write_row
 from test_heartbeat import gone, running
@@ -20,7 +21,6 @@ from test_heartbeat import gone, running
 from memlaw import eta, logs, status
 from memlaw.errors import CellError
 from memlaw.eta import eta_seconds
-from memlaw.squeue import Job
 from memlaw.status import view, watch
 from memlaw.status_map import conditions, place
 from memlaw.survey import NoStudy, find_cell, survey_study

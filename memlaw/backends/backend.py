@@ -10,12 +10,13 @@ from omegaconf import DictConfig
 
 from memlaw.cell import Cell
 from memlaw.errors import SweepFailed
-from memlaw.observe import Observation
 from memlaw.status_file import RUNNING
+from memlaw.survey import Observation
 from memlaw.tables import count
 
 if TYPE_CHECKING:
-    from memlaw.plan import Machine, Plan
+    from memlaw.machine import Machine
+    from memlaw.planning import Plan
 
 log = logging.getLogger(__name__)
 

@@ -21,14 +21,15 @@ from hydra_plugins.memlaw_launchers.slurm_tasks import (
     split_arrays,
     start_within_s,
 )
+from memlaw.slurm_programs import PROGRAMS
 from test_options import options
 
 from memlaw.errors import ConfigError
 from memlaw.files import write_json
 from memlaw.heartbeat import SILENT_S
+from memlaw.machine import Machine
 from memlaw.paths import config_dir
-from memlaw.plan import Machine, make_plan
-from memlaw.slurm_programs import PROGRAMS
+from memlaw.planning import make_plan
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"1": 2}'])
