@@ -82,11 +82,7 @@ class Backend(ABC):
         """
 
     def attach(self, cells: Sequence[Cell]) -> Handle:
-        """Return the handle of those cells that an earlier call has queued and that will be trained without this one.
-
-        Args:
-            cells: cells that are neither done nor failed.
-        """
+        """Return the handle of those cells that have not ended and that an earlier call has queued."""
         return NoPacks()
 
     def rehearse(self, plan: "Plan", settings: DictConfig) -> str:

@@ -72,11 +72,11 @@ class Slurm(Backend):
 
     def attach(self, cells: Sequence[Cell]) -> Handle:
         """See `Backend`."""
-        directories = {cell.paths.directory for cell in cells}
         tasks = _live_tasks({cell.study for cell in cells})
-        jobs = {job for job, trained in tasks.items() if trained & directories}
         queued = set().union(*tasks.values())
-        return _Jobs([cell for cell in cells if cell.paths.directory in queued], jobs)
+        waiting = [cell for cell in cells if cell.paths.directory in queued and not cell.status.ended]
+        directories = {cell.paths.directory for cell in waiting}
+        return _Jobs(waiting, (job for job, trained in tasks.items() if trained & directories))
 
     @contextmanager
     def submit(self, plan: "Plan", settings: DictConfig) -> Iterator[Handle]:
