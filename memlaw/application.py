@@ -22,7 +22,7 @@ add_launchers()
 @hydra.main(version_base="1.3", config_path=config_dir(), config_name="config")
 def _run(cfg: DictConfig) -> None:
     """Train the one cell that `cfg` describes, unless the study has it."""
-    from memlaw.runner import Runner
+    from memlaw.backends.this_process import ThisProcess
     from memlaw.sweep import run_sweep
 
     hydra_config = HydraConfig.get()
@@ -31,7 +31,7 @@ def _run(cfg: DictConfig) -> None:
     try:
         if not sweep and launcher != "local":
             raise ConfigError(f"hydra/launcher={launcher} launches a sweep: add -m; without it the cell trains here")
-        run_sweep([compose_cell(cfg)], cfg, Runner())
+        run_sweep([compose_cell(cfg)], cfg, ThisProcess())
     except ConfigError as error:
         if sweep:  # the sweep's other jobs are not to blame
             raise

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import composed, stub
-from memlaw.slurm_programs import PROGRAMS
 from packaging.requirements import Requirement
 
+from memlaw.backends.slurm.commands import PROGRAMS
 from memlaw.base_model import HubModel, LocalModel, PackagedModel
 from memlaw.compose import compose_config, first_values
 from memlaw.doctor import __main__ as command

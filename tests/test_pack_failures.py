@@ -16,13 +16,13 @@ from test_heartbeat import running
 
 from memlaw import fit as fit_module
 from memlaw import pack as pack_module
+from memlaw.backends.this_process import ThisProcess
 from memlaw.errors import is_out_of_memory
 from memlaw.heartbeat import SILENT_S
 from memlaw.module import PackModule
 from memlaw.pack import train_pack
 from memlaw.random_model import byte_tokenizer
 from memlaw.records import read_tokens
-from memlaw.runner import Runner
 from memlaw.sweep import run_sweep
 
 
@@ -183,7 +183,7 @@ def test_a_cell_of_another_machine_is_left_to_it_while_that_is_heard_of(tiny, se
     (cell,), cfg = make_cells(tiny, [LONG])
     running(cell, seconds_ago, host="elsewhere", pid=1)
     cfg.rerun = "missing"
-    run_sweep([cell], cfg, Runner()) if state == "done" else train_pack([cell], cfg)
+    run_sweep([cell], cfg, ThisProcess()) if state == "done" else train_pack([cell], cfg)
     assert cell.state == state
     assert cell.status.attempt == (2 if state == "done" else 1)
 

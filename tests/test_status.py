@@ -13,12 +13,12 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 from conftest import PATIENCE_S
-from memlaw.squeue import Job
 from rich.console import Console
 from rows import write_row
 from test_heartbeat import gone, running
 
 from memlaw import eta, logs, status
+from memlaw.backends.slurm.queue import Job
 from memlaw.errors import CellError
 from memlaw.eta import eta_seconds
 from memlaw.status import view, watch

@@ -4,6 +4,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from omegaconf import DictConfig
@@ -22,13 +23,12 @@ log = logging.getLogger(__name__)
 
 
 class Handle(Protocol):
-    """Packs that were submitted.
+    """Packs that were submitted."""
 
-    Attributes:
-        cells: the cells of these packs.
-    """
-
-    cells: Sequence[Cell]
+    @property
+    def cells(self) -> Sequence[Cell]:
+        """Return the cells of these packs."""
+        ...
 
     def wait(self, seconds: float) -> bool:
         """Wait for about this long, and return whether nobody will train these packs any further."""
@@ -83,18 +83,19 @@ class Backend(ABC):
         """
 
     def attach(self, cells: Sequence[Cell]) -> Handle:
-        """Return the handle of those cells that an earlier call has queued and that will be trained without this one.
-
-        Args:
-            cells: cells that are neither done nor failed.
-        """
+        """Return the handle of those cells that have not ended and that an earlier call has queued."""
         return NoPacks()
 
-    def rehearse(self, plan: "Plan", settings: DictConfig) -> None:
-        """Show, for a dry run, what `submit` would do beyond the plan's own table."""
+    def rehearse(self, plan: "Plan", settings: DictConfig) -> str:
+        """Return what a dry run prints of `submit`, beyond the plan's own table."""
+        return ""
 
-    def account_for(self, unfinished: Sequence[Observation]) -> None:
+    def account_for(self, unfinished: Sequence[Observation], study: Path) -> None:
         """Say why cells have not ended though no pack of this sweep is left.
+
+        Args:
+            unfinished: these cells.
+            study: directory of their study.
 
         Raises:
             SweepFailed: no other process is training them.
@@ -105,6 +106,6 @@ class Backend(ABC):
         left = len(unfinished) - len(elsewhere)
         if left:
             raise SweepFailed(
-                f"{count(left, 'cell')} unfinished; what the workers printed is in {unfinished[0].study / 'logs'}. "
+                f"{count(left, 'cell')} unfinished; what the workers printed is in {study / 'logs'}. "
                 "The same command trains the rest."
             )

@@ -73,11 +73,11 @@ class Slurm(Backend):
 
     def attach(self, cells: Sequence[Cell]) -> Handle:
         """See `Backend`."""
-        directories = {cell.paths.directory for cell in cells}
         tasks = _live_tasks({cell.study for cell in cells})
-        jobs = {job for job, trained in tasks.items() if trained & directories}
         queued = set().union(*tasks.values())
-        return _Jobs([cell for cell in cells if cell.paths.directory in queued], jobs)
+        waiting = [cell for cell in cells if cell.paths.directory in queued and not cell.status.ended]
+        directories = {cell.paths.directory for cell in waiting}
+        return _Jobs(waiting, (job for job, trained in tasks.items() if trained & directories))
 
     @contextmanager
     def submit(self, plan: "Plan", settings: DictConfig) -> Iterator[Handle]:
@@ -96,21 +96,21 @@ class Slurm(Backend):
         log.info("  take back   scancel %s", arrays.replace(",", " "))
         yield _Jobs([cell for pack in plan.packs for cell in pack.cells], jobs)
 
-    def rehearse(self, plan: "Plan", settings: DictConfig) -> None:
-        """Write the scripts that sbatch would get, and print the first."""
+    def rehearse(self, plan: "Plan", settings: DictConfig) -> str:
+        """Write the scripts that sbatch would get, and return the first."""
         study = plan.packs[0].cells[0].study
         tasks = self._tasks(plan, settings)
         scripts = Submission(study / "slurm" / "dry-run", self.options).write_scripts(self._arrays(tasks))
-        print(
+        return (
             f"{count(len(tasks), 'task')} in {count(len(scripts), 'submission')}, the first of them:\n\n"
-            f"{scripts[0].read_text(encoding='utf-8')}\nWritten to {', '.join(map(str, scripts))}; nothing submitted."
+            f"{scripts[0].read_text(encoding='utf-8')}\nWritten to {', '.join(map(str, scripts))}; nothing submitted.\n"
         )
 
-    def account_for(self, unfinished: Sequence[Observation]) -> None:
+    def account_for(self, unfinished: Sequence[Observation], study: Path) -> None:
         """See `Backend`. A cell whose job is gone counts as unfinished even while its heartbeat is fresh."""
         raise SweepFailed(
             f"{count(len(unfinished), 'cell')} unfinished, and no job of this sweep is left: cancelled, killed or out "
-            f"of time. What the jobs printed is in {unfinished[0].study / 'slurm'}; the same command trains the rest."
+            f"of time. What the jobs printed is in {study / 'slurm'}; the same command trains the rest."
         )
 
     def _tasks(self, plan: "Plan", settings: DictConfig) -> list[Task]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memlaw.backends.slurm.commands import ask
-from memlaw.backends.slurm.submission import submitted
+from memlaw.backends.slurm.tasks import submitted
 from memlaw.errors import ConfigError
 
 log = logging.getLogger(__name__)
