@@ -65,7 +65,7 @@ def fit(members: Sequence[Member], base: BaseModel, settings: DictConfig) -> Non
     first = members[0]
     c = first.cell.config
     specs = [LoraSpec.from_config(member.cell.config.lora, member.cell.config.seed) for member in members]
-    targets = resolve_targets(base.model.config, specs[0])
+    targets = resolve_targets(base.model, specs[0])
     refuse_unsound(base.model, targets, specs[0].placement)
     adapters = LoraPack(targets, specs)
     table = TokenTable.from_memories([member.memory for member in members]).to(base.device)

@@ -14,13 +14,13 @@ class Machine:
 
     Attributes:
         device: of a pack; of a remote machine, its type alone.
-        memory_bytes: RAM for a pack and its base model, where `pack.memory_gb` is `auto`.
+        ram_bytes: RAM for a pack and its base model, where `pack.memory_gb` is `auto`.
         workers: packs that train at a time.
         remote: whether it is another machine than this one, of which nothing can be measured here.
     """
 
     device: torch.device
-    memory_bytes: int
+    ram_bytes: int
     workers: int
     remote: bool = False
 

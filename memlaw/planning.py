@@ -1,6 +1,5 @@
 """What would run: packs with their RAM and time, known before any weight is loaded."""
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from memlaw.checks import check_cell, check_length, check_settings
 from memlaw.cost import UNMEASURED, CostModel
 from memlaw.lora_spec import AUTO
 from memlaw.machine import Machine
-from memlaw.measured_cost import cost_of_cells, cost_of_study
+from memlaw.measured_cost import cost_of_study
 from memlaw.packing import make_packs, pack_bytes
 from memlaw.planned_cell import PlannedCell
 from memlaw.records import read_results
@@ -60,13 +59,6 @@ class Plan:
         """The fields `memlaw.status_file.FORECAST` of each cell's status, by the cells' names."""
         return {member.cell.name: member.forecast for pack in self.packs for member in pack.members}
 
-    def cost_after(self, done: Sequence[Cell]) -> CostModel:
-        """Fit the cost model to `done` cells of this plan; the present one while there are none."""
-        rows = [json.loads(cell.paths.result.read_text(encoding="utf-8")) for cell in done]
-        last = rows[-1] if rows else {}
-        same = [row for row in rows if (row["device"], row["dtype"]) == (last["device"], last["dtype"])]
-        return cost_of_cells(pd.DataFrame(same)) or self.cost
-
 
 def make_plan(cells: Sequence[Cell], cfg: DictConfig, machine: Machine) -> Plan:
     """Check the cells and group them into packs that fit the RAM.
@@ -90,7 +82,7 @@ def make_plan(cells: Sequence[Cell], cfg: DictConfig, machine: Machine) -> Plan:
     chunk_bytes = CHUNK_BYTES[machine.device.type]
     groups = make_packs(
         planned,
-        budget_bytes=machine.memory_bytes if auto else int(float(cfg.pack.memory_gb) * 1e9),
+        budget_bytes=machine.ram_bytes if auto else int(float(cfg.pack.memory_gb) * 1e9),
         max_cells=cfg.pack.max_cells,
         chunk_bytes=chunk_bytes,
     )

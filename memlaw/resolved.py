@@ -136,4 +136,4 @@ def _resolve_model(model: str) -> ResolvedModel:
 
 @cache
 def _adapt(model: ResolvedModel, spec: LoraSpec) -> AdaptedModel:
-    return AdaptedModel(model, spec, resolve_targets(model.config, spec))
+    return AdaptedModel(model, spec, resolve_targets(model.skeleton, spec))

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 PENDING, RUNNING, DONE, FAILED = "pending", "running", "done", "failed"
-"""What a cell's own process writes."""
+"""The states that a cell's process writes."""
 
 UNREADABLE = "unreadable"
-"""What a reader makes of a file that is broken, or not memlaw's."""
+"""The state of a file that is broken, or not memlaw's."""
 
 FORECAST = ("total_steps", "step_flops")
 """Fields of `Status` that are known from the moment the cell is planned: its steps, and their cost (`memlaw.cost`)."""
@@ -181,8 +181,8 @@ def _check_result(directory: Path) -> None:
         raise ValueError("tokens.parquet is missing")
 
 
-def _check_types(file: str, found: dict[str, Any], types: _Types) -> None:
-    for key, value in found.items():
+def _check_types(file: str, content: dict[str, Any], types: _Types) -> None:
+    for key, value in content.items():
         if key in types and (isinstance(value, bool) or not isinstance(value, types[key])):
             raise ValueError(f"{file}: {key} is a {type(value).__name__}")
 
