@@ -8,8 +8,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from memlaw.base_model import PRECISIONS, ModelSource, positions
 from memlaw.cell import Cell
+from memlaw.data.held_out import held_out_text
 from memlaw.errors import ConfigError, one_line
-from memlaw.forgetting import held_out_text
 from memlaw.lora_spec import LoraSpec
 from memlaw.targets import Target, resolve_targets
 from memlaw.values import check_number, check_switch, check_whole

@@ -19,11 +19,11 @@ from memlaw.base_model import resolve_device, resolve_precision, without_weights
 from memlaw.cell import Cell
 from memlaw.checks import check_cell, check_length, check_settings, instantiate_checked, resolve_cell
 from memlaw.cost import CostModel, step_flops
-from memlaw.data.tokens import loop_shape
 from memlaw.lora_spec import AUTO, LoraSpec
 from memlaw.memft import method_of
 from memlaw.packing import make_packs, pack_bytes
 from memlaw.records import read_results
+from memlaw.schedule import schedule_of
 from memlaw.sizes import Sizes, Weights, sizes_of
 from memlaw.soundness import refuse_unsound_architecture
 from memlaw.targets import Target, module_names
@@ -104,7 +104,7 @@ class Pack:
 
 
 def _total_steps(cell: Cell, pairs: int) -> int:
-    return loop_shape(cell.config, pairs, method_of(cell.config, pairs).curriculum)[1]
+    return schedule_of(cell.config, pairs, method_of(cell.config, pairs).curriculum).total_steps
 
 
 @dataclass(frozen=True)

@@ -189,11 +189,12 @@ def test_cells_of_a_pack_have_their_own_methods_and_state_survives_dropping_cell
         for _ in range(5):
             expected = alone(rows, at[:1])
         torch.testing.assert_close(weights[n], expected[0])
-    assert pack.expansion_NP[1, 0] > 1
+    assert pack.window.expansion[1, 0] > 1
     again = Weighting(methods, 1)
-    again.load_state_dict(pack.state_dict())
+    for n in range(4):
+        again.restore(n, pack.state(n, 1))
     for weighting in (pack, again):
-        weighting.keep(torch.tensor([1, 3]))
+        weighting.keep([1, 3])
     two = BatchLosses(*(value[:2] for value in vars(four).values()))
     torch.testing.assert_close(pack(two, at[:2]), again(two, at[:2]))
     looked = pack(two, at[:2], advance=False)
@@ -207,7 +208,7 @@ def test_the_recorded_weights_are_those_that_trained(tiny, monkeypatch):
 
     def noted(self, rows_NB, index):
         loss = step(self, rows_NB, index)
-        used[self.steps_taken] = self._latest[2][0, 0].clone().numpy()
+        used[self.steps_taken] = self.last_forward.weight_NBL[0, 0].clone().numpy()
         return loss
 
     monkeypatch.setattr(PackModule, "training_step", noted)
