@@ -1,8 +1,9 @@
 """A cell's `status.json`: the states that it names, and a reader that no content can crash."""
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from memlaw.cell_paths import AnyPath
 
 PENDING, RUNNING, DONE, FAILED = "pending", "running", "done", "failed"
 """What a cell's own process writes."""
@@ -62,7 +63,7 @@ _POSITIVE = ("trainable_parameters", "target_tokens", "step_flops", "pack_size")
 """Those of them that are divided by."""
 
 
-def read_status(path: Path) -> dict[str, Any]:
+def read_status(path: AnyPath) -> dict[str, Any]:
     """The content of a `status.json`, `attempt` always in it; pending when there is no such file.
 
     Where it cannot be read, or promises a result that is not there, the state is `unreadable`, with the cause. A
@@ -77,7 +78,7 @@ def read_status(path: Path) -> dict[str, Any]:
     try:
         status = _checked(json.loads(text, parse_constant=_no_constant))
         if status["state"] == DONE:
-            _check_result(path.parent)
+            _check_result(cast(AnyPath, path.parent))
     except (OSError, ValueError, RecursionError) as error:
         return _unreadable(error)
     return status
@@ -94,7 +95,7 @@ def _checked(status: Any) -> dict[str, Any]:
     return {"attempt": 0, **status}
 
 
-def _check_result(directory: Path) -> None:
+def _check_result(directory: AnyPath) -> None:
     """Raise ValueError or OSError where a cell's directory holds no row of that cell, or no token table."""
     row = json.loads((directory / "result.json").read_text(encoding="utf-8"), parse_constant=_no_constant)
     if not isinstance(row, dict):
