@@ -19,7 +19,7 @@ from analysis.forms import FORMS, Inputs
 from analysis.law import LawFit, TooFewCells, fit_law, gradient
 from analysis.link import Link, NoAdvice
 from analysis.load import NoCells, conditions, load_studies
-from analysis.suggest import most_informative
+from analysis.next_cells import most_informative
 from analysis.uncertainty import DRAWS, ENOUGH, resamples
 from analysis.usable import usable
 from memlaw.errors import refuse

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.capacity import Capacity
-from analysis.compare import splits_of
 from analysis.findings import Findings, Tokens
 from analysis.forms import FORMS
-from analysis.phase import decoupled, lucky_share, violations
+from analysis.rivals import splits_of
 from analysis.sections import show
 from analysis.strict import strict
+from analysis.transition import decoupled, lucky_share, violations
 from analysis.uncertainty import DRAWS, Interval
 
 _INPUTS = ("lora.rank", "target_tokens", "seed", "base_loss_nats", "delta_loss_nats", "trainable_parameters")

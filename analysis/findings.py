@@ -8,14 +8,14 @@ import pandas as pd
 
 from analysis.capacity import Capacity, capacity
 from analysis.collapse import Collapse, fit_collapse
-from analysis.compare import compare, ranked
 from analysis.dynamics import evaluations, final, learned
 from analysis.forms import FORMS, POWER
 from analysis.law import LawFit, TooFewCells, fit_law
 from analysis.load import NoTokens, last_tokens
-from analysis.phase import first_failures, transition
 from analysis.residuals import Residuals, diagnose
+from analysis.rivals import compare, ranked
 from analysis.sensitivity import sensitivity
+from analysis.transition import first_failures, transition
 from analysis.uncertainty import Interval, bootstrap, bootstrap_intervals, profile_intervals
 from analysis.usable import Usable, usable
 
@@ -54,8 +54,8 @@ class Tokens:
     Attributes:
         last: the last evaluation of each cell, token by token.
         history: `analysis.dynamics.evaluations` of all cells.
-        transition: `analysis.phase.transition`.
-        failures: `analysis.phase.first_failures`.
+        transition: `analysis.transition.transition`.
+        failures: `analysis.transition.first_failures`.
     """
 
     last: pd.DataFrame
@@ -76,7 +76,7 @@ class Findings:
         law: the paper's law on unsaturated cells, with the model's size where that varies.
         saturating: the saturating form on all cells.
         ways: `analysis.sensitivity.sensitivity`.
-        rivals: `analysis.compare.ranked`.
+        rivals: `analysis.rivals.ranked`.
         collapse: the collapse.
         capacity: bits per parameter.
         tokens: of the cells' tables; None for published points and for W&B runs.

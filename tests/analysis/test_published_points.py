@@ -6,11 +6,11 @@ import pytest
 
 import analysis
 from analysis.collapse import fit_collapse
-from analysis.compare import compare, held_out_error
 from analysis.forms import FORMS, POWER
 from analysis.law import fit_law
 from analysis.load import load_points
 from analysis.residuals import diagnose
+from analysis.rivals import compare, held_out_error
 from analysis.saturation import NONE, Rule
 
 POINTS = load_points(Path(analysis.__file__).parent / "data/paper_points.csv", 12.33)

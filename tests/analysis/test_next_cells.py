@@ -9,8 +9,8 @@ from conftest import composed
 from analysis.command import command
 from analysis.forms import POWER, Inputs
 from analysis.law import fit_law, gradient
+from analysis.next_cells import longer, most_informative
 from analysis.saturation import DEFAULT
-from analysis.suggest import longer, most_informative
 from memlaw.cell import Cell
 
 
