@@ -32,7 +32,9 @@ GRIDS = {
 def read_back(cells: list) -> pd.DataFrame:
     """The cells' table as analysis has it: through JSON, with nulls that make floats of whole numbers."""
     measured = [{"model_fingerprint": cell.config.model.name + cell.config.precision} for cell in cells]
-    return pd.DataFrame([json.loads(json.dumps({**cell.flat, **more})) for cell, more in zip(cells, measured)])
+    return pd.DataFrame(
+        [json.loads(json.dumps({**cell.flat, **more})) for cell, more in zip(cells, measured, strict=True)]
+    )
 
 
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
