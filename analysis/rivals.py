@@ -1,4 +1,4 @@
-"""The law and its rivals on the same cells, ranked by how well they predict cells that they have not seen."""
+"""The law and its rivals on the same cells, ranked by their error on unseen cells."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.collapse import fit_collapse
+from analysis.enough import TooFewCells, grid_point
+from analysis.fits import Fits
 from analysis.forms import FORMS, Form
-from analysis.law import LawFit, TooFewCells, fit_law, grid_point, r_squared
-from analysis.saturation import DEFAULT, Rule
+from analysis.law import LawFit, fit_law, r_squared
+from analysis.saturation import DEFAULT
 
 FOLDS = 5
 
@@ -18,15 +20,16 @@ class Predictor(Protocol):
     """A fitted form."""
 
     def predict_cells(self, cells: pd.DataFrame) -> np.ndarray:
-        """ΔL of cells, nats per token."""
+        """Predict ΔL of cells, nats per token."""
         ...
 
 
-Fit = Callable[[pd.DataFrame], Predictor]
+FitCells = Callable[[pd.DataFrame], Predictor]
+"""Cells → a form fitted to them."""
 
 
 def held_out_splits(table: pd.DataFrame) -> dict[str, pd.Series]:
-    """Which cells each split holds out: the longest lengths, the largest ranks, their corner, the smallest rank."""
+    """Hold out the longest lengths, the largest ranks, both at once, and the smallest rank: split → which cells."""
     rank, length = table["lora.rank"], table["target_tokens"]
     long, large = length >= _upper_third(length), rank >= _upper_third(rank)
     return {
@@ -43,18 +46,18 @@ def _upper_third(values: pd.Series) -> float:
 
 
 def scored_cells(table: pd.DataFrame) -> pd.Series:
-    """The cells on which every form is judged: unsaturated ones, for a saturated one is no feat to predict."""
+    """Unsaturated cells only: saturated ones are trivial to predict."""
     return ~DEFAULT.excludes(table)
 
 
-def held_out_error(table: pd.DataFrame, held_out: pd.Series, fit: Fit, scored: pd.Series) -> float:
-    """Mean relative error of ΔL on held-out cells, of a form fitted to the others.
+def held_out_error(table: pd.DataFrame, held_out: pd.Series, fit: FitCells, scored: pd.Series) -> float:
+    """Fit a form to the other cells and return its mean relative error of ΔL on the held-out ones.
 
     Args:
         table: cells of one condition.
-        held_out: which cells are not fitted.
-        fit: the form, from cells to predictions.
-        scored: on which cells it is judged, where they are held out.
+        held_out: which cells not to fit.
+        fit: fits the form.
+        scored: which cells count, where they are held out.
 
     Raises:
         TooFewCells: the others cannot determine the form, or nothing is left to predict.
@@ -67,95 +70,98 @@ def held_out_error(table: pd.DataFrame, held_out: pd.Series, fit: Fit, scored: p
 
 
 def folds(table: pd.DataFrame, count: int = FOLDS, seed: int = 0) -> list[pd.Series]:
-    """Random splits of the grid points; seeds of a point stay together."""
+    """Split the grid points at random; seeds of a point stay together."""
     points = table.groupby(grid_point(table)).ngroup()
     order = np.random.default_rng(seed).permutation(points.max() + 1)
     return [points.isin(part) for part in np.array_split(order, min(count, len(order)))]
 
 
-def information_criterion(fitted: LawFit) -> float:
-    """AICc of a least-squares fit; comparable between forms on the same cells only.
+def information_criterion(fit: LawFit) -> float:
+    """Return AICc of a least-squares fit; comparable between forms on the same cells only.
 
-    Infinite with too few cells; not a number for a fit that leaves nothing but rounding.
+    lmfit's AIC does not count the variance of the noise as a parameter; here it counts.
+
+    Infinite with too few cells; NaN for a fit that leaves rounding alone.
     """
-    n, k = len(fitted.used), fitted.result.nvarys + 1
+    n, k = len(fit.used), fit.result.nvarys + 1
     if n - k - 1 <= 0:
         return float("inf")
-    if fitted.leaves_rounding:
+    if fit.leaves_rounding:
         return float("nan")
-    return n * np.log(fitted.result.chisqr / n) + 2 * k + 2 * k * (k + 1) / (n - k - 1)
+    return float(fit.result.aic) + 2 + 2 * k * (k + 1) / (n - k - 1)
 
 
-def compare(table: pd.DataFrame, rule: Rule | None = None) -> pd.DataFrame:
-    """A row per form, and one for the collapse: fit to all cells that the rule leaves, and errors on unseen ones.
+def compare_forms(fits: Fits) -> pd.DataFrame:
+    """Fit every form, and the collapse, and measure their errors on unseen cells: a row each.
 
     Columns: form, formula, cells, r_squared, r_squared_log, alpha/beta, aicc, problem, and one per held-out split and
-    for random folds: mean relative errors of ΔL on the unsaturated cells among them, whose number stands in the name;
-    NaN where the rest cannot be fitted, for folds as soon as one cannot.
+    for random folds: mean relative error of ΔL on the unsaturated cells held out, whose number stands in the name. NaN
+    where the other cells cannot be fitted; for folds, where those of any fold cannot.
     """
-    splits = held_out_splits(table)
-    rows = [_row(table, form, rule, splits) for form in FORMS.values() if form.can_describe(table)]
-    rows.append(_collapse_row(table, splits))
+    splits = held_out_splits(fits.cells)
+    rows = [_row(fits, form, splits) for form in FORMS.values() if form.can_describe(fits.cells)]
+    rows.append(_collapse_row(fits, splits))
     return pd.DataFrame(rows)
 
 
-_KNOWN = ("form", "formula", "cells", "r_squared", "r_squared_log", "alpha/beta", "aicc", "problem", "error")
+_NO_SPLITS = ("form", "formula", "cells", "r_squared", "r_squared_log", "alpha/beta", "aicc", "problem", "error")
 
 
 def splits_of(rivals: pd.DataFrame) -> list[str]:
-    """The columns of `compare` that are errors on unseen cells."""
-    return [name for name in rivals if name not in _KNOWN]
+    """Return the columns of `compare_forms` that are errors on unseen cells."""
+    return [name for name in rivals if name not in _NO_SPLITS]
 
 
 def ranked(rivals: pd.DataFrame) -> pd.DataFrame:
-    """`compare`'s rows, best first, with `error`: the mean over the splits that every fitted form could be tested on.
+    """Sort `compare_forms`' rows, best first, by `error`: the mean over splits that test every fitted form.
 
-    A split that one form could not be fitted to counts for none, else a form would gain by failing.
+    A split to which one form could not be fitted counts for none, else that form would gain by failing.
     """
     splits = splits_of(rivals)
-    fitted = rivals[splits].notna().any(axis=1)
-    shared = [name for name in splits if rivals.loc[fitted, name].notna().all()]
+    tested = rivals[splits].notna().any(axis=1)
+    shared = [name for name in splits if rivals.loc[tested, name].notna().all()]
     return rivals.assign(error=rivals[shared].mean(axis=1)).sort_values("error", ignore_index=True)
 
 
-def _row(table: pd.DataFrame, form: Form, rule: Rule | None, splits: Mapping[str, pd.Series]) -> dict[str, object]:
+def _row(fits: Fits, form: Form, splits: Mapping[str, pd.Series]) -> dict[str, object]:
     row: dict[str, object] = {"form": form.name, "formula": form.formula}
     try:
-        fitted = fit_law(table, form, rule)
+        fit = fits.law(form)
     except TooFewCells:
         return {**row, "problem": "too few cells"}
     return {
         **row,
-        "cells": len(fitted.used),
-        "r_squared": fitted.r_squared,
-        "r_squared_log": fitted.r_squared_log,
-        "alpha/beta": fitted.exponent_ratio,
-        "aicc": information_criterion(fitted),
-        "problem": "; ".join(fitted.not_identified),
-        **_errors(lambda rest: fit_law(rest, form, rule, like=fitted), table, splits),
+        "cells": len(fit.used),
+        "r_squared": fit.r_squared,
+        "r_squared_log": fit.r_squared_log,
+        "alpha/beta": fit.exponent_ratio,
+        "aicc": information_criterion(fit),
+        "problem": "; ".join(fit.not_identified),
+        **_errors(lambda rest: fit_law(rest, form, fit.rule, like=fit), fits.cells, splits),
     }
 
 
-def _collapse_row(table: pd.DataFrame, splits: Mapping[str, pd.Series]) -> dict[str, object]:
+def _collapse_row(fits: Fits, splits: Mapping[str, pd.Series]) -> dict[str, object]:
     row: dict[str, object] = {"form": "collapse", "formula": "L0·F(r^κ/ℓ), F any monotone function"}
+    table = fits.cells
     try:
-        fitted = fit_collapse(table)
+        collapse = fits.collapse
     except TooFewCells:
         return {**row, "problem": "too few cells"}
-    explained = r_squared(table["delta_loss_nats"].to_numpy(float), fitted.predict_cells(table))
-    row |= {"cells": len(table), "r_squared": explained, "alpha/beta": fitted.kappa, "problem": ""}
+    explained = r_squared(table["delta_loss_nats"].to_numpy(float), collapse.predict_cells(table))
+    row |= {"cells": len(table), "r_squared": explained, "alpha/beta": collapse.kappa, "problem": ""}
     return row | _errors(fit_collapse, table, splits)
 
 
-def _errors(fit: Fit, table: pd.DataFrame, splits: Mapping[str, pd.Series]) -> dict[str, float]:
+def _errors(fit: FitCells, table: pd.DataFrame, splits: Mapping[str, pd.Series]) -> dict[str, float]:
     scored = scored_cells(table)
 
-    def known(held_out: pd.Series) -> float:
+    def error(held_out: pd.Series) -> float:
         try:
             return held_out_error(table, held_out, fit, scored)
         except TooFewCells:
             return float("nan")
 
-    each = [known(part) for part in folds(table) if (part & scored).any()]
-    told = {f"{name} ({int((part & scored).sum())})": known(part) for name, part in splits.items()}
-    return {**told, f"{FOLDS}-fold ({int(scored.sum())})": float(np.mean(each)) if each else float("nan")}
+    by_fold = [error(part) for part in folds(table) if (part & scored).any()]
+    by_split = {f"{name} ({int((part & scored).sum())})": error(part) for name, part in splits.items()}
+    return {**by_split, f"{FOLDS}-fold ({int(scored.sum())})": float(np.mean(by_fold)) if by_fold else float("nan")}
