@@ -50,10 +50,10 @@ def load_studies(studies: Sequence[Path]) -> pd.DataFrame:
 def unfinished(study: Path) -> pd.DataFrame:
     """A row per cell of a study that is not done: `cell`, `state` and `cause` (of a failure, else empty)."""
     rows = [
-        {"cell": directory.name, "state": status["state"], "cause": status.get("cause", "")}
+        {"cell": directory.name, "state": status.state, "cause": status.cause or ""}
         for root in roots(study)
         for directory in cell_directories(root)
-        if (status := read_status(directory / "status.json"))["state"] != DONE
+        if (status := read_status(directory / "status.json")).state != DONE
     ]
     return pd.DataFrame(rows, columns=["cell", "state", "cause"])
 

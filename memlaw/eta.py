@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from statistics import median
 
 from memlaw.cost import CostModel
-from memlaw.heartbeat import DEAD, timestamp
-from memlaw.observe import Observation
-from memlaw.progress import trained_share
+from memlaw.heartbeat import DEAD
 from memlaw.status_file import DONE, FORECAST, PENDING, RUNNING
+from memlaw.survey import Observation
 
 
 def eta_seconds(seen: Sequence[Observation]) -> float | None:
@@ -24,18 +23,19 @@ def eta_seconds(seen: Sequence[Observation]) -> float | None:
     pack_size = _pack_size(seen)
     total = 0.0
     for one in left:
-        share = trained_share(one.status) if one.state == RUNNING else 0.0
-        total += (1 - share) * cost.cell_seconds(one.status["step_flops"], pack_size, one.status["total_steps"])
+        share = one.status.trained_share if one.state == RUNNING else 0.0
+        forecast = one.status.forecast
+        total += (1 - share) * cost.cell_seconds(forecast["step_flops"], pack_size, forecast["total_steps"])
     return total / len(workers)
 
 
 def _planned(one: Observation) -> bool:
-    return all(key in one.status for key in FORECAST)
+    return one.status.forecast.keys() == set(FORECAST)
 
 
 def _cost(seen: Sequence[Observation]) -> CostModel | None:
     """Fitted to the finished cells; where there is none, to what the running ones have taken."""
-    rows = [one.result() for one in seen if one.cell and one.state == DONE]
+    rows = [one.result for one in seen if one.cell and one.state == DONE]
     known = [row for row in rows if row.get("steps_trained") and row.get("worker_seconds")]
     if known:
         flops = [row["step_flops"] for row in known]
@@ -44,15 +44,15 @@ def _cost(seen: Sequence[Observation]) -> CostModel | None:
             return CostModel(0.0, median(seconds) / flops[0], len(known))
         return CostModel.from_cells([row["pack_size"] for row in known], flops, seconds)
     running = [one for one in seen if one.state == RUNNING and _planned(one)]
-    began = {_worker(one): timestamp(one.status, "started") or time.time() for one in running}
-    work = sum(one.status.get("step", 0) * one.status["step_flops"] for one in running)
+    began = {_worker(one): one.status.started_at or time.time() for one in running}
+    work = sum((one.status.step or 0) * one.status.forecast["step_flops"] for one in running)
     return CostModel(0.0, sum(time.time() - then for then in began.values()) / work, 0) if work else None
 
 
 def _pack_size(seen: Sequence[Observation]) -> int:
-    finished = [one.result().get("pack_size", 1) for one in seen if one.cell and one.state == DONE]
+    finished = [one.result.get("pack_size", 1) for one in seen if one.cell and one.state == DONE]
     return round(median(finished)) if finished else 1
 
 
 def _worker(one: Observation) -> tuple[str | None, int | None]:
-    return one.status.get("host"), one.status.get("pid")
+    return one.status.host, one.status.pid

@@ -6,14 +6,12 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
-from typing import Any
 
 import psutil
 
 from memlaw.cell import Cell
 from memlaw.cell_paths import CellPaths
-from memlaw.status_file import RUNNING
+from memlaw.status_file import RUNNING, Status
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +57,9 @@ def _touch(cells: Sequence[Cell]) -> None:
             log.warning("%s: no heartbeat: %s", cell.name, error)
 
 
-def observed_state(paths: CellPaths, status: dict[str, Any]) -> str:
+def observed_state(paths: CellPaths, status: Status) -> str:
     """The state that a status names, or `dead` where it says running and the process is gone."""
-    return DEAD if status["state"] == RUNNING and not _alive(paths, status) else status["state"]
+    return DEAD if status.state == RUNNING and not _alive(paths, status) else status.state
 
 
 def trained_elsewhere(cell: Cell) -> bool:
@@ -70,30 +68,22 @@ def trained_elsewhere(cell: Cell) -> bool:
     For whoever has the cell's lock: some shared file systems keep locks to each machine. On this one the lock tells.
     """
     status = cell.status
-    elsewhere = status["state"] == RUNNING and status.get("host") != socket.gethostname()
+    elsewhere = status.state == RUNNING and status.host != socket.gethostname()
     return elsewhere and _alive(cell.paths, status)
 
 
-def silence_seconds(paths: CellPaths, status: dict[str, Any]) -> float:
+def silence_seconds(paths: CellPaths, status: Status) -> float:
     """Time since the process that trains a cell was last seen; infinite when nothing tells."""
     try:
         seen = paths.heartbeat.stat().st_mtime
     except OSError:  # not begun yet, or trained by an older version
-        seen = timestamp(status, "updated") or float("-inf")
+        seen = status.updated_at or float("-inf")
     return time.time() - seen
 
 
-def timestamp(status: dict[str, Any], key: str) -> float | None:
-    """A time of a status (`started`, `updated`), in seconds since the epoch; None where it gives none."""
-    try:
-        return datetime.fromisoformat(status.get(key, "")).timestamp()
-    except ValueError:
-        return None
-
-
-def _alive(paths: CellPaths, status: dict[str, Any]) -> bool:
-    if status.get("host") == socket.gethostname() and "pid" in status:
-        return _process_lives(status["pid"], timestamp(status, "started"))
+def _alive(paths: CellPaths, status: Status) -> bool:
+    if status.host == socket.gethostname() and status.pid is not None:
+        return _process_lives(status.pid, status.started_at)
     return silence_seconds(paths, status) <= SILENT_S
 
 

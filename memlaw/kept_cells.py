@@ -13,16 +13,13 @@ import yaml
 
 from memlaw.cell_paths import AnyPath
 from memlaw.files import atomic_path
-from memlaw.status_file import read_status
+from memlaw.status_file import Status, read_status
 
 KEPT = "cells.zip"
 """The file's name in the directory of a study."""
 
 _RECORDS = ("result.json", "tokens.parquet", "recall.json")
 """What is kept of a cell as it is, where it is there."""
-
-_STATUS = ("state", "attempt", "cause")
-"""What is kept of a status; the rest is about the machine that trained the cell."""
 
 _TIME = (1980, 1, 1, 0, 0, 0)
 """Of every entry, so that the same cells give the same file."""
@@ -70,8 +67,9 @@ def keep(study: Path, target: Path) -> int:
 
 
 def _contents(directory: AnyPath) -> Iterator[tuple[str, bytes]]:
-    status = read_status(directory / "status.json")
-    yield "status.json", json.dumps({key: status[key] for key in _STATUS if key in status}).encode()
+    status = read_status(directory / "status.json")  # without what it says of the machine that trained the cell
+    kept = Status(state=status.state, attempt=status.attempt, cause=status.cause)
+    yield "status.json", json.dumps(kept.to_json()).encode()
     if (config := directory / "config.yaml").is_file():
         plain = _without_targets(yaml.safe_load(config.read_text(encoding="utf-8")))
         yield "config.yaml", yaml.safe_dump(plain).encode()

@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from memlaw.base_model import BaseModel, positions, resolve_device, resolve_precision
-from memlaw.cell import DONE, FAILED, RUNNING, Cell
+from memlaw.cell import Cell
 from memlaw.checkpoint import check_origin, step_of
 from memlaw.data.memory import DataSource, Memory
 from memlaw.data.tokens import loop_shape
@@ -25,6 +25,7 @@ from memlaw.heartbeat import beating, trained_elsewhere
 from memlaw.memft import Method, method_of
 from memlaw.records import read_results
 from memlaw.soundness import length_matters
+from memlaw.status_file import DONE, RUNNING
 from memlaw.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ def train_pack(cells: Sequence[Cell], settings: DictConfig) -> None:
                 _train(mine, settings)
         except Exception as error:  # any cause: the sweep goes on with the other packs
             for cell in mine:
-                if cell.state != DONE and cell.state != FAILED:
+                if not cell.status.ended:
                     cell.fail(error)
 
 
@@ -61,7 +62,7 @@ def _locked(cell: Cell, locks: ExitStack) -> bool:
         log.warning("%s is being trained by another process; left to it", cell.name)
         return False
     if trained_elsewhere(cell):
-        log.warning("%s is being trained on %s; left to it", cell.name, cell.status["host"])
+        log.warning("%s is being trained on %s; left to it", cell.name, cell.status.host)
         return False
     return True
 
@@ -153,7 +154,7 @@ def _fit_or_halve(members: list[Member], load: Callable[[], BaseModel], settings
         return
     except Exception as error:  # what befalls these cells is theirs alone
         _loaded.clear()  # a loop that broke off may have left weights anywhere
-        members = [member for member in members if member.cell.state not in (DONE, FAILED)]
+        members = [member for member in members if not member.cell.status.ended]
         if len(members) < 2 or not is_out_of_memory(error):
             for member in members:
                 member.cell.fail(error)

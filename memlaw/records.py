@@ -215,7 +215,7 @@ def read_results(study: AnyPath) -> pd.DataFrame:
     rows = [
         json.loads((directory / "result.json").read_text(encoding="utf-8"))
         for directory in cell_directories(study)
-        if read_status(directory / "status.json")["state"] == DONE
+        if read_status(directory / "status.json").state == DONE
     ]
     return sort_results(pd.DataFrame(rows)) if rows else pd.DataFrame()
 

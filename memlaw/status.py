@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections import Counter
@@ -17,13 +16,14 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from memlaw.cell_paths import CellPaths
+from memlaw.backends.slurm.queue import Job, study_jobs, summary
+from memlaw.causes import cause, or_unknown
 from memlaw.eta import eta_seconds
-from memlaw.heartbeat import DEAD, silence_seconds, timestamp
-from memlaw.observe import NoStudy, Observation, cached_load, observe
-from memlaw.squeue import Job, study_jobs, summary
+from memlaw.heartbeat import DEAD
+from memlaw.output import reader_may_leave
 from memlaw.status_file import FAILED, PENDING, RUNNING, UNREADABLE
 from memlaw.status_map import conditions, state_map, tally
+from memlaw.survey import NoStudy, Observation, cached_load, survey_study
 from memlaw.tables import COLOURS, duration
 
 EVERY_S = 2.0
@@ -58,12 +58,12 @@ def _running(seen: Sequence[Observation]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("process", overflow="fold")
     for one in seen:
-        status, started = one.status, timestamp(one.status, "started")
-        step = f"{status['step']}/{status.get('total_steps', '?')}" if "step" in status else "starting"
-        loss = f"{status['loss_nats']:.3f}" if "loss_nats" in status else ""
-        recalled = f"{status['recalled_share']:.1%}" if "recalled_share" in status else ""
-        age = duration(max(0.0, time.time() - started)) if started else ""
-        process = f"{status.get('host', '?')}:{status.get('pid', '?')}"
+        status = one.status
+        step = "starting" if status.step is None else f"{status.step}/{or_unknown(status.total_steps)}"
+        loss = "" if status.loss_nats is None else f"{status.loss_nats:.3f}"
+        recalled = "" if status.recalled_share is None else f"{status.recalled_share:.1%}"
+        age = duration(max(0.0, time.time() - status.started_at)) if status.started_at else ""
+        process = f"{or_unknown(status.host)}:{or_unknown(status.pid)}"
         table.add_row(escape(one.name), step, loss, recalled, age, escape(process))
     return table
 
@@ -89,16 +89,6 @@ def _advice(troubled: Sequence[Observation]) -> str:
     return away + (f"The sweep's command with {again} trains {them} again; " if again else "")
 
 
-def cause(study: Path, one: Observation) -> str:
-    """Why a cell failed, died or cannot be read, in one line."""
-    if one.state != DEAD:
-        return str(one.status["cause"])
-    silent = silence_seconds(CellPaths(study / one.name), one.status)
-    ago = f"last seen {duration(silent)} ago" if silent < float("inf") else "never seen"
-    at = f" at step {one.status['step']}" if "step" in one.status else ""
-    return f"process {one.status.get('pid', '?')} on {one.status.get('host', '?')} is gone{at}, {ago}"
-
-
 def as_json(study: Path, seen: Sequence[Observation], jobs: Sequence[Job]) -> dict[str, Any]:
     """The same for programs: `counts`, `eta_seconds`, `cells` and `jobs`."""
     keys = ("step", "total_steps", "loss_nats", "recalled_share", "host", "pid", "attempt", "started", "updated")
@@ -108,7 +98,7 @@ def as_json(study: Path, seen: Sequence[Observation], jobs: Sequence[Job]) -> di
         axes = {
             key: flat.get(key) for key in ("model.name", "data.name", "method.name", "lora.rank", "seq_len", "seed")
         }
-        row = {"cell": one.name, "state": one.state, **axes, **{key: one.status.get(key) for key in keys}}
+        row = {"cell": one.name, "state": one.state, **axes, **{key: getattr(one.status, key) for key in keys}}
         row["cause"] = cause(study, one) if one.state in (FAILED, DEAD, UNREADABLE) else None
         cells.append(row)
     return {
@@ -129,7 +119,7 @@ def watch(study: Path, console: Console) -> None:
     load, jobs, asked = cached_load(), study_jobs(study), time.monotonic()
     with _screen(study, console) as show:
         while True:
-            seen = observe(study, load)
+            seen = survey_study(study, load)
             if time.monotonic() - asked > SQUEUE_EVERY_S:
                 jobs, asked = study_jobs(study), time.monotonic()
             ended = not jobs and not any(one.state in (RUNNING, PENDING) for one in seen)
@@ -167,17 +157,6 @@ def _lines(study: Path, console: Console) -> Show:
     return show
 
 
-@contextmanager
-def reader_may_leave() -> Iterator[None]:
-    """End the program quietly, with exit code 1, once nobody reads its output any more, as after `| head -1`."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # takes what Python flushes at its end
-        sys.exit(1)
-
-
 def main() -> None:
     """Command line entry."""
     parser = argparse.ArgumentParser(prog="python -m memlaw.status", description=__doc__)
@@ -192,7 +171,7 @@ def main() -> None:
             if options.watch:
                 watch(options.study, console)
                 return
-            seen, jobs = observe(options.study), study_jobs(options.study)
+            seen, jobs = survey_study(options.study), study_jobs(options.study)
             if options.json:
                 print(json.dumps(as_json(options.study, seen, jobs), indent=1))
             else:

@@ -8,8 +8,9 @@ import pytest
 
 from analysis.load import conditions as report_conditions
 from memlaw.conditions import condition_keys, short_name, spelled, split, title
-from memlaw.observe import Observation
+from memlaw.status_file import Status
 from memlaw.status_map import conditions as status_conditions
+from memlaw.survey import Observation
 
 ROWS = [{"lora.rank": rank, "seq_len": length, "steps": steps, "seed": 0} for rank in (1, 2) for length in (64, 128)
         for steps in (100, 200)]  # fmt: skip
@@ -40,7 +41,7 @@ def read_back(cells: list) -> pd.DataFrame:
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 def test_status_and_report_tell_the_same_conditions_apart_by_the_same_words(tiny, grid):
     made = [tiny(*(word[1:-1].split(",") if word.startswith("[") else [word]))[0] for word in grid]
-    seen = [Observation(cell.name, cell, {}, "done") for cell in made]
+    seen = [Observation(cell.name, cell, Status(), "done") for cell in made]
     shown = [(label, [one.name for one in own]) for label, own in status_conditions(seen)]
     table = read_back(made).assign(cell=[cell.name for cell in made])
     assert [(label, rows["cell"].tolist()) for label, rows in report_conditions(table)] == shown

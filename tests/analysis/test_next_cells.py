@@ -13,10 +13,11 @@ from analysis.law import fit_law
 from analysis.next_cells import longer, most_informative
 from analysis.saturation import DEFAULT
 from memlaw.cell import Cell
+from memlaw.composition import compose_cell
 
 
 def config_of(*overrides: str) -> Cell:
-    return Cell.from_config(composed(*overrides))
+    return compose_cell(composed(*overrides))
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,11 @@ from omegaconf import OmegaConf
 from task import Problem, Record, Stopwatch, Task, load, main, now, problem, process_seconds
 
 from memlaw import pack as pack_module
-from memlaw.cell import Cell
+from memlaw.composition import compose_cell
 from memlaw.data.memory import Memory
 from memlaw.data.tokens import TokenTable
 from memlaw.evaluation import Evaluation
+from memlaw.keys import TRAINING_SETTINGS
 from memlaw.lora import LoraPack
 from memlaw.memft import Plain
 from memlaw.module import PackModule
@@ -30,7 +31,6 @@ from memlaw.pack import train_pack
 from memlaw.prefix import Prefix
 from memlaw.prefix_cache import PrefixCache, cache_prefix
 from memlaw.records import read_tokens
-from memlaw.sweep import SETTINGS
 from memlaw.weighting import Weighting
 
 
@@ -115,11 +115,11 @@ def through_lightning(task: Task, device: torch.device) -> Record:
     with tempfile.TemporaryDirectory() as directory:
         more = (f"runs_dir={directory}", "logger.mode=offline", "eval.per_decade=1")
         cfg = task.config(*more)
-        cell = Cell.from_config(cfg)
+        cell = compose_cell(cfg)
         cell.plan()
         with watched(device, task.steps) as watches:
             started = now(device)
-            train_pack([cell], OmegaConf.masked_copy(cfg, list(SETTINGS)))
+            train_pack([cell], OmegaConf.masked_copy(cfg, list(TRAINING_SETTINGS)))
             whole = now(device) - started
         times = watches[0].result()
         table = read_tokens(cell.paths.tokens)

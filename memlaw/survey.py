@@ -1,9 +1,9 @@
-"""A study as it is found on disk at one moment. Reads only; needs neither torch nor a lock."""
+"""What cells look like on disk at one moment. Each status is read once, and nothing is written."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from memlaw.cell import Cell
 from memlaw.cell_paths import CellPaths
 from memlaw.errors import ConfigError
 from memlaw.heartbeat import DEAD, observed_state
-from memlaw.status_file import DONE, FAILED, PENDING, RUNNING, UNREADABLE, read_status
+from memlaw.status_file import DONE, FAILED, PENDING, RUNNING, UNREADABLE, Status, read_status
 
 STATES = (DONE, RUNNING, PENDING, FAILED, DEAD, UNREADABLE)
 """Every state that a cell can be found in."""
@@ -23,7 +23,7 @@ class NoStudy(ValueError):
 
 @dataclass(frozen=True)
 class Observation:
-    """One cell.
+    """One cell at one moment.
 
     Attributes:
         name: of its directory.
@@ -34,13 +34,19 @@ class Observation:
 
     name: str
     cell: Cell | None
-    status: dict[str, Any]
+    status: Status
     state: str
 
+    @cached_property
     def result(self) -> dict[str, Any]:
-        """The flat row of a finished cell."""
+        """The flat row of a done cell; read when it is first asked for."""
         assert self.cell and self.state == DONE
         return json.loads(self.cell.paths.result.read_text(encoding="utf-8"))
+
+
+def survey(cells: Iterable[Cell]) -> list[Observation]:
+    """Look at each of the cells once, in their order."""
+    return [_observation(cell.paths, cell) for cell in cells]
 
 
 Load = Callable[[Path], Cell]
@@ -51,26 +57,31 @@ def cached_load() -> Load:
     return lru_cache(maxsize=None)(Cell.load)
 
 
-def observe(study: Path, load: Load = Cell.load) -> list[Observation]:
-    """Every cell of a study, by name.
+def survey_study(study: Path, load: Load = Cell.load) -> list[Observation]:
+    """Look at every cell of a study once, by name.
 
     Raises:
         NoStudy: it is no directory or holds no cell.
     """
-    found = {path.parent for name in ("config.yaml", "status.json") for path in study.glob(f"[!.]*/{name}")}
-    if not found:
+    directories = {path.parent for name in ("config.yaml", "status.json") for path in study.glob(f"[!.]*/{name}")}
+    if not directories:
         what = "holds no cell" if study.is_dir() else "is no directory"
         raise NoStudy(f"{study} {what}; a study is what `python -m memlaw.train` leaves in runs/<study>")
-    return [_observation(directory, load) for directory in sorted(found)]
+    return [_observe(directory, load) for directory in sorted(directories)]
 
 
-def _observation(directory: Path, load: Load) -> Observation:
+def _observe(directory: Path, load: Load) -> Observation:
     paths = CellPaths(directory)
-    status = read_status(paths.status)
     try:
-        return Observation(directory.name, load(directory), status, observed_state(paths, status))
+        return _observation(paths, load(directory))
     except ConfigError as error:
-        return Observation(directory.name, None, {**status, "cause": str(error)}, UNREADABLE)
+        status = replace(read_status(paths.status), cause=str(error))
+        return Observation(directory.name, None, status, UNREADABLE)
+
+
+def _observation(paths: CellPaths, cell: Cell) -> Observation:
+    status = read_status(paths.status)
+    return Observation(paths.directory.name, cell, status, observed_state(paths, status))
 
 
 def find_cell(names: Sequence[str], wanted: str) -> str:
