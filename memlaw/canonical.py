@@ -10,9 +10,6 @@ from memlaw.errors import ConfigError
 
 Layers = tuple[int | float, ...]
 
-NAMED_BY = {"lora.layers": "model.name"}
-"""Keys that another name than their own section's may decide: a fraction of depth is another layer in another model."""
-
 
 def canonical_lora(lora: dict[str, Any], depth: Callable[[], int | None]) -> dict[str, Any]:
     """`conf/lora` values in their one spelling: layers as ascending indices, names of modules in alphabetical order.

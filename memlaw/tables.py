@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from memlaw.canonical import NAMED_BY
 from memlaw.cell import Cell
+from memlaw.conditions import differing_keys
 from memlaw.heartbeat import DEAD
 from memlaw.status_file import DONE, FAILED, PENDING, RUNNING, UNREADABLE, Status
 from memlaw.survey import Observation
@@ -100,18 +100,7 @@ def varied_keys(cells: Sequence[Cell]) -> list[str]:
     """The config keys that tell the cells apart, rank and length always among them."""
     flats = [cell.flat for cell in cells]
     keys = dict.fromkeys(key for flat in flats for key in flat)
-    varied = [key for key in keys if len({str(flat.get(key)) for flat in flats}) > 1]
-    told = [key for key in varied if not _follows(flats, key)]
-    return list(dict.fromkeys(["seq_len", "lora.rank", *told]))
-
-
-def _follows(flats: Sequence[dict], key: str) -> bool:
-    """Whether a constant of the method, data or model, `method.threshold`, is given by its name already."""
-    name = NAMED_BY.get(key, f"{key.split('.')[0]}.name")
-    pairs = {(flat.get(name), str(flat.get(key))) for flat in flats}
-    return (
-        key != name and None not in {owner for owner, _ in pairs} and len({owner for owner, _ in pairs}) == len(pairs)
-    )
+    return list(dict.fromkeys(["seq_len", "lora.rank", *differing_keys(flats, keys)]))
 
 
 def _table(observations: Sequence[Observation], varied: Sequence[str], *numbers: str) -> Table:
