@@ -14,7 +14,7 @@ from memlaw.anatomy import decoder_of
 from memlaw.base_model import BaseModel, positions
 from memlaw.cell import file_hash
 from memlaw.data.text_file import read_text
-from memlaw.errors import ConfigError, shown
+from memlaw.errors import ConfigError, shown, spelled
 from memlaw.lora import LoraPack
 from memlaw.prefix import Prefix
 from memlaw.recall import whole_model
@@ -45,10 +45,10 @@ def held_out_text(side_effects: str, content: str | None) -> str | None:
         text = read_text(side_effects)
     except ValueError as error:
         raise ConfigError(
-            f"eval.side_effects={side_effects} is neither {SHIPPED}, nor {OFF}, nor a text file: {error}"
+            f"eval.side_effects={spelled(side_effects)} is neither {SHIPPED}, nor {OFF}, nor a text file: {error}"
         ) from error
     if not text.strip():
-        raise ConfigError(f"eval.side_effects={side_effects} is an empty file")
+        raise ConfigError(f"eval.side_effects={shown(side_effects)} is an empty file")
     return text
 
 
