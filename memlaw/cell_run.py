@@ -13,7 +13,7 @@ import torch
 
 import memlaw
 from memlaw import records
-from memlaw.cell import DONE, RUNNING, Cell
+from memlaw.cell import Cell
 from memlaw.checkpoint import Checkpoint
 from memlaw.data.memory import Memory
 from memlaw.data.prompt import FIXED_DATE
@@ -21,6 +21,7 @@ from memlaw.errors import CellError
 from memlaw.files import atomic_path, write_json
 from memlaw.memft import Method
 from memlaw.recall import Written, recall_record
+from memlaw.status_file import DONE, RUNNING
 from memlaw.tracking.contents import Decode
 from memlaw.tracking.tracker import CellTracker
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from lightning import Callback, Trainer
 
-from memlaw.cell import PENDING
 from memlaw.checkpoint import Checkpoint
 from memlaw.evaluation import Evaluation
 from memlaw.preemption import Signals
+from memlaw.status_file import PENDING
 
 log = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import nnls
 
+from memlaw.sizes import Sizes
+
 if TYPE_CHECKING:
     import torch
 
-    from memlaw.sizes import Sizes
 
-
-def step_flops(s: "Sizes") -> float:
+def step_flops(s: Sizes) -> float:
     """Floating-point operations of one optimizer step of a cell.
 
     What follows the first adapter runs forward and backward; what comes before it runs forward where it is not
@@ -78,3 +78,7 @@ class CostModel:
     def cell_seconds(self, flops: float, pack_size: int, steps: int) -> float:
         """Estimated share of a worker's time, no early stop assumed."""
         return steps * (self.step_seconds / pack_size + self.flop_seconds * flops)
+
+
+UNMEASURED = CostModel(step_seconds=0.0, flop_seconds=1e-14, measured_cells=0)
+"""Weighs cells by their arithmetic alone; a sweep measures nothing on the GPUs that its workers are to have."""

@@ -24,12 +24,13 @@ from memlaw.forgetting import SideEffects, held_out_text
 from memlaw.lora import LoraPack
 from memlaw.lora_spec import LoraSpec
 from memlaw.memft import Method
+from memlaw.model_shape import ModelShape
 from memlaw.module import PackModule
 from memlaw.preemption import Signals
 from memlaw.prefix import Prefix
 from memlaw.prefix_cache import PrefixCache, cache_budget_bytes, cache_prefix
 from memlaw.recall import Recaller
-from memlaw.sizes import Weights, sizes_of
+from memlaw.sizes import sizes_of
 from memlaw.soundness import refuse_unsound
 from memlaw.targets import Target, module_names, resolve_targets
 from memlaw.tracking.tracker import CellTracker
@@ -83,8 +84,11 @@ def fit(members: Sequence[Member], base: BaseModel, settings: DictConfig) -> Non
     }
     row_tokens = table.input_ids_NPT.shape[2]
     shape = max(table.pairs), row_tokens
-    weights, value_bytes = Weights.of(base.model, targets), base.model.dtype.itemsize
-    sizes = [sizes_of(member.cell, shape, weights, targets, value_bytes, cached) for member in members]
+    model, value_bytes = ModelShape.of(base.model, targets), base.model.dtype.itemsize
+    sizes = [
+        sizes_of(member.cell, shape=shape, model=model, targets=targets, value_bytes=value_bytes, cached=cached)
+        for member in members
+    ]
     runs = [
         _run(member, base, adapters, n, {**shared, "step_flops": step_flops(sizes[n])})
         for n, member in enumerate(members)

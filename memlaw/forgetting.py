@@ -12,9 +12,9 @@ from transformers import PreTrainedTokenizerBase
 
 from memlaw.anatomy import decoder_of
 from memlaw.base_model import BaseModel, positions
-from memlaw.cell import file_hash
 from memlaw.data.text_file import read_text
 from memlaw.errors import ConfigError, shown, spelled
+from memlaw.files import file_hash
 from memlaw.lora import LoraPack
 from memlaw.prefix import Prefix
 from memlaw.recall import whole_model

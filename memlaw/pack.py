@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from memlaw.base_model import BaseModel, positions, resolve_device, resolve_precision
-from memlaw.cell import DONE, RUNNING, Cell
+from memlaw.cell import Cell
 from memlaw.checkpoint import check_origin, step_of
 from memlaw.data.memory import DataSource, Memory
 from memlaw.data.tokens import loop_shape
@@ -25,6 +25,7 @@ from memlaw.heartbeat import beating, trained_elsewhere
 from memlaw.memft import Method, method_of
 from memlaw.records import read_results
 from memlaw.soundness import length_matters
+from memlaw.status_file import DONE, RUNNING
 from memlaw.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)

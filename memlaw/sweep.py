@@ -20,7 +20,7 @@ from memlaw.survey import Observation, survey
 from memlaw.tables import count, print_plan, print_study
 
 if TYPE_CHECKING:
-    from memlaw.plan import Plan
+    from memlaw.planning import Plan
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, backend: Backend) -> None:
     with ExitStack() as running:
         handles = [earlier]
         if missing:
-            from memlaw.plan import make_plan  # imports torch, which a sweep with nothing to do need not wait for
+            from memlaw.planning import make_plan  # imports torch, which a sweep with nothing to do need not wait for
 
             machine = backend.machine(cfg)
             plan = make_plan(missing, cfg, machine)

@@ -14,7 +14,7 @@ from memlaw.status_file import DONE, FAILED, PENDING, RUNNING, UNREADABLE, Statu
 from memlaw.survey import Observation
 
 if TYPE_CHECKING:
-    from memlaw.plan import Plan
+    from memlaw.planning import Plan
 
 COLOURS = {DONE: "green", RUNNING: "yellow", PENDING: "white", FAILED: "red", DEAD: "magenta", UNREADABLE: "red"}
 """Of each state that a cell can be found in."""
@@ -58,9 +58,14 @@ def print_plan(seen: Sequence[Observation], plan: "Plan", workers: int) -> None:
     varied = varied_keys(_cells(seen))
     table = _table(seen, varied, "pack", "parameters", "GB", "time")
     planned = {
-        cell.name: (str(number), f"{size.adapter_parameters:,}", f"{pack.bytes / 1e9:.1f}", duration(seconds))
+        member.cell.name: (
+            str(number),
+            f"{member.sizes.adapter_parameters:,}",
+            f"{pack.bytes / 1e9:.1f}",
+            duration(seconds),
+        )
         for number, pack in enumerate(plan.packs, start=1)
-        for cell, size, seconds in zip(pack.cells, pack.sizes, pack.cell_seconds(plan.cost), strict=True)
+        for member, seconds in zip(pack.members, pack.cell_seconds(plan.cost), strict=True)
     }
     for observation in seen:
         table.add_row(*_row(observation, varied), *planned.get(observation.name, ()))

@@ -10,8 +10,8 @@ from conftest import composed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memlaw.cell import Cell
 from memlaw.checks import check_cell
+from memlaw.composition import compose_cell
 from memlaw.errors import ConfigError
 from memlaw.memft import (
     BatchLosses,
@@ -150,7 +150,7 @@ def test_a_table_is_trained_by_the_threshold_with_a_curriculum():
 )
 def test_impossible_constants_are_refused(override, said):
     with pytest.raises(ConfigError, match=re.escape(said)):
-        check_cell(Cell.from_config(composed("method=memft_sw", override)))
+        check_cell(compose_cell(composed("method=memft_sw", override)))
 
 
 @settings(max_examples=20)

@@ -9,7 +9,8 @@ from test_heartbeat import gone, running
 
 from memlaw import plan
 from memlaw.errors import ConfigError
-from memlaw.plan import Machine, make_plan
+from memlaw.machine import Machine
+from memlaw.planning import make_plan
 from memlaw.survey import survey
 from memlaw.tables import print_plan
 

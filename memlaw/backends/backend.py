@@ -16,7 +16,8 @@ from memlaw.survey import Observation
 from memlaw.tables import count
 
 if TYPE_CHECKING:
-    from memlaw.plan import Machine, Plan
+    from memlaw.machine import Machine
+    from memlaw.planning import Plan
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from task import Problem, Record, Stopwatch, Task, load, main, now, problem, process_seconds
 
 from memlaw import pack as pack_module
-from memlaw.cell import Cell
+from memlaw.composition import compose_cell
 from memlaw.data.memory import Memory
 from memlaw.data.tokens import TokenTable
 from memlaw.evaluation import Evaluation
@@ -115,7 +115,7 @@ def through_lightning(task: Task, device: torch.device) -> Record:
     with tempfile.TemporaryDirectory() as directory:
         more = (f"runs_dir={directory}", "logger.mode=offline", "eval.per_decade=1")
         cfg = task.config(*more)
-        cell = Cell.from_config(cfg)
+        cell = compose_cell(cfg)
         cell.plan()
         with watched(device, task.steps) as watches:
             started = now(device)

@@ -27,8 +27,9 @@ from memlaw.backends.slurm.tasks import (
 from memlaw.errors import ConfigError
 from memlaw.files import write_json
 from memlaw.heartbeat import SILENT_S
+from memlaw.machine import Machine
 from memlaw.paths import config_dir
-from memlaw.plan import Machine, make_plan
+from memlaw.planning import make_plan
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"1": 2}'])

@@ -32,7 +32,8 @@ from memlaw.survey import Observation
 from memlaw.tables import count
 
 if TYPE_CHECKING:
-    from memlaw.plan import Machine, Plan
+    from memlaw.machine import Machine
+    from memlaw.planning import Plan
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class Slurm(Backend):
         """See `Backend`. Refuses a machine from which no job can be submitted."""
         import torch
 
-        from memlaw.plan import Machine
+        from memlaw.machine import Machine
 
         options = self.options
         if cfg.trainer.device not in ("auto", options.device):
