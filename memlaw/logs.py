@@ -4,8 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from memlaw.causes import cause
 from memlaw.heartbeat import DEAD
-from memlaw.status import cause, reader_may_leave
+from memlaw.output import reader_may_leave
 from memlaw.status_file import DONE
 from memlaw.survey import NoStudy, Observation, find_cell, survey_study
 

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections import Counter
@@ -18,9 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from memlaw.backends.slurm.queue import Job, study_jobs, summary
-from memlaw.cell_paths import CellPaths
+from memlaw.causes import cause, or_unknown
 from memlaw.eta import eta_seconds
-from memlaw.heartbeat import DEAD, silence_seconds
+from memlaw.heartbeat import DEAD
+from memlaw.output import reader_may_leave
 from memlaw.status_file import FAILED, PENDING, RUNNING, UNREADABLE
 from memlaw.status_map import conditions, state_map, tally
 from memlaw.survey import NoStudy, Observation, cached_load, survey_study
@@ -59,11 +59,11 @@ def _running(seen: Sequence[Observation]) -> Table:
     table.add_column("process", overflow="fold")
     for one in seen:
         status = one.status
-        step = "starting" if status.step is None else f"{status.step}/{_shown(status.total_steps)}"
+        step = "starting" if status.step is None else f"{status.step}/{or_unknown(status.total_steps)}"
         loss = "" if status.loss_nats is None else f"{status.loss_nats:.3f}"
         recalled = "" if status.recalled_share is None else f"{status.recalled_share:.1%}"
         age = duration(max(0.0, time.time() - status.started_at)) if status.started_at else ""
-        process = f"{_shown(status.host)}:{_shown(status.pid)}"
+        process = f"{or_unknown(status.host)}:{or_unknown(status.pid)}"
         table.add_row(escape(one.name), step, loss, recalled, age, escape(process))
     return table
 
@@ -87,20 +87,6 @@ def _advice(troubled: Sequence[Observation]) -> str:
     them = "the others" if broken else "them"
     away = f"Move away the directories of broken configs ({len(broken)}); a sweep refuses them. " if broken else ""
     return away + (f"The sweep's command with {again} trains {them} again; " if again else "")
-
-
-def cause(study: Path, one: Observation) -> str:
-    """Why a cell failed, died or cannot be read, in one line."""
-    if one.state != DEAD:
-        return str(one.status.cause)
-    silent = silence_seconds(CellPaths(study / one.name), one.status)
-    ago = f"last seen {duration(silent)} ago" if silent < float("inf") else "never seen"
-    at = "" if one.status.step is None else f" at step {one.status.step}"
-    return f"process {_shown(one.status.pid)} on {_shown(one.status.host)} is gone{at}, {ago}"
-
-
-def _shown(value: object) -> str:
-    return "?" if value is None else str(value)
 
 
 def as_json(study: Path, seen: Sequence[Observation], jobs: Sequence[Job]) -> dict[str, Any]:
@@ -169,17 +155,6 @@ def _lines(study: Path, console: Console) -> Show:
         console.file.flush()  # a file or a pipe is read while this goes on
 
     return show
-
-
-@contextmanager
-def reader_may_leave() -> Iterator[None]:
-    """End the program quietly, with exit code 1, once nobody reads its output any more, as after `| head -1`."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # takes what Python flushes at its end
-        sys.exit(1)
 
 
 def main() -> None:
