@@ -20,7 +20,7 @@ add_launchers()
 
 
 @hydra.main(version_base="1.3", config_path=config_dir(), config_name="config")
-def _run(cfg: DictConfig) -> None:
+def run(cfg: DictConfig) -> None:
     """Train the one cell that `cfg` describes, unless the study has it."""
     from memlaw.backends.this_process import ThisProcess
     from memlaw.sweep import run_sweep
@@ -52,7 +52,7 @@ def run_application(words: Sequence[str]) -> None:
     sys.argv[1:] = words
     try:
         with explained(words):
-            _run()
+            run()
     except SweepFailed as failed:
         print(failed, file=sys.stderr)
         sys.exit(1)
