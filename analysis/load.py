@@ -54,9 +54,9 @@ def load_studies(studies: Sequence[Path]) -> pd.DataFrame:
 def unfinished(study: Path) -> pd.DataFrame:
     """A row per cell of a study that is not done: `cell`, `state` and `cause` (of a failure, else empty)."""
     rows = [
-        {"cell": path.parent.name, "state": status["state"], "cause": status.get("cause", "")}
+        {"cell": path.parent.name, "state": status.state, "cause": status.cause or ""}
         for path in sorted(study.glob("*/status.json"))
-        if (status := read_status(path))["state"] != DONE
+        if (status := read_status(path)).state != DONE
     ]
     return pd.DataFrame(rows, columns=["cell", "state", "cause"])
 

@@ -10,7 +10,8 @@ import memlaw
 from memlaw.base_model import BaseModel
 from memlaw.cost import step_flops
 from memlaw.live_pack import LivePack
-from memlaw.sizes import Weights, sizes_of
+from memlaw.model_shape import ModelShape
+from memlaw.sizes import sizes_of
 from memlaw.targets import Target, module_names
 
 _VERSIONED = ("torch", "lightning", "transformers", "peft", "numpy", "faker")
@@ -43,8 +44,17 @@ def pack_facts(pack: LivePack, base: BaseModel, targets: Sequence[Target]) -> li
         "model_commit": getattr(model.config, "_commit_hash", None),
         **versions(),
     }
-    shape, weights = (max(pack.table.pairs), pack.table.row_tokens), Weights.of(model, targets)
-    sizes = [sizes_of(live.cell, shape, weights, targets, model.dtype.itemsize, cached) for live in pack.cells]
+    sizes = [
+        sizes_of(
+            live.cell,
+            shape=(max(pack.table.pairs), pack.table.row_tokens),
+            model=ModelShape.of(model, targets),
+            targets=targets,
+            value_bytes=model.dtype.itemsize,
+            cached=cached,
+        )
+        for live in pack.cells
+    ]
     return [
         {
             "trainable_parameters": pack.adapters.trainable_parameters(n),

@@ -45,7 +45,7 @@ def fit(cells: Sequence[LiveCell], base: BaseModel, settings: DictConfig, tracke
         Exception: whatever stops the loop; cells that have not ended have then recorded nothing.
     """
     c, spec = cells[0].cell.config, cells[0].spec
-    targets = resolve_targets(base.model.config, spec)
+    targets = resolve_targets(base.model, spec)
     refuse_unsound(base.model, targets, spec.placement)
     pack = LivePack.build(cells, base, targets, settings.trainer.prefix_cache_gb)
     for live, facts in zip(cells, pack_facts(pack, base, targets), strict=True):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from memlaw import records
-from memlaw.cell import DONE, PENDING, RUNNING, Cell
+from memlaw.cell import Cell
 from memlaw.checkpoint import Checkpoint, read_checkpoint, step_of
 from memlaw.data.memory import Memory
 from memlaw.data.prompt import FIXED_DATE
@@ -20,6 +20,7 @@ from memlaw.lora_spec import LoraSpec
 from memlaw.memft import Method
 from memlaw.recall_record import Written, recall_record
 from memlaw.schedule import Schedule
+from memlaw.status_file import DONE, PENDING, RUNNING
 from memlaw.tracking.contents import Decode
 from memlaw.tracking.tracker import CellTracker
 

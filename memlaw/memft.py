@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
-from hydra.utils import instantiate
 
 from memlaw.data.curriculum import WHOLE, Curriculum
 from memlaw.errors import ConfigError
@@ -223,15 +222,6 @@ class SlidingWindow:
         settled_NB1 = (following.anchor == losses.valid_NBL.sum(-1))[..., None]  # nothing is wrong
         weights = soft_NBL * factor_NBL.where(~settled_NB1, 1.0) * losses.valid_NBL
         return _or_mean(weights, losses, self.min_weight), following
-
-
-def method_of(config: Any, pairs: int) -> Method:
-    """Make the method of a cell from its config and the number of pairs in its memory.
-
-    Raises:
-        hydra.errors.InstantiationException: caused by a ConfigError that names the key.
-    """
-    return instantiate(config.method, _convert_="all").on(pairs)
 
 
 def threshold_weights(losses: BatchLosses, threshold: float) -> torch.Tensor:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from memlaw.base_model import BaseModel, resolve_device, resolve_precision
 from memlaw.base_model_cache import BaseModelCache
-from memlaw.cell import DONE, FAILED, Cell
+from memlaw.cell import Cell
 from memlaw.errors import CellError, is_out_of_memory
 from memlaw.fit import fit
 from memlaw.heartbeat import beating, trained_elsewhere
@@ -23,6 +23,7 @@ from memlaw.prepare import prepare
 from memlaw.records import read_results
 from memlaw.schedule import Schedule
 from memlaw.soundness import length_matters
+from memlaw.status_file import DONE
 from memlaw.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def train_pack(cells: Sequence[Cell], settings: DictConfig) -> None:
                     _PackTraining(mine, settings).run()
         except Exception as error:  # any cause: the sweep goes on with the other packs
             for cell in mine:
-                if cell.state not in (DONE, FAILED):
+                if not cell.status.ended:
                     cell.fail(error)
 
 
@@ -63,7 +64,7 @@ def _locked(cell: Cell, locks: ExitStack) -> bool:
         log.warning("%s is being trained by another process; left to it", cell.name)
         return False
     if trained_elsewhere(cell):
-        log.warning("%s is being trained on %s; left to it", cell.name, cell.status["host"])
+        log.warning("%s is being trained on %s; left to it", cell.name, cell.status.host)
         return False
     return True
 

@@ -2,16 +2,13 @@
 
 import sys
 
-from hydra.utils import instantiate
-
 from memlaw.base_model import BaseModel, positions
 from memlaw.cell import Cell
 from memlaw.checkpoint import check_origin
-from memlaw.data.memory import DataSource, Memory
+from memlaw.data.memory import Memory
 from memlaw.errors import ConfigError
 from memlaw.live_cell import LiveCell
-from memlaw.lora_spec import LoraSpec
-from memlaw.memft import method_of
+from memlaw.resolved import ResolvedCell, resolve
 from memlaw.schedule import schedule_of
 from memlaw.tracking.tracker import Tracker
 
@@ -23,31 +20,29 @@ def prepare(cell: Cell, base: BaseModel, tracker: Tracker) -> LiveCell:
         ConfigError: its memory cannot be built, or does not suit the model.
         CellError: it has a checkpoint of another model or memory.
     """
-    c, tokenizer = cell.config, base.tokenizer
-    memory = build_memory(cell, base)
+    resolved, tokenizer = resolve(cell), base.tokenizer
+    memory = build_memory(resolved, base)
     check_origin(cell.paths.checkpoint, base.fingerprint, memory.fingerprint)
-    method = method_of(c, len(memory.pairs))
+    method = resolved.method.on(len(memory.pairs))
     return LiveCell(
         cell=cell,
         memory=memory,
         method=method,
-        spec=LoraSpec.from_config(c.lora, c.seed),
-        schedule=schedule_of(c, len(memory.pairs), method.curriculum),
+        spec=resolved.spec,
+        schedule=schedule_of(cell.config, len(memory.pairs), method.curriculum),
         tracker=tracker.start(cell),
         decode=lambda token_id: str(tokenizer.decode([token_id])),
     )
 
 
-def build_memory(cell: Cell, base: BaseModel) -> Memory:
+def build_memory(resolved: ResolvedCell, base: BaseModel) -> Memory:
     """Build a cell's memory from its data source.
 
     Raises:
         ConfigError: it cannot be built, has tokens that the model does not know, or is too long for the model.
     """
-    c = cell.config
-    source: DataSource = instantiate(c.data, _convert_="all")
-    known_ids = _known_ids(base)
-    memory = source.build(base.tokenizer, c.seq_len, c.seed, known_ids)
+    c, known_ids = resolved.cell.config, _known_ids(base)
+    memory = resolved.data.build(base.tokenizer, c.seq_len, c.seed, known_ids)
     _refuse_unknown(memory, base, known_ids)
     longest = memory.row_tokens
     allowed = positions(base.model.config)

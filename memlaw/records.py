@@ -212,7 +212,7 @@ def read_results(study: Path) -> pd.DataFrame:
     rows = [
         json.loads((status.parent / "result.json").read_text(encoding="utf-8"))
         for status in sorted(study.glob("*/status.json"))
-        if read_status(status)["state"] == DONE
+        if read_status(status).state == DONE
     ]
     return sort_results(pd.DataFrame(rows)) if rows else pd.DataFrame()
 

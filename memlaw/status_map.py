@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 
 from memlaw.heartbeat import DEAD
-from memlaw.observe import STATES, Observation
-from memlaw.progress import trained_share
 from memlaw.status_file import DONE, FAILED, PENDING, RUNNING, UNREADABLE
+from memlaw.survey import STATES, Observation
 from memlaw.tables import COLOURS, varied_keys
 
 AXES = ("seq_len", "lora.rank", "seed")
@@ -56,8 +55,8 @@ def place(seen: Sequence[Observation]) -> str:
     shown = next((state for state in _PRESSING if states[state]), DONE if states[DONE] else PENDING)
     if len(seen) > 1:
         text = f"{states[shown]}/{len(seen)} {shown}"
-    elif shown == RUNNING and "step" in seen[0].status:
-        text = f"{trained_share(seen[0].status):.0%}"
+    elif shown == RUNNING and seen[0].status.step is not None:
+        text = f"{seen[0].status.trained_share:.0%}"
     else:
         text = shown
     return f"[{COLOURS[shown]}]{text}[/]"

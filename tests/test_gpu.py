@@ -24,7 +24,7 @@ def train(cells, cfg) -> list[np.ndarray]:
     for cell in cells:
         cell.plan()
     train_pack(cells, cfg)
-    assert [cell.status.get("traceback") for cell in cells] == [None] * len(cells)
+    assert [cell.status.traceback for cell in cells] == [None] * len(cells)
     tables = [read_tokens(cell.paths.tokens) for cell in cells]
     return [table[table["step"] == 30]["p"].to_numpy() for table in tables]
 

@@ -13,7 +13,7 @@ from memlaw.targets import Target, resolve_targets
 
 def trained_pack(base, specs: list[LoraSpec]) -> LoraPack:
     """A pack whose B are no longer zero."""
-    pack = LoraPack(resolve_targets(base.model.config, specs[0]), specs)
+    pack = LoraPack(resolve_targets(base.model, specs[0]), specs)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for stack in pack.stacks:

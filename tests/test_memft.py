@@ -9,18 +9,20 @@ import torch
 from conftest import composed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import DictConfig
 
-from memlaw.cell import Cell
 from memlaw.checks import check_cell
+from memlaw.composition import compose_cell
 from memlaw.errors import ConfigError
+from memlaw.instantiation import instantiate_checked
 from memlaw.memft import (
     BatchLosses,
+    Method,
     OnlyThreshold,
     Plain,
     SlidingWindow,
     Window,
     first_wrong,
-    method_of,
     next_window,
     threshold_weights,
     weighted_mean,
@@ -32,6 +34,11 @@ from memlaw.records import read_tokens
 from memlaw.weighting import Weighting
 
 FRESH = Window.fresh(1, 1)
+
+
+def method_of(config: DictConfig, pairs: int) -> Method:
+    """The method that a config names, on a memory of so many pairs."""
+    return instantiate_checked(config.method).on(pairs)
 
 
 def losses(p: list[float], wrong: list[int] | None = None, valid: list[int] | None = None) -> BatchLosses:
@@ -150,7 +157,7 @@ def test_a_table_is_trained_by_the_threshold_with_a_curriculum():
 )
 def test_impossible_constants_are_refused(override, said):
     with pytest.raises(ConfigError, match=re.escape(said)):
-        check_cell(Cell.from_config(composed("method=memft_sw", override)))
+        check_cell(compose_cell(composed("method=memft_sw", override)))
 
 
 @settings(max_examples=20)

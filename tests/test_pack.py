@@ -144,7 +144,7 @@ def _reference(
     base = instantiate(c.model, _convert_="all").load(torch.float32, torch.device("cpu"))
     memory = instantiate(c.data).build(base.tokenizer, c.seq_len, c.seed)
     spec = LoraSpec.from_config(c.lora, c.seed)
-    (target,) = resolve_targets(base.model.config, spec)
+    (target,) = resolve_targets(base.model, spec)
     model = get_peft_model(base.model, spec.peft_config([target.name], None))
     (adapted,) = [module for name, module in model.named_modules() if name.endswith("1.mlp.down_proj")]
     with torch.no_grad():

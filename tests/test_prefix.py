@@ -16,7 +16,7 @@ FIRST = 2
 
 def names(base, *overrides: str, first: int = FIRST) -> list[str]:
     lora = spec(f"lora.layers=[{first}]", *overrides)
-    return [target.name for target in resolve_targets(base.model.config, lora)]
+    return [target.name for target in resolve_targets(base.model, lora)]
 
 
 def ids(rows: int, tokens: int) -> torch.Tensor:

@@ -19,8 +19,9 @@ from analysis.load import (
     write_table,
 )
 from memlaw.files import write_json
-from memlaw.observe import Observation
+from memlaw.status_file import Status
 from memlaw.status_map import conditions as status_conditions
+from memlaw.survey import Observation
 from memlaw.tables import varied_keys
 
 
@@ -158,7 +159,7 @@ def test_models_of_other_depths_are_one_condition_when_they_are_fitted_together(
 def test_status_and_report_tell_the_same_conditions_apart_by_the_same_words(tiny, grid):
     made = [tiny(word)[0] for word in grid]
     table = pd.DataFrame([{**cell.flat, "model_fingerprint": cell.config.model.name} for cell in made])
-    seen = [Observation(cell.name, cell, {}, "done") for cell in made]
+    seen = [Observation(cell.name, cell, Status("done"), "done") for cell in made]
     shown = {label for label, _ in status_conditions(seen)}
     assert {label for label, _ in conditions(table)} == shown
     assert len(shown) == 2

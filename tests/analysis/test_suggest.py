@@ -12,10 +12,11 @@ from analysis.law import fit_law, gradient
 from analysis.saturation import DEFAULT
 from analysis.suggest import longer, most_informative
 from memlaw.cell import Cell
+from memlaw.composition import compose_cell
 
 
 def config_of(*overrides: str) -> Cell:
-    return Cell.from_config(composed(*overrides))
+    return compose_cell(composed(*overrides))
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ from omegaconf import OmegaConf
 from task import Problem, Record, Stopwatch, Task, load, main, now, problem, process_seconds
 
 from memlaw import pack as pack_module
-from memlaw.cell import Cell
+from memlaw.composition import compose_cell
 from memlaw.data.memory import Memory
+from memlaw.keys import TRAINING_SETTINGS
 from memlaw.live_pack import LivePack
 from memlaw.lora import LoraPack
 from memlaw.memft import Plain
@@ -31,7 +32,6 @@ from memlaw.prefix import Prefix
 from memlaw.prefix_cache import PrefixCache, cache_prefix
 from memlaw.records import read_tokens
 from memlaw.row_order import RowOrder
-from memlaw.sweep import SETTINGS
 from memlaw.token_table import TokenTable
 from memlaw.weighting import Weighting
 
@@ -119,11 +119,11 @@ def through_lightning(task: Task, device: torch.device) -> Record:
     with tempfile.TemporaryDirectory() as directory:
         more = (f"runs_dir={directory}", "logger.mode=offline", "eval.per_decade=1")
         cfg = task.config(*more)
-        cell = Cell.from_config(cfg)
+        cell = compose_cell(cfg)
         cell.plan()
         with watched(device, task.steps) as watches:
             started = now(device)
-            train_pack([cell], OmegaConf.masked_copy(cfg, list(SETTINGS)))
+            train_pack([cell], OmegaConf.masked_copy(cfg, list(TRAINING_SETTINGS)))
             whole = now(device) - started
         times = watches[0].result()
         table = read_tokens(cell.paths.tokens)

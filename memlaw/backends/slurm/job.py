@@ -1,4 +1,4 @@
-"""What runs inside a SLURM job: the packs of one task, one after another in one process."""
+"""What runs inside a Slurm job: the packs of one task, one after another in one process."""
 
 import logging
 import random
@@ -6,21 +6,23 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hydra_plugins.memlaw_launchers.slurm_tasks import Task
+from omegaconf import OmegaConf
 
-if TYPE_CHECKING:
-    from memlaw.cell import Cell
+from memlaw.backends.slurm.tasks import Task
+from memlaw.cell import Cell
+from memlaw.errors import ConfigError
+from memlaw.heartbeat import SILENT_S
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 10.0
-"""Between two looks at a cell that another process holds."""
+"""Seconds between two looks at a cell that another process holds."""
 
 
 class TrainTask:
-    """Trains the cells of a task from their directories; submitit pickles it, which is a path and nothing else.
+    """Trains the cells of a task from their directories. submitit pickles it: a path and nothing else.
 
     Args:
         path: the task's file.
@@ -30,14 +32,11 @@ class TrainTask:
         self.path = str(path)
 
     def __call__(self) -> None:
-        """Train what is neither done nor failed; outcomes are in the cells' directories.
+        """Train the cells that have not ended; outcomes are in their directories.
 
         A cell that another process holds is tried again for as long as a lost node, or a job that is being cancelled,
         may go on holding it.
         """
-        from omegaconf import OmegaConf
-
-        from memlaw.heartbeat import SILENT_S
         from memlaw.pack import train_pack
 
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
@@ -46,32 +45,29 @@ class TrainTask:
         settings = OmegaConf.create(task.settings)
         time.sleep(random.uniform(0, task.start_within_s))
         for names in task.packs:
-            train_pack(_unfinished(task.study, names), settings)
+            train_pack(_unended(task.study, names), settings)
         deadline = time.monotonic() + SILENT_S
-        while time.monotonic() < deadline and any(_unfinished(task.study, names) for names in task.packs):
+        while time.monotonic() < deadline and any(_unended(task.study, names) for names in task.packs):
             time.sleep(RETRY_S)
             for names in task.packs:
-                train_pack(_unfinished(task.study, names), settings)
+                train_pack(_unended(task.study, names), settings)
 
     def checkpoint(self) -> Any:
-        """What submitit queues again after a preemption or a timeout: the same; the state is on disk."""
+        """Return what submitit queues after a preemption or a timeout: the same task, whose state is on disk."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
 
 
-def _unfinished(study: str, names: list[str]) -> "list[Cell]":
-    """Those cells that are neither done nor failed; one whose directory is no longer its own is left out."""
-    from memlaw.cell import DONE, FAILED, Cell
-    from memlaw.errors import ConfigError
-
+def _unended(study: str, names: list[str]) -> list[Cell]:
+    """Load the cells that are neither done nor failed; leave out a cell whose directory is no longer its own."""
     cells = []
     for name in names:
         try:
             cells.append(Cell.load(Path(study) / name))
         except ConfigError as error:
             log.error("%s is not trained: %s", name, error)
-    return [cell for cell in cells if cell.state not in (DONE, FAILED)]
+    return [cell for cell in cells if not cell.status.ended]
 
 
 def _leave_cells_unfinished() -> None:

@@ -12,19 +12,24 @@ from memlaw.files import write_json
 T = TypeVar("T")
 
 TASK_SECONDS = 600.0
-"""What a task is worth starting for: some twenty times what a process and its base model cost."""
+"""Training time that fills a task: some twenty times what starting a process and its base model costs."""
+
 GUESSED = 0.1
-"""Without a finished cell the predicted times are lower bounds; tasks are made that much shorter."""
+"""Factor on a task's length without a finished cell, when predicted times are lower bounds."""
 
 CROWD = 8
-"""So many tasks may begin at one moment."""
+"""This many tasks may begin at one moment."""
+
 STARTS_PER_S = 4.0
+"""Rate at which more tasks begin."""
+
 LONGEST_START_S = 30.0
+"""Longest time over which the starts of tasks spread."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What one array task trains, as JSON in a file.
+    """The packs of one array task, as JSON in a file.
 
     Attributes:
         study: directory of the study.
@@ -48,11 +53,27 @@ class Task:
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, TypeError, ValueError) as error:
-            raise ConfigError(f"{path} is no task ({one_line(error)}); cancel its job and move it away") from error
+            raise ConfigError(f"{path} is not a task ({one_line(error)}); cancel its job and move it away") from error
+
+
+def submitted(study: Path) -> dict[str, Path]:
+    """Return the task file of each job of a study's submissions, by the job's id.
+
+    Raises:
+        ConfigError: a list of jobs cannot be read.
+    """
+    tasks: dict[str, Path] = {}
+    for path in study.glob("slurm/*/jobs.json"):
+        try:
+            jobs = json.loads(path.read_text(encoding="utf-8"))
+            tasks.update({job: path.parent / "tasks" / name for job, name in jobs.items()})
+        except (AttributeError, TypeError, ValueError) as error:  # no JSON, or of another shape
+            raise ConfigError(f"{path} cannot be read ({one_line(error)}); move its directory away") from error
+    return tasks
 
 
 def seconds_per_task(timeout_min: int, measured: bool) -> float:
-    """What `packs_per_task=auto` fills a task with: `TASK_SECONDS`, at most a quarter of the job's time.
+    """Return the training time that `packs_per_task=auto` fills a task with, at most a quarter of the job's time.
 
     Args:
         timeout_min: the job's time limit.
@@ -62,17 +83,17 @@ def seconds_per_task(timeout_min: int, measured: bool) -> float:
 
 
 def start_within_s(at_a_time: int) -> float:
-    """The time over which tasks that could all begin at one moment spread, for the sake of W&B, Hub and file server."""
+    """Return the time over which tasks spread their starts, so that W&B, Hub and file server can serve all of them."""
     return min(LONGEST_START_S, at_a_time / STARTS_PER_S) if at_a_time > CROWD else 0.0
 
 
 def by_number(packs: Sequence[T], packs_per_task: int) -> list[list[T]]:
-    """Packs to tasks of `packs_per_task` each, in order."""
+    """Group packs into tasks of `packs_per_task` each, in order."""
     return [list(packs[start : start + packs_per_task]) for start in range(0, len(packs), packs_per_task)]
 
 
 def by_seconds(packs: Sequence[T], seconds: Sequence[float], wanted_seconds: float) -> list[list[T]]:
-    """Packs to tasks, in order: a task takes packs until `wanted_seconds` are reached.
+    """Group packs into tasks, in order: a task takes packs until `wanted_seconds` are reached.
 
     Args:
         packs: the packs.
@@ -81,17 +102,17 @@ def by_seconds(packs: Sequence[T], seconds: Sequence[float], wanted_seconds: flo
     """
     tasks: list[list[T]] = []
     filled = 0.0
-    for pack, own in zip(packs, seconds, strict=True):
-        if not tasks or filled + own > wanted_seconds:
+    for pack, pack_seconds in zip(packs, seconds, strict=True):
+        if not tasks or filled + pack_seconds > wanted_seconds:
             tasks.append([])
             filled = 0.0
         tasks[-1].append(pack)
-        filled += own
+        filled += pack_seconds
     return tasks
 
 
 def split_arrays(tasks: Sequence[T], max_array_size: int) -> list[list[T]]:
-    """Tasks to arrays of nearly equal length, whose last index is below `max_array_size`."""
+    """Divide tasks into arrays of nearly equal length, whose last index is below `max_array_size`."""
     limit = max(1, max_array_size)
     arrays = -(-len(tasks) // limit)
     length = -(-len(tasks) // arrays)

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import os
 import shlex
 from collections.abc import Iterator, Sequence
@@ -10,21 +9,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hydra_plugins.memlaw_launchers.slurm_job import TrainTask
-from hydra_plugins.memlaw_launchers.slurm_options import SlurmOptions
-from hydra_plugins.memlaw_launchers.slurm_tasks import Task
-
-from memlaw.errors import ConfigError, one_line
+from memlaw.backends.slurm.job import TrainTask
+from memlaw.backends.slurm.options import SlurmOptions
+from memlaw.backends.slurm.tasks import Task
+from memlaw.errors import ConfigError
 from memlaw.files import write_json, write_text
 from memlaw.paths import checkout_paths
 
 
 class Submission:
-    """Tasks of one call, queued together.
+    """The tasks of one call, queued together.
 
     Args:
-        directory: where all of it goes; visible from the jobs.
-        options: what the jobs ask for.
+        directory: where all its files go; jobs must see it.
+        options: what jobs ask for.
     """
 
     def __init__(self, directory: Path, options: SlurmOptions):
@@ -34,7 +32,7 @@ class Submission:
 
     @classmethod
     def new(cls, study: Path, options: SlurmOptions) -> "Submission":
-        """A submission of its own directory in `study`."""
+        """Return a submission with a new directory in `study`."""
         return cls(study / "slurm" / datetime.now().astimezone().strftime("%Y-%m-%dT%H-%M-%S.%f"), options)
 
     def write_tasks(self, tasks: Sequence[Task]) -> list[Path]:
@@ -68,7 +66,7 @@ class Submission:
         return list(self.jobs)
 
     def write_scripts(self, arrays: Sequence[Sequence[Any]]) -> list[Path]:
-        """Write the sbatch script of each array and submit none."""
+        """Write the sbatch script of each array; submit nothing."""
         paths = []
         for number, array in enumerate(arrays):
             executor = self._executor(arrays, number)
@@ -79,7 +77,7 @@ class Submission:
         return paths
 
     def _executor(self, arrays: Sequence[Sequence[Any]], number: int) -> Any:
-        """What submits the array of this number."""
+        """Return the executor that submits the array of this number."""
         from submitit import SlurmExecutor
 
         python = self.options.python
@@ -95,22 +93,10 @@ class Submission:
 
 @contextlib.contextmanager
 def _outside_of_a_job() -> Iterator[None]:
-    """Hide what a surrounding job has in its environment, which sbatch would take for wishes; the user's own stay."""
+    """Hide the environment of a surrounding job, which sbatch would take as options; keep the user's own options."""
     from submitit.helpers import clean_env
 
-    own = {name: value for name, value in os.environ.items() if name == "SLURM_CONF" or name.startswith("SBATCH_")}
+    wishes = {name: value for name, value in os.environ.items() if name == "SLURM_CONF" or name.startswith("SBATCH_")}
     with clean_env():
-        os.environ.update(own)
+        os.environ.update(wishes)
         yield
-
-
-def submitted(study: Path) -> dict[str, Path]:
-    """Job ids of all submissions of a study, with their task files."""
-    found = {}
-    for path in study.glob("slurm/*/jobs.json"):
-        try:
-            jobs = json.loads(path.read_text(encoding="utf-8"))
-            found.update({job: path.parent / "tasks" / name for job, name in jobs.items()})
-        except (AttributeError, TypeError, ValueError) as error:  # no JSON, or of another shape
-            raise ConfigError(f"{path} cannot be read ({one_line(error)}); move its directory away") from error
-    return found
