@@ -36,6 +36,11 @@ from memlaw.weighting import Weighting
 FRESH = Window.fresh(1, 1)
 
 
+def method_of(config: DictConfig, pairs: int) -> Method:
+    """The method that a config names, on a memory of so many pairs."""
+    return instantiate_checked(config.method).on(pairs)
+
+
 def losses(p: list[float], wrong: list[int] | None = None, valid: list[int] | None = None) -> BatchLosses:
     """One row of one cell."""
     nll = -torch.tensor(p, dtype=torch.float64).log()

@@ -31,7 +31,6 @@ from memlaw.prefix import Prefix
 from memlaw.prefix_cache import PrefixCache, cache_prefix
 from memlaw.records import read_tokens
 from memlaw.row_order import RowOrder
-from memlaw.sweep import SETTINGS
 from memlaw.token_table import TokenTable
 from memlaw.weighting import Weighting
 
