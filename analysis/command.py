@@ -14,8 +14,8 @@ import pandas as pd
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from memlaw.cell import flatten
 from memlaw.compose import compose_config
+from memlaw.identity import flatten
 from memlaw.keys import SCIENTIFIC
 from memlaw.paths import config_dir
 

@@ -1,50 +1,28 @@
 """Refuse impossible cells before any long work starts: one clear error that names the key."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from memlaw.base_model import PRECISIONS, ModelSource, positions
+from memlaw.base_model import PRECISIONS, positions
 from memlaw.cell import Cell
-from memlaw.errors import ConfigError, one_line, spelled
-from memlaw.forgetting import held_out_text
-from memlaw.lora_spec import LoraSpec
-from memlaw.targets import Target, resolve_targets
+from memlaw.data.held_out import held_out_text
+from memlaw.errors import ConfigError, spelled
+from memlaw.instantiation import instantiate_checked
+from memlaw.resolved import ResolvedCell, resolve
 from memlaw.values import (
+    Check,
+    check_at_least,
     check_choice,
     check_label,
     check_not_negative,
+    check_or,
     check_positive,
     check_share,
     check_switch,
-    check_whole,
 )
-
-Check = Callable[[str, Any], None]
-"""Given a key and its value, raises ConfigError unless the value is allowed."""
-
-
-def check_at_least(least: int) -> Check:
-    """The check for whole numbers of at least `least`."""
-    return partial(check_whole, at_least=least)
-
-
-def check_or(word: str | None, check: Check) -> Check:
-    """The check that allows `word` besides."""
-
-    def check_both(key: str, value: Any) -> None:
-        if value == word:
-            return
-        try:
-            check(key, value)
-        except ConfigError as error:
-            raise ConfigError(f"{error}, nor {spelled(word)}") from None
-
-    return check_both
 
 
 def check_betas(key: str, value: Any) -> None:
@@ -92,8 +70,8 @@ OPERATIONAL_VALUES: dict[str, Check] = {
 """Operational key → check of its value."""
 
 
-def check_cell(cell: Cell) -> None:
-    """Check what the cell's config alone can tell.
+def check_cell(cell: Cell) -> ResolvedCell:
+    """Check what the cell's config alone can tell, and make the objects that it names.
 
     Raises:
         ConfigError: naming the key and the allowed values.
@@ -106,9 +84,9 @@ def check_cell(cell: Cell) -> None:
     if c.eval.recall.temperature is not None and not c.eval.recall.greedy:
         raise ConfigError(f"eval.recall.temperature={c.eval.recall.temperature} needs eval.recall.greedy=true")
     held_out_text(c.eval.side_effects, c.eval.side_effects_content)
-    instantiate_checked(c.method)
-    LoraSpec.from_config(c.lora, c.seed)
-    instantiate_checked(c.data).check()
+    resolved = resolve(cell)
+    resolved.data.check()
+    return resolved
 
 
 def check_settings(cfg: DictConfig) -> None:
@@ -126,39 +104,13 @@ def _check_values(config: DictConfig, checks: Mapping[str, Check]) -> None:
         check(key, OmegaConf.select(config, key))
 
 
-def resolve_cell(cell: Cell) -> tuple[Any, list[Target]]:
-    """The base model's configuration and the modules that the cell adapts, without loading weights.
-
-    Raises:
-        ConfigError: the model cannot be had, or nothing matches.
-    """
-    c = cell.config
-    source: ModelSource = instantiate_checked(c.model)
-    config = source.config()
-    return config, resolve_targets(config, LoraSpec.from_config(c.lora, c.seed))
-
-
-def check_length(cell: Cell, config: Any) -> None:
+def check_length(resolved: ResolvedCell) -> None:
     """Refuse a single target that is longer than what the base model can read.
-
-    Args:
-        cell: the cell.
-        config: of its base model.
 
     Raises:
         ConfigError: it is.
     """
-    c = cell.config
-    pairs, _ = instantiate_checked(c.data).expected_shape(c.seq_len)
-    if pairs == 1 and c.seq_len > positions(config):
-        raise ConfigError(f"seq_len={c.seq_len} is longer than the {positions(config)} positions of {c.model.name}")
-
-
-def instantiate_checked(node: Any) -> Any:
-    """`hydra.utils.instantiate` with a ConfigError raised as itself."""
-    try:
-        return instantiate(node, _convert_="all")
-    except InstantiationException as error:
-        if isinstance(error.__cause__, ConfigError):
-            raise error.__cause__ from None
-        raise ConfigError(f"{node._get_full_key(None)}: {one_line(error.__cause__ or error)}") from error
+    c, (pairs, _) = resolved.cell.config, resolved.expected_shape
+    allowed = positions(resolved.adapted.model.config)
+    if pairs == 1 and c.seq_len > allowed:
+        raise ConfigError(f"seq_len={c.seq_len} is longer than the {allowed} positions of {c.model.name}")

@@ -2,8 +2,13 @@
 
 import math
 from collections.abc import Callable, Collection
+from functools import partial
+from typing import Any
 
 from memlaw.errors import ConfigError, spelled
+
+Check = Callable[[str, Any], None]
+"""Given a key and its value, raises ConfigError unless the value is allowed."""
 
 
 def check_number(key: str, value: object, allowed: str, holds: Callable[[float], bool]) -> None:
@@ -32,6 +37,25 @@ def check_whole(key: str, value: object, at_least: int) -> None:
     """Raise ConfigError unless `value` is a whole number of at least `at_least`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < at_least:
         raise ConfigError(f"{key}={spelled(value)} is not a whole number of at least {at_least}")
+
+
+def check_at_least(least: int) -> Check:
+    """The check for whole numbers of at least `least`."""
+    return partial(check_whole, at_least=least)
+
+
+def check_or(word: str | None, check: Check) -> Check:
+    """The check that allows `word` besides."""
+
+    def check_both(key: str, value: Any) -> None:
+        if value == word:
+            return
+        try:
+            check(key, value)
+        except ConfigError as error:
+            raise ConfigError(f"{error}, nor {spelled(word)}") from None
+
+    return check_both
 
 
 def check_switch(key: str, value: object) -> None:

@@ -24,6 +24,7 @@ from omegaconf import DictConfig
 from memlaw import train as command
 from memlaw.cell import Cell
 from memlaw.compose import compose_config
+from memlaw.composition import compose_cell
 from tests.wandb_server import WandbServer
 
 settings.register_profile("no deadline", deadline=None)  # machines that run tests are busy ones
@@ -93,7 +94,7 @@ def tiny(tmp_path: Path) -> Callable[..., tuple[Cell, DictConfig]]:
     def make(*overrides: str) -> tuple[Cell, DictConfig]:
         cfg = composed(*TINY, *overrides)
         cfg.runs_dir = f"{tmp_path}/runs"
-        return Cell.from_config(cfg), cfg
+        return compose_cell(cfg), cfg
 
     return make
 

@@ -7,8 +7,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import ReadonlyConfigError
 
 from memlaw import keys
-from memlaw.cell import Cell, config_hash
+from memlaw.cell import Cell
+from memlaw.composition import compose_cell
 from memlaw.errors import CellError, ConfigError
+from memlaw.identity import config_hash
 from memlaw.status_file import Status
 
 OPERATIONAL = [
@@ -49,7 +51,7 @@ SCIENTIFIC = [
 
 
 def cell_of(*overrides: str) -> Cell:
-    return Cell.from_config(composed(*TINY, *overrides))
+    return compose_cell(composed(*TINY, *overrides))
 
 
 @pytest.mark.parametrize("override", SCIENTIFIC)
@@ -165,12 +167,12 @@ def test_a_study_is_the_name_of_one_directory(tiny, study: str):
 @pytest.mark.parametrize("runs", ["null", "''", "'a\nb'"])
 def test_runs_dir_is_a_path(runs: str):
     with pytest.raises(ConfigError, match=r"runs_dir=.* is not the path of a directory"):
-        Cell.from_config(composed(*TINY, f"runs_dir={runs}"))
+        compose_cell(composed(*TINY, f"runs_dir={runs}"))
 
 
 def test_missing_values_are_named():
     with pytest.raises(ConfigError, match=r"data\.path|model\.id"):
-        Cell.from_config(composed("model=hub"))
+        compose_cell(composed("model=hub"))
 
 
 def test_a_new_attempt_forgets_the_failure_before(tiny):

@@ -7,18 +7,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from memlaw.base_model import resolve_device
-from memlaw.cell import Cell
-from memlaw.checks import (
-    OPERATIONAL_VALUES,
-    SCIENTIFIC_VALUES,
-    check_cell,
-    check_length,
-    check_settings,
-    resolve_cell,
-)
+from memlaw.checks import OPERATIONAL_VALUES, SCIENTIFIC_VALUES, check_cell, check_length, check_settings
+from memlaw.composition import compose_cell
 from memlaw.errors import ConfigError
 from memlaw.keys import TABLES
 from memlaw.paths import config_dir
+from memlaw.resolved import resolve
 
 IMPOSSIBLE = {
     "seq_len=0": "seq_len=0 is not a whole number of at least 1",
@@ -65,21 +59,20 @@ def test_impossible_values_name_their_key(tiny, override: str):
 
 def test_a_possible_cell_passes_and_resolves(tiny):
     cell, _ = tiny()
-    check_cell(cell)
-    config, targets = resolve_cell(cell)
-    assert config.hidden_size == 64
-    assert [target.name for target in targets] == ["model.layers.1.mlp.down_proj"]
+    adapted = check_cell(cell).adapted
+    assert adapted.model.config.hidden_size == 64
+    assert [target.name for target in adapted.targets] == ["model.layers.1.mlp.down_proj"]
 
 
 def test_a_length_past_the_models_positions_is_refused_before_loading(tiny):
     cell, _ = tiny("seq_len=2049")
     with pytest.raises(ConfigError, match="seq_len=2049 is longer than the 2048 positions"):
-        check_length(cell, resolve_cell(cell)[0])
+        check_length(resolve(cell))
 
 
 def test_a_target_that_matches_nothing_is_refused_before_loading(tiny):
     with pytest.raises(ConfigError, match=r"lora\.target_modules=\[nothing\]"):
-        resolve_cell(tiny("lora.target_modules=[nothing]")[0])
+        _ = resolve(tiny("lora.target_modules=[nothing]")[0]).adapted
 
 
 GROUPS = {path.name for path in Path(config_dir()).iterdir() if path.is_dir()}
@@ -115,12 +108,11 @@ def test_no_value_of_any_key_is_more_than_a_config_error(tmp_path, variant):
             except OmegaConfBaseException:  # which Hydra passes on
                 continue
             try:
-                cell = Cell.from_config(cfg)
+                cell = compose_cell(cfg)
                 assert cell.name
                 check_settings(cfg)
                 resolve_device(cfg.trainer.device)
-                check_cell(cell)
-                resolve_cell(cell)
+                assert check_cell(cell).adapted.targets
             except ConfigError as error:
                 if "\n" in str(error):
                     crashes.append(f"{key}={value}: {error}")
@@ -141,7 +133,7 @@ def test_no_value_of_any_key_is_more_than_a_config_error(tmp_path, variant):
 )
 def test_a_value_in_place_of_a_section_is_refused_with_a_key_to_set(override: str, key: str):
     with pytest.raises(ConfigError) as caught:
-        Cell.from_config(composed(*TINY[:1], override))
+        compose_cell(composed(*TINY[:1], override))
     assert str(caught.value) == f"{override} replaces a group of settings; set {key}=… instead"
 
 

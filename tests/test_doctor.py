@@ -14,11 +14,11 @@ from packaging.requirements import Requirement
 
 from memlaw.backends.slurm.commands import PROGRAMS
 from memlaw.base_model import HubModel, LocalModel, PackagedModel
-from memlaw.checks import instantiate_checked
 from memlaw.compose import compose_config, first_values
 from memlaw.doctor import __main__ as command
 from memlaw.doctor import cluster, hardware, installation, services, storage
 from memlaw.doctor.verdict import Verdict, answer
+from memlaw.instantiation import instantiate_checked
 
 SLURM = """Configuration data as of 2026-01-01
 ClusterName             = tiny

@@ -16,7 +16,8 @@ from memlaw.survey import Observation
 from memlaw.tables import count
 
 if TYPE_CHECKING:
-    from memlaw.plan import Machine, Plan
+    from memlaw.machine import Machine
+    from memlaw.planning import Plan
 
 log = logging.getLogger(__name__)
 
@@ -82,11 +83,7 @@ class Backend(ABC):
         """
 
     def attach(self, cells: Sequence[Cell]) -> Handle:
-        """Return the handle of those cells that an earlier call has queued and that will be trained without this one.
-
-        Args:
-            cells: cells that are neither done nor failed.
-        """
+        """Return the handle of those cells that have not ended and that an earlier call has queued."""
         return NoPacks()
 
     def rehearse(self, plan: "Plan", settings: DictConfig) -> str:
@@ -103,7 +100,7 @@ class Backend(ABC):
         Raises:
             SweepFailed: no other process is training them.
         """
-        elsewhere = [one for one in unfinished if one.state == RUNNING]
+        elsewhere = [observation for observation in unfinished if observation.state == RUNNING]
         if elsewhere:
             log.warning("%s left to another process that is training the same study", count(len(elsewhere), "cell"))
         left = len(unfinished) - len(elsewhere)

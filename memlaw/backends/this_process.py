@@ -11,7 +11,8 @@ from omegaconf import DictConfig
 from memlaw.backends.backend import Backend, Handle
 
 if TYPE_CHECKING:
-    from memlaw.plan import Machine, Plan
+    from memlaw.machine import Machine
+    from memlaw.planning import Plan
 
 
 class ThisProcess(Backend):
@@ -21,7 +22,7 @@ class ThisProcess(Backend):
 
     def machine(self, cfg: DictConfig) -> "Machine":
         """See `Backend`."""
-        from memlaw.plan import Machine
+        from memlaw.machine import Machine
 
         return Machine.here(cfg.trainer.device, workers=1)
 

@@ -27,7 +27,8 @@ from memlaw.cell import Cell
 from memlaw.errors import CellError, ConfigError
 
 if TYPE_CHECKING:
-    from memlaw.plan import Machine, Plan
+    from memlaw.machine import Machine
+    from memlaw.planning import Plan
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Workers(Backend):
 
     def machine(self, cfg: DictConfig) -> "Machine":
         """See `Backend`."""
-        from memlaw.plan import Machine
+        from memlaw.machine import Machine
 
         return Machine.here(cfg.trainer.device, len(self._environments(cfg.trainer.device)))
 

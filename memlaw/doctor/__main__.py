@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from memlaw.compose import compose_config, first_values
+from memlaw.composition import compose_cell
 from memlaw.doctor import installation
 from memlaw.doctor.verdict import Verdict
 from memlaw.errors import ConfigError, refuse
@@ -41,8 +42,8 @@ def examine(cfg: DictConfig, runs: Path, try_job: bool) -> list[Verdict]:
     import torch  # with all that the other checks import, only now that it is known to be there
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    from memlaw.checks import instantiate_checked
     from memlaw.doctor import cluster, hardware, services, storage
+    from memlaw.instantiation import instantiate_checked
 
     _check_sweep(cfg)
     found += [hardware.gpu(torch.cuda.device_count()), hardware.precision(cfg.trainer.device)]
@@ -84,10 +85,10 @@ def _check_sweep(cfg: DictConfig) -> None:
     """Refuse what the sweep refuses before it looks for a model. Raises ConfigError."""
     from hydra_plugins.memlaw_launchers.launcher import PackLauncher
 
-    from memlaw.cell import Cell
-    from memlaw.checks import check_cell, check_settings, instantiate_checked
+    from memlaw.checks import check_cell, check_settings
+    from memlaw.instantiation import instantiate_checked
 
-    check_cell(Cell.from_config(cfg))
+    check_cell(compose_cell(cfg))
     check_settings(cfg)
     launcher = instantiate_checked(cfg.hydra.launcher)
     if isinstance(launcher, PackLauncher):

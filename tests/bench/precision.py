@@ -25,11 +25,13 @@ from peft import PeftModel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from memlaw.base_model import PRECISIONS, resolve_precision
-from memlaw.cell import DONE, Cell
+from memlaw.cell import Cell
 from memlaw.compose import compose_config
+from memlaw.composition import compose_cell
 from memlaw.lora import initial_A
 from memlaw.pack import train_pack
 from memlaw.records import read_tokens
+from memlaw.status_file import DONE
 
 GRID = {64: (1, 2), 128: (1, 2, 4), 256: (1, 4)}
 """Ranks per length, from hardly recalled to nearly all."""
@@ -57,7 +59,7 @@ def compose_pack(seq_len: int, ranks: tuple[int, ...], *overrides: str) -> tuple
     """Cells of one length."""
     common = [f"seq_len={seq_len}", "stop.when_recalled=false", "logger.mode=disabled", "trainer.device=cpu"]
     configs = [compose_config([*common, *overrides, f"lora.rank={rank}"]) for rank in ranks]
-    return [Cell.from_config(cfg) for cfg in configs], configs[0]
+    return [compose_cell(cfg) for cfg in configs], configs[0]
 
 
 def train(pack: list[Cell], cfg: DictConfig) -> None:

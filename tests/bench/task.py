@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 from memlaw.base_model import BaseModel, resolve_device, resolve_precision
 from memlaw.cell import Cell
 from memlaw.compose import compose_config
+from memlaw.composition import compose_cell
 from memlaw.data.memory import Pair
 from memlaw.lora_spec import LoraSpec
 from memlaw.targets import Target, resolve_targets
@@ -105,11 +106,11 @@ def load(task: Task) -> BaseModel:
 def problem(task: Task, base: BaseModel) -> Problem:
     """Token ids and adapter of a task."""
     cfg = task.config()
-    cell = Cell.from_config(cfg)
+    cell = compose_cell(cfg)
     memory = instantiate(cfg.data, _convert_="all").build(base.tokenizer, cfg.seq_len, cfg.seed)
     spec = LoraSpec.from_config(cfg.lora, cfg.seed)
     (pair,) = memory.pairs
-    return Problem(task, cfg, cell, base, pair, spec, resolve_targets(base.model.config, spec))
+    return Problem(task, cfg, cell, base, pair, spec, resolve_targets(base.model, spec))
 
 
 def now(device: torch.device) -> float:

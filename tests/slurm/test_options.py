@@ -9,19 +9,12 @@ import pytest
 from conftest import ROOT, stub
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from slurm_options import DEFAULTS, options
 
-from memlaw.backends.slurm.options import SlurmOptions
 from memlaw.backends.slurm.submission import Submission
 from memlaw.errors import ConfigError
 
-DEFAULTS = OmegaConf.to_container(OmegaConf.load(ROOT / "conf/hydra/launcher/slurm.yaml"))
 CLUSTERS = sorted(path.stem for path in (ROOT / "conf/hydra/launcher").glob("slurm*.yaml"))
-
-
-def options(**own) -> SlurmOptions:
-    assert isinstance(DEFAULTS, dict)
-    return SlurmOptions(**{key: value for key, value in {**DEFAULTS, **own}.items() if key != "_target_"})
 
 
 @pytest.mark.parametrize("name", CLUSTERS)

@@ -10,7 +10,7 @@ import torch
 from conftest import FAST, stub
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from test_options import options
+from slurm_options import options
 
 from memlaw.backends.slurm.commands import PROGRAMS
 from memlaw.backends.slurm.job import TrainTask
@@ -27,8 +27,9 @@ from memlaw.backends.slurm.tasks import (
 from memlaw.errors import ConfigError
 from memlaw.files import write_json
 from memlaw.heartbeat import SILENT_S
+from memlaw.machine import Machine
 from memlaw.paths import config_dir
-from memlaw.plan import Machine, make_plan
+from memlaw.planning import make_plan
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"1": 2}'])
@@ -64,9 +65,7 @@ def test_arrays_share_the_tasks_at_a_time_and_are_refused_where_there_are_more(t
     submission = Submission(tmp_path / "s/slurm/x", slurm.options)
     parallel = [submission._executor(arrays, number).parameters["array_parallelism"] for number in range(3)]
     assert parallel == [2, 2, 1]
-    with pytest.raises(
-        ConfigError, match=r"array_parallelism=2 is less than 3, the number of arrays that 9 tasks need"
-    ):
+    with pytest.raises(ConfigError, match=r"array_parallelism=2 is less than 3, .* that 9 tasks need"):
         slurm_backend(array_parallelism=2)._arrays(list(range(9)))
 
 

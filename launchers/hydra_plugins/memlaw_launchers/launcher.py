@@ -10,6 +10,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from memlaw.composition import compose_cell
 from memlaw.errors import INTERRUPTED, ConfigError, SweepFailed, leave_interrupted, refuse
 from memlaw.keys import OPERATIONAL
 
@@ -41,7 +42,7 @@ class PackLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Train one cell per job; a failed cell is raised only after all others were trained."""
-        from memlaw.cell import DONE, Cell
+        from memlaw.status_file import DONE
         from memlaw.sweep import run_sweep
 
         setup_globals()
@@ -56,7 +57,7 @@ class PackLauncher(Launcher):
             cells = []
             for cfg in configs:
                 HydraConfig.instance().set_config(cfg)  # for values that look up Hydra's own, as in a single job
-                cells.append(Cell.from_config(cfg))
+                cells.append(compose_cell(cfg))
             _refuse_operational_sweeps(configs)
             run_sweep(cells, configs[0], backend)
         except ConfigError as error:

@@ -32,7 +32,8 @@ from memlaw.survey import Observation
 from memlaw.tables import count
 
 if TYPE_CHECKING:
-    from memlaw.plan import Machine, Plan
+    from memlaw.machine import Machine
+    from memlaw.planning import Plan
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class Slurm(Backend):
         """See `Backend`. Refuses a machine from which no job can be submitted."""
         import torch
 
-        from memlaw.plan import Machine
+        from memlaw.machine import Machine
 
         options = self.options
         if cfg.trainer.device not in ("auto", options.device):
@@ -72,11 +73,11 @@ class Slurm(Backend):
 
     def attach(self, cells: Sequence[Cell]) -> Handle:
         """See `Backend`."""
-        directories = {cell.paths.directory for cell in cells}
         tasks = _live_tasks({cell.study for cell in cells})
-        jobs = {job for job, trained in tasks.items() if trained & directories}
         queued = set().union(*tasks.values())
-        return _Jobs([cell for cell in cells if cell.paths.directory in queued], jobs)
+        waiting = [cell for cell in cells if cell.paths.directory in queued and not cell.status.ended]
+        directories = {cell.paths.directory for cell in waiting}
+        return _Jobs(waiting, (job for job, trained in tasks.items() if trained & directories))
 
     @contextmanager
     def submit(self, plan: "Plan", settings: DictConfig) -> Iterator[Handle]:
