@@ -49,10 +49,6 @@ def losses(p: list[float], wrong: list[int] | None = None, valid: list[int] | No
     return BatchLosses((nll * valid_L)[None, None], (wrong_L & valid_L)[None, None], valid_L[None, None])
 
 
-def method_of(config: DictConfig, pairs: int) -> Method:
-    return instantiate_checked(config.method).on(pairs)
-
-
 def sliding(**changes) -> SlidingWindow:
     method = method_of(composed("method=memft_sw", *(f"method.{key}={value}" for key, value in changes.items())), 1)
     assert isinstance(method, SlidingWindow)
