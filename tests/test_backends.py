@@ -15,7 +15,7 @@ from memlaw.backends.slurm.submission import Submission
 from memlaw.backends.this_process import ThisProcess
 from memlaw.backends.workers import Workers
 from memlaw.cost import CostModel
-from memlaw.planning import Plan
+from memlaw.planned import Plan
 
 SETTINGS = composed("trainer.device=cpu", "logger.mode=disabled")
 
