@@ -1,14 +1,15 @@
-"""The errors that users cause and can mend."""
+"""Errors that users cause and can mend, and how messages show values."""
 
 import os
 import sys
 import traceback
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from hydra.errors import CompactHydraException
 
 TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
-"""Whether the user wants to see where errors come from; looked up early, as `memlaw.train` sets it for Hydra."""
+"""Whether to show tracebacks. Read at import, before `memlaw.train` sets the variable for Hydra."""
 
 
 class ConfigError(CompactHydraException):
@@ -24,7 +25,7 @@ class SweepFailed(CompactHydraException):
 
 
 def one_line(error: BaseException) -> str:
-    """An error's message without line breaks, or its name where it has none."""
+    """Write an error's message without line breaks; its class where it has no message."""
     return " ".join(str(error).split())[:500] or type(error).__name__
 
 
@@ -33,8 +34,25 @@ _SHOWN = 200
 
 
 def shown(value: str) -> str:
-    """A value as errors show it: the middle of a very long one is left out."""
+    """Shorten a text for an error: leave out the middle of a very long one."""
     return value if len(value) <= _SHOWN else f"{value[: _SHOWN // 2]}…{value[-_SHOWN // 2 :]}"
+
+
+def spelled(value: object) -> str:
+    """Write a value as the command line and YAML do: null, true, [1, 2], {a: 1}. Shorten very long ones."""
+    return shown(_spelled(value))
+
+
+def _spelled(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_spelled(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return f"[{', '.join(map(_spelled, value))}]"
+    return str(value)
 
 
 INTERRUPTED = "Interrupted. The same command goes on with what is missing."
@@ -47,7 +65,7 @@ def leave_interrupted(message: str = INTERRUPTED) -> NoReturn:
 
 
 def refuse(error: Exception) -> NoReturn:
-    """End the program with exit code 2 and the error's message, after where it comes from if that is asked for."""
+    """End the program with exit code 2 and the error's message, after a traceback if `TRACEBACKS`."""
     if TRACEBACKS:
         traceback.print_exception(error)
     print(f"Configuration error: {error}", file=sys.stderr)

@@ -1,24 +1,26 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from conftest import TINY, composed
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from memlaw.base_model import resolve_device
-from memlaw.cell import Cell
-from memlaw.checks import check_cell, check_length, check_settings, resolve_cell
+from memlaw.checks import OPERATIONAL_VALUES, SCIENTIFIC_VALUES, check_cell, check_length, check_settings
+from memlaw.composition import compose_cell
 from memlaw.errors import ConfigError
+from memlaw.keys import TABLES
 from memlaw.paths import config_dir
+from memlaw.resolved import resolve
 
 IMPOSSIBLE = {
     "seq_len=0": "seq_len=0 is not a whole number of at least 1",
-    "seq_len=many": "seq_len=many",
+    "seq_len=many": "seq_len=many is not a whole number",
     "batch_size=0": "batch_size=0",
     "seed=-1": "seed=-1",
-    "steps=null": "give either steps or epochs",
-    "epochs=3": "give either steps or epochs",
+    "steps=null": "steps=null epochs=null: give a number to one of the two",
+    "epochs=3": "steps=200 epochs=3: give a number to one of the two",
     "steps=0": "steps=0",
     "stop.p_above=2": "stop.p_above=2",
     "optimizer.betas=[0.9]": "optimizer.betas=[0.9]",
@@ -33,18 +35,18 @@ IMPOSSIBLE = {
     "data.random_ratio=2": "data.random_ratio=2",
     "stop.every=0": "stop.every=0",
     "eval.per_decade=0": "eval.per_decade=0",
+    "optimizer.clip_norm=off": "optimizer.clip_norm=off is not a number above 0, nor null",
+    "eval.recall.temperature=0": "eval.recall.temperature=0 is not a number above 0, nor null",
     "+data.typo=1": "typo",
-    "stop=null": "stop=None is in the place of several settings",
-    "eval=null": "eval=None",
-    "eval.recall=3": "eval.recall=3",
+    "stop=null": "stop=null replaces a group of settings; set stop.when_recalled=… instead",
     "optimizer.betas=3": "optimizer.betas=3 is not a pair of numbers",
-    "lora.rank=true": "lora.rank=True",
-    "lora.target_modules=null": "lora.target_modules=None is neither a list of names of modules nor a regex",
-    "lora.layers=true": "lora.layers=True",
-    "data.random_ratio=null": "data.random_ratio=None is not between 0 and 1",
+    "lora.rank=true": "lora.rank=true is not",
+    "lora.target_modules=null": "lora.target_modules=null is neither a list of names of modules nor a regex",
+    "lora.layers=true": "lora.layers=true is neither",
+    "data.random_ratio=null": "data.random_ratio=null is not between 0 and 1",
     "data.chat_template=none": "data.chat_template=none is not one of auto, off",
-    "data.query=null": "data.query=None is no text",
-    "model.name=null": "model.name=None",
+    "data.query=null": "data.query=null is not a text",
+    "model.name=null": "model.name=null is not a name",
 }
 
 
@@ -57,23 +59,23 @@ def test_impossible_values_name_their_key(tiny, override: str):
 
 def test_a_possible_cell_passes_and_resolves(tiny):
     cell, _ = tiny()
-    check_cell(cell)
-    config, targets = resolve_cell(cell)
-    assert config.hidden_size == 64
-    assert [target.name for target in targets] == ["model.layers.1.mlp.down_proj"]
+    adapted = check_cell(cell).adapted
+    assert adapted.model.config.hidden_size == 64
+    assert [target.name for target in adapted.targets] == ["model.layers.1.mlp.down_proj"]
 
 
 def test_a_length_past_the_models_positions_is_refused_before_loading(tiny):
     cell, _ = tiny("seq_len=2049")
     with pytest.raises(ConfigError, match="seq_len=2049 is longer than the 2048 positions"):
-        check_length(cell, resolve_cell(cell)[0])
+        check_length(resolve(cell))
 
 
 def test_a_target_that_matches_nothing_is_refused_before_loading(tiny):
     with pytest.raises(ConfigError, match=r"lora\.target_modules=\[nothing\]"):
-        resolve_cell(tiny("lora.target_modules=[nothing]")[0])
+        _ = resolve(tiny("lora.target_modules=[nothing]")[0]).adapted
 
 
+GROUPS = {path.name for path in Path(config_dir()).iterdir() if path.is_dir()}
 ODD = [None, "text", [1, 2], -1, {"a": 1}, 1.5, True]
 VARIANTS = [
     ("method=memft_sw",),
@@ -83,11 +85,11 @@ VARIANTS = [
 ]
 
 
-def _keys(node: dict, prefix: str = "") -> Iterator[str]:
+def _keys(node: Mapping, prefix: str = "") -> Iterator[str]:
     for name, value in node.items():
         if name not in ("_target_", "content"):  # code, and what is filled in
             yield f"{prefix}{name}"
-            yield from _keys(value, f"{prefix}{name}.") if isinstance(value, dict) else ()
+            yield from _keys(value, f"{prefix}{name}.") if isinstance(value, Mapping) else ()
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=" ".join)
@@ -95,10 +97,9 @@ def test_no_value_of_any_key_is_more_than_a_config_error(tmp_path, variant):
     (tmp_path / "a.jsonl").write_text('{"text": "any", "query": "A?", "target": "b"}')
     variant = [override.replace("FILE", str(tmp_path / "a.jsonl")) for override in variant]
     base = composed(*TINY, f"runs_dir={tmp_path}", *variant)
-    groups = [path.name for path in Path(config_dir()).iterdir() if path.is_dir()]  # theirs are Hydra's to refuse
     crashes = []
     for key in _keys(OmegaConf.to_container(base)):
-        if key in groups:
+        if key in GROUPS:  # which Hydra refuses
             continue
         for value in ODD:
             cfg = base.copy()
@@ -107,12 +108,11 @@ def test_no_value_of_any_key_is_more_than_a_config_error(tmp_path, variant):
             except OmegaConfBaseException:  # which Hydra passes on
                 continue
             try:
+                cell = compose_cell(cfg)
+                assert cell.name
                 check_settings(cfg)
                 resolve_device(cfg.trainer.device)
-                cell = Cell.from_config(cfg)
-                assert cell.name
-                check_cell(cell)
-                resolve_cell(cell)
+                assert check_cell(cell).adapted.targets
             except ConfigError as error:
                 if "\n" in str(error):
                     crashes.append(f"{key}={value}: {error}")
@@ -122,13 +122,46 @@ def test_no_value_of_any_key_is_more_than_a_config_error(tmp_path, variant):
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "key"),
     [
-        ("pack=null", "pack=None"),
-        ("checkpoint=null", "checkpoint=None"),
-        ("dry_run=maybe", "dry_run=maybe is neither true nor false"),
+        ("pack=null", "pack.memory_gb"),
+        ("checkpoint=false", "checkpoint.every_min"),
+        ("trainer=cpu", "trainer.device"),
+        ("lora=8", "lora.rank"),
+        ("eval.recall=3", "eval.recall.greedy"),
     ],
 )
-def test_settings_of_another_kind_name_their_key(override: str, said: str):
-    with pytest.raises(ConfigError, match=said):
+def test_a_value_in_place_of_a_section_is_refused_with_a_key_to_set(override: str, key: str):
+    with pytest.raises(ConfigError) as caught:
+        compose_cell(composed(*TINY[:1], override))
+    assert str(caught.value) == f"{override} replaces a group of settings; set {key}=… instead"
+
+
+IMPOSSIBLE_SETTINGS = {
+    "dry_run=maybe": "dry_run=maybe is neither true nor false",
+    "pack.max_cells=0": "pack.max_cells=0 is not a whole number of at least 1",
+    "pack.memory_gb=some": "pack.memory_gb=some is not a number above 0, nor auto",
+    "checkpoint.every_min=0": "checkpoint.every_min=0 is not a number above 0, nor null",
+    "trainer.prefix_cache_gb=-1": "trainer.prefix_cache_gb=-1 is not a number of at least 0, nor auto",
+}
+
+
+@pytest.mark.parametrize("override", IMPOSSIBLE_SETTINGS)
+def test_impossible_settings_name_their_key(override: str):
+    with pytest.raises(ConfigError) as caught:
         check_settings(composed(*TINY, override))
+    assert str(caught.value) == IMPOSSIBLE_SETTINGS[override]
+
+
+CHECKED_ELSEWHERE = {
+    *("lora.rank", "lora.target_modules", "lora.layers", "lora.placement", "lora.block_modules", "lora.scaling"),
+    *("eval.side_effects", "eval.side_effects_content", "study", "runs_dir", "rerun", "trainer.device"),
+}
+"""By `LoraSpec`, `held_out_text`, `study_dir`, `run_sweep` and `resolve_device`."""
+
+
+def test_every_key_of_a_section_is_checked():
+    sections = {key: value for key, value in composed().items() if key not in (*GROUPS, *TABLES)}
+    keys = {key for key in _keys(sections) if not isinstance(OmegaConf.select(composed(), key), DictConfig)}
+    named = {f"{group}.name" for group in ("model", "data", "method")}
+    assert {*SCIENTIFIC_VALUES, *OPERATIONAL_VALUES} - named == keys - CHECKED_ELSEWHERE

@@ -11,10 +11,8 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, composed
-from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from memlaw.paths import config_dir
+from memlaw.compose import compose_config, first_values
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
@@ -51,12 +49,7 @@ def test_training_commands_compose(command: str):
     overrides = [word for word in shlex.split(command)[3:] if word != "-m"]
     if overrides == ["--help"]:
         return
-    points = []
-    for override in OverridesParser.create().parse_overrides(overrides):
-        first = next(iter(override.sweep_string_iterator())) if override.is_sweep_override() else None
-        points.append(override.input_line if first is None else f"{override.key_or_group}={first}")
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        compose("config", overrides=points, return_hydra_config=True)
+    compose_config(first_values(overrides), with_hydra=True)
 
 
 @of("looking", "analysis")

@@ -12,13 +12,13 @@ import torch
 from conftest import composed, stub
 from packaging.requirements import Requirement
 
+from memlaw.backends.slurm.commands import PROGRAMS
 from memlaw.base_model import HubModel, LocalModel, PackagedModel
-from memlaw.checks import instantiate_checked
+from memlaw.compose import compose_config, first_values
 from memlaw.doctor import __main__ as command
 from memlaw.doctor import cluster, hardware, installation, services, storage
 from memlaw.doctor.verdict import Verdict, answer
-from memlaw.paths import config_dir
-from memlaw.slurm_programs import PROGRAMS
+from memlaw.instantiation import instantiate_checked
 
 SLURM = """Configuration data as of 2026-01-01
 ClusterName             = tiny
@@ -231,19 +231,21 @@ def test_what_the_sweep_refuses_is_refused(monkeypatch, capsys, overrides: str, 
 
 
 def test_the_sweeps_own_words_are_taken(monkeypatch, tmp_path):
-    (tmp_path / "lora").mkdir()
-    (tmp_path / "lora/mine.yaml").write_text((Path(config_dir()) / "lora/mlp.yaml").read_text())
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/mine.yaml").write_text("defaults: [long_context]\nname: mine\n")
     seen = []
     monkeypatch.setattr(command, "examine", lambda cfg, *_: seen.append(cfg) or [])
-    words = f"-m model=random lora=mine --job lora.rank=4,2 seq_len=range(8,20,4) --config-dir {tmp_path}"
+    words = f"-m model=random data=mine --job lora.rank=4,2 seq_len=range(8,20,4) --config-dir {tmp_path}"
     monkeypatch.setattr(sys, "argv", ["memlaw.doctor", *words.split()])
     with pytest.raises(SystemExit):
         command.main()
-    assert (seen[0].lora.rank, seen[0].seq_len, seen[0].model.name) == (4, 8, "random_llama_h64")
+    assert (seen[0].lora.rank, seen[0].seq_len, seen[0].data.name) == (4, 8, "mine")
 
 
 def test_all_checks_run_here(path, tmp_path):
-    found = command.examine(command._composed(["model=random", "logger.mode=disabled"]), tmp_path, try_job=False)
+    found = command.examine(
+        compose_config(["model=random", "logger.mode=disabled"], with_hydra=True), tmp_path, try_job=False
+    )
     expected = "Python packages GPU bf16 runs cache Hub+cache clock model W&B Slurm"
     assert [verdict.check for verdict in found] == [word.replace("+", " ") for word in expected.split()]
     assert [place.name for place in tmp_path.iterdir()] == ["bin"]
@@ -253,7 +255,7 @@ def test_a_sweep_that_is_to_be_queued_is_looked_at_with_its_launchers_options(pa
     for name in PROGRAMS:
         stub(path, name, "exit 1")
     sweep = ["model=random", "logger.mode=disabled", "hydra/launcher=slurm", "hydra.launcher.partition=gpu"]
-    cfg = command._composed([*sweep, "hydra.launcher.account=me"])
+    cfg = compose_config(first_values([*sweep, "hydra.launcher.account=me"]), with_hydra=True)
     lost = {verdict.check: verdict.level for verdict in command.examine(cfg, tmp_path / "runs", try_job=False)}
     assert (lost["Slurm"], lost["submitit"]) == ("red", "green")
     stub(path, "scontrol", f"cat <<'X'\n{SLURM.format(parameters='(null)')}X")

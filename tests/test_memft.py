@@ -9,18 +9,20 @@ import torch
 from conftest import composed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import DictConfig
 
-from memlaw.cell import Cell
 from memlaw.checks import check_cell
+from memlaw.composition import compose_cell
 from memlaw.errors import ConfigError
+from memlaw.instantiation import instantiate_checked
 from memlaw.memft import (
     BatchLosses,
+    Method,
     OnlyThreshold,
     Plain,
     SlidingWindow,
     Window,
     first_wrong,
-    method_of,
     next_window,
     threshold_weights,
     weighted_mean,
@@ -32,6 +34,11 @@ from memlaw.records import read_tokens
 from memlaw.weighting import Weighting
 
 FRESH = Window.fresh(1, 1)
+
+
+def method_of(config: DictConfig, pairs: int) -> Method:
+    """The method that a config names, on a memory of so many pairs."""
+    return instantiate_checked(config.method).on(pairs)
 
 
 def losses(p: list[float], wrong: list[int] | None = None, valid: list[int] | None = None) -> BatchLosses:
@@ -150,7 +157,7 @@ def test_a_table_is_trained_by_the_threshold_with_a_curriculum():
 )
 def test_impossible_constants_are_refused(override, said):
     with pytest.raises(ConfigError, match=re.escape(said)):
-        check_cell(Cell.from_config(composed("method=memft_sw", override)))
+        check_cell(compose_cell(composed("method=memft_sw", override)))
 
 
 @settings(max_examples=20)
@@ -189,11 +196,12 @@ def test_cells_of_a_pack_have_their_own_methods_and_state_survives_dropping_cell
         for _ in range(5):
             expected = alone(rows, at[:1])
         torch.testing.assert_close(weights[n], expected[0])
-    assert pack.expansion_NP[1, 0] > 1
+    assert pack.window.expansion[1, 0] > 1
     again = Weighting(methods, 1)
-    again.load_state_dict(pack.state_dict())
+    for n in range(4):
+        again.restore(n, pack.state(n, 1))
     for weighting in (pack, again):
-        weighting.keep(torch.tensor([1, 3]))
+        weighting.keep([1, 3])
     two = BatchLosses(*(value[:2] for value in vars(four).values()))
     torch.testing.assert_close(pack(two, at[:2]), again(two, at[:2]))
     looked = pack(two, at[:2], advance=False)
@@ -207,7 +215,7 @@ def test_the_recorded_weights_are_those_that_trained(tiny, monkeypatch):
 
     def noted(self, rows_NB, index):
         loss = step(self, rows_NB, index)
-        used[self.steps_taken] = self._latest[2][0, 0].clone().numpy()
+        used[self.steps_taken] = self.last_forward.weight_NBL[0, 0].clone().numpy()
         return loss
 
     monkeypatch.setattr(PackModule, "training_step", noted)
@@ -226,13 +234,13 @@ def test_the_recorded_weights_are_those_that_trained(tiny, monkeypatch):
     ("method", "override", "said"),
     [
         ("memft_ot", "method.threshold=abc", "method.threshold=abc is not between 0 and 1"),
-        ("memft_ot", "method.threshold=null", "method.threshold=None is not between 0 and 1"),
+        ("memft_ot", "method.threshold=null", "method.threshold=null is not between 0 and 1"),
         ("memft_sw", "method.floor=-1", "method.floor=-1 is not at least 0"),
         ("memft_sw", "method.patience=2.5", "method.patience=2.5 is not a whole number"),
         ("memft_sw", "method.max_expansion=0.5", "method.max_expansion=0.5 is not at least 1"),
         ("memft_sw", "method.window=inf", "method.window=inf is not above 0"),
         ("memft_sw", "method.min_weight=nan", "method.min_weight=nan is not at least 0"),
-        ("memft_sw", "method.curriculum=null", "method.curriculum=None is no curriculum"),
+        ("memft_sw", "method.curriculum=null", "method.curriculum=null is not a curriculum"),
         ("memft_sw", "method.curriculum.shares=0.2", "method.curriculum.shares=0.2 is not a list"),
         ("memft_sw", "method.curriculum.until_epochs=[1.5,2,3,4]", "are not whole numbers"),
         ("sft", "eval.recall.greedy=maybe", "eval.recall.greedy=maybe is neither true nor false"),

@@ -27,8 +27,8 @@ def test_the_sweep_of_the_readme_is_what_make_sweep_runs():
 def test_the_tree_names_every_module_and_nothing_else():
     tree = README.split("## Tree")[1].split("```")[1]
     named = set(re.findall(r"[\w/]+\.py", tree))
-    folders = ("memlaw", "memlaw/dashboard", "memlaw/data", "memlaw/doctor", "memlaw/tracking", "analysis",
-               "launchers/hydra_plugins/memlaw_launchers")  # fmt: skip
+    folders = ("memlaw", "memlaw/backends", "memlaw/backends/slurm", "memlaw/dashboard", "memlaw/data", "memlaw/doctor",
+               "memlaw/tracking", "analysis", "launchers/hydra_plugins/memlaw_launchers")  # fmt: skip
     modules = {path.name for folder in folders for path in (ROOT / folder).glob("*.py")} - {"__init__.py"}
     assert modules == named
     for option in (ROOT / "conf").iterdir():

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from memlaw.cell import file_hash
 from memlaw.data import prose
 from memlaw.data.long_context import fictional, from_file, from_hub, ordinary_ids, replaced_positions
 from memlaw.data.memory import Memory
 from memlaw.errors import ConfigError
+from memlaw.files import file_hash
 from memlaw.random_model import byte_tokenizer
 
 TOKENIZER = byte_tokenizer(512)
@@ -177,7 +177,7 @@ def test_an_empty_text_is_refused(tmp_path):
     ("subset", "split", "key"), [(3, "train", "subset"), (None, None, "split"), (None, ["a"], "split")]
 )
 def test_a_data_set_is_named_by_texts(subset, split, key: str):
-    with pytest.raises(ConfigError, match=rf"^data\.{key}=.* is no name"):
+    with pytest.raises(ConfigError, match=rf"^data\.{key}=.* is not a name"):
         from_hub("hub", 0.0, "q", "auto", "org/set", subset, split, 0)
 
 
