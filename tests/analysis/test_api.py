@@ -19,12 +19,17 @@ from analysis.saturation import NONE
 from analysis.study import NoCondition, Study
 
 KEPT = ROOT / "docs/study/smollm2"
-LARGEST = "data.random_ratio=1.0 steps=200"
 
 
 @pytest.fixture(scope="module")
 def kept() -> Study:
     return api.load_study(KEPT)
+
+
+@pytest.fixture(scope="module")
+def largest(kept: Study) -> str:
+    """Name of the condition of most cells."""
+    return max(kept.conditions, key=lambda name: len(kept.conditions[name]))
 
 
 def test_importing_the_package_imports_nothing_heavy():
@@ -50,26 +55,26 @@ def test_every_exported_name_exists_and_no_other():
     assert done.returncode == 0, done.stderr
 
 
-def test_a_study_tells_what_it_holds(kept: Study):
+def test_a_study_tells_what_it_holds(kept: Study, largest: str):
     assert len(kept.cells) == sum(map(len, kept.conditions.values())) == 76
     assert f"{KEPT}: 76 finished cells" in repr(kept)
-    assert f"{LARGEST}: 54 cells, ranks 1 2 4 8 16 32, lengths 64 128 256 512 1024, seeds 0 1 2" in repr(kept)
+    assert f"{largest}: 54 cells, ranks 1 2 4 8 16 32, lengths 64 128 256 512 1024, seeds 0 1 2" in repr(kept)
     first = kept.cells.head(1)
     tokens = kept.tokens(first)
     assert tokens["cell"].unique().tolist() == first["cell"].tolist()
     assert tokens["step"].nunique() > 1
 
 
-def test_a_fit_has_the_numbers_of_the_report(kept: Study):
+def test_a_fit_has_the_numbers_of_the_report(kept: Study, largest: str):
     reports = [json.loads(path.read_text()) for path in KEPT.glob("report/*/law.json")]
     (law,) = [report for report in reports if report["cells"] == 54]
-    fit = api.fit(kept, condition=LARGEST)
+    fit = api.fit(kept, condition=largest)
     for name, (value, stderr) in fit.parameters.items():
         assert value == pytest.approx(law["parameters"][name]["value"], rel=1e-6)
         assert stderr == pytest.approx(law["parameters"][name]["stderr"], rel=1e-4)
     assert fit.r_squared == pytest.approx(law["r_squared"], rel=1e-9)
-    assert api.fit(kept, condition=LARGEST) is fit
-    saturating = api.fit(kept, "saturating", condition=LARGEST)
+    assert api.fit(kept, condition=largest) is fit
+    saturating = api.fit(kept, "saturating", condition=largest)
     assert saturating.values == pytest.approx(law["saturating"], rel=1e-6)
     kappa = law["alpha_over_beta"]["value"]
     assert f"15 cells; 39 left out (ΔL ≥ 0.85·L0)\n  C        {fit.values['C']:.4g} ± " in fit.summary
@@ -77,12 +82,12 @@ def test_a_fit_has_the_numbers_of_the_report(kept: Study):
     assert repr(fit).startswith("LawFit(power: C=171, alpha=0.88, beta=0.697, b=1.56; 15 cells, R²=0.9952")
 
 
-def test_advice_is_what_the_command_prints(kept: Study):
-    advice = api.advise(kept, tokens=500, delta_loss=10, condition=LARGEST)
+def test_advice_is_what_the_command_prints(kept: Study, largest: str):
+    advice = api.advise(kept, tokens=500, delta_loss=10, condition=largest)
     command = [sys.executable, "-m", "analysis.advise", str(KEPT), "--tokens", "500", "--delta-loss", "10"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "\n".join([f"{LARGEST}:", *advice.sentences()]) in done.stdout
+    assert "\n".join([f"{largest}:", *advice.sentences()]) in done.stdout
     assert advice.low < advice.value < advice.high
 
 
