@@ -110,7 +110,7 @@ def problem(task: Task, base: BaseModel) -> Problem:
     memory = instantiate(cfg.data, _convert_="all").build(base.tokenizer, cfg.seq_len, cfg.seed)
     spec = LoraSpec.from_config(cfg.lora, cfg.seed)
     (pair,) = memory.pairs
-    return Problem(task, cfg, cell, base, pair, spec, resolve_targets(base.model.config, spec))
+    return Problem(task, cfg, cell, base, pair, spec, resolve_targets(base.model, spec))
 
 
 def now(device: torch.device) -> float:

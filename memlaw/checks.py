@@ -8,8 +8,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from memlaw.base_model import PRECISIONS, positions
 from memlaw.cell import Cell
+from memlaw.data.held_out import held_out_text
 from memlaw.errors import ConfigError, spelled
-from memlaw.forgetting import held_out_text
 from memlaw.instantiation import instantiate_checked
 from memlaw.resolved import ResolvedCell, resolve
 from memlaw.values import (

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def step_flops(s: Sizes) -> float:
-    """Floating-point operations of one optimizer step of a cell.
+    """Count the floating-point operations of one optimizer step of a cell.
 
     What follows the first adapter runs forward and backward; what comes before it runs forward where it is not
     kept. The head runs both ways, and an adapter takes its share of parameters three times.
@@ -54,8 +54,8 @@ class CostModel:
         """Fit finished cells: seconds of a cell's step against 1/`pack_size` and `flops`, by relative error."""
         terms = np.stack([1 / np.asarray(pack_size), np.asarray(flops)], axis=1) / np.asarray(seconds)[:, None]
         scale = terms.max(axis=0)
-        found, _ = nnls(terms / scale, np.ones(len(terms)))
-        step_seconds, flop_seconds = found / scale
+        scaled, _ = nnls(terms / scale, np.ones(len(terms)))
+        step_seconds, flop_seconds = scaled / scale
         return cls(step_seconds, flop_seconds, measured_cells=len(terms))
 
     @classmethod

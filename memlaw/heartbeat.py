@@ -1,4 +1,4 @@
-"""Whether the process that trains a cell still lives: a file that it touches, and a reader that writes nothing."""
+"""Whether the process that trains a cell still lives. It touches a file; readers write nothing."""
 
 import logging
 import socket
@@ -19,7 +19,7 @@ PERIOD_S = 20.0
 """Time between two touches of a running cell's heartbeat file."""
 
 SILENT_S = 120.0
-"""A process of which nothing else is known is dead when its heartbeat is older."""
+"""A process on another machine is dead when its heartbeat is older."""
 
 DEAD = "dead"
 """The state of a cell whose status says running and whose process is gone; never written."""
@@ -58,14 +58,14 @@ def _touch(cells: Sequence[Cell]) -> None:
 
 
 def observed_state(paths: CellPaths, status: Status) -> str:
-    """The state that a status names, or `dead` where it says running and the process is gone."""
+    """Return the state of a status, or `dead` where it says running and the process is gone."""
     return DEAD if status.state == RUNNING and not _alive(paths, status) else status.state
 
 
 def trained_elsewhere(cell: Cell) -> bool:
-    """Whether another machine trains the cell: it says so, and was heard of lately.
+    """Tell whether another machine trains the cell: its status says so, and its heartbeat is fresh.
 
-    For whoever has the cell's lock: some shared file systems keep locks to each machine. On this one the lock tells.
+    Call it while holding the lock. It is needed because some shared file systems do not honour locks across machines.
     """
     status = cell.status
     elsewhere = status.state == RUNNING and status.host != socket.gethostname()
@@ -73,12 +73,12 @@ def trained_elsewhere(cell: Cell) -> bool:
 
 
 def silence_seconds(paths: CellPaths, status: Status) -> float:
-    """Time since the process that trains a cell was last seen; infinite when nothing tells."""
+    """Return the seconds since the last sign of the process that trains a cell; infinite when there was none."""
     try:
-        seen = paths.heartbeat.stat().st_mtime
+        last_sign = paths.heartbeat.stat().st_mtime
     except OSError:  # not begun yet, or trained by an older version
-        seen = status.updated_at or float("-inf")
-    return time.time() - seen
+        last_sign = status.updated_at or float("-inf")
+    return time.time() - last_sign
 
 
 def _alive(paths: CellPaths, status: Status) -> bool:
@@ -88,7 +88,7 @@ def _alive(paths: CellPaths, status: Status) -> bool:
 
 
 def _process_lives(pid: int, started: float | None) -> bool:
-    """Whether process `pid` is there and is not a later one with the number of a dead one."""
+    """Tell whether process `pid` exists and did not start after the cell, which would make it another process."""
     try:
         process = psutil.Process(pid)
         later = started is not None and process.create_time() > started + SILENT_S

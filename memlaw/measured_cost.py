@@ -20,12 +20,7 @@ def cost_of_study(finished: pd.DataFrame, device_type: str, dtype: torch.dtype) 
     if finished.empty:
         return None
     same = finished["device"].str.startswith(device_type) & (finished["dtype"] == str(dtype).removeprefix("torch."))
-    return cost_of_cells(finished[same])
-
-
-def cost_of_cells(finished: pd.DataFrame) -> CostModel | None:
-    """Fit all of the given rows; None when none of them says what a step took."""
-    rows = finished.reindex(columns=COST_COLUMNS).dropna().query("steps_trained > 0")
+    rows = finished[same].reindex(columns=COST_COLUMNS).dropna().query("steps_trained > 0")
     if rows.empty:
         return None
     seconds = rows["worker_seconds"] / rows["steps_trained"]

@@ -25,7 +25,7 @@ _FREE_WITHIN_A_PACK = (
 
 
 def pack_key(cell: Cell) -> str:
-    """Cells with the same key can train together: same base model, lengths, layers, optimizer and steps."""
+    """Return a key that is equal for cells that can train together: same model, lengths, layers, optimizer, steps."""
     config: Any = OmegaConf.to_container(cell.config)
     for path in _FREE_WITHIN_A_PACK:
         parent = config
@@ -53,15 +53,15 @@ def pack_bytes(cells: Sequence[Sizes], chunk_bytes: int) -> int:
         cells: what the pack holds.
         chunk_bytes: fp32 logits held at a time (`memlaw.token_loss.CHUNK_BYTES`).
     """
-    one = cells[0]
-    layer = 6 * one.hidden + 3 * one.intermediate
-    kept = {"inside": one.hidden + one.kept_inside, "input": one.hidden, "none": 0}[one.cached]
-    per_token = (layer * (one.layers - one.first_layer) + 4 * one.hidden + kept) * one.value_bytes
-    per_token += 4 * one.adapter_inputs
+    s = cells[0]  # all cells of a pack share what is read here
+    layer = 6 * s.hidden + 3 * s.intermediate
+    kept = {"inside": s.hidden + s.kept_inside, "input": s.hidden, "none": 0}[s.cached]
+    per_token = (layer * (s.layers - s.first_layer) + 4 * s.hidden + kept) * s.value_bytes
+    per_token += 4 * s.adapter_inputs
     steps = sum(cell.tokens for cell in cells) * per_token
     adapters = 16 * len(cells) * max(cell.adapter_parameters for cell in cells)
     rows = {cell.rows_key: cell.all_rows * cell.positions for cell in cells}
-    return steps + adapters + sum(rows.values()) * kept * one.value_bytes + 3 * chunk_bytes
+    return steps + adapters + sum(rows.values()) * kept * s.value_bytes + 3 * chunk_bytes
 
 
 def make_packs(

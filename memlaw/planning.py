@@ -82,7 +82,7 @@ def make_plan(cells: Sequence[Cell], cfg: DictConfig, machine: Machine) -> Plan:
     chunk_bytes = CHUNK_BYTES[machine.device.type]
     groups = make_packs(
         planned,
-        budget_bytes=machine.memory_bytes if auto else int(float(cfg.pack.memory_gb) * 1e9),
+        budget_bytes=machine.ram_bytes if auto else int(float(cfg.pack.memory_gb) * 1e9),
         max_cells=cfg.pack.max_cells,
         chunk_bytes=chunk_bytes,
     )

@@ -16,11 +16,11 @@ from memlaw.anatomy import layers_path
 from memlaw.base_model import ModelSource, without_weights
 from memlaw.cell import Cell
 from memlaw.data.memory import DataSource
-from memlaw.data.tokens import loop_shape
 from memlaw.instantiation import instantiate_checked
 from memlaw.lora_spec import LoraSpec
 from memlaw.memft import Method
 from memlaw.model_shape import ModelShape
+from memlaw.schedule import schedule_of
 from memlaw.targets import Target, resolve_targets
 
 
@@ -103,7 +103,7 @@ class ResolvedCell:
             ConfigError: they end before the method's curriculum lets all pairs take part.
         """
         pairs, _ = self.expected_shape
-        return loop_shape(self.cell.config, pairs, self.method.on(pairs).curriculum)[1]
+        return schedule_of(self.cell.config, pairs, self.method.on(pairs).curriculum).total_steps
 
 
 def resolve(cell: Cell) -> ResolvedCell:
@@ -136,4 +136,4 @@ def _resolve_model(model: str) -> ResolvedModel:
 
 @cache
 def _adapt(model: ResolvedModel, spec: LoraSpec) -> AdaptedModel:
-    return AdaptedModel(model, spec, resolve_targets(model.config, spec))
+    return AdaptedModel(model, spec, resolve_targets(model.skeleton, spec))

@@ -110,15 +110,16 @@ def _small(adapted: AdaptedModel) -> tuple[PreTrainedModel, list[Target]]:
     text.vocab_size = min(text.vocab_size, 512)
     if (getattr(text, "pad_token_id", None) or 0) >= text.vocab_size:
         text.pad_token_id = 0
-    parameters = without_weights(small).num_parameters()
+    skeleton = without_weights(small)
+    parameters = skeleton.num_parameters()
     if parameters > SMALL_PARAMETERS:
         raise ValueError(f"two layers have {parameters:.2g} parameters")
-    own = type(config).__module__.startswith("transformers_modules")
+    trusted = type(config).__module__.startswith("transformers_modules")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_config(small, dtype=torch.float32, trust_remote_code=own)
+        model = AutoModelForCausalLM.from_config(small, dtype=torch.float32, trust_remote_code=trusted)
     layers = None if spec.layers is None else (first - kept.start,)
-    return model.eval().requires_grad_(False), resolve_targets(small, replace(spec, layers=layers))
+    return model.eval().requires_grad_(False), resolve_targets(skeleton, replace(spec, layers=layers))
 
 
 def alike(logits: torch.Tensor, reference: torch.Tensor, dtype: torch.dtype) -> bool:

@@ -3,14 +3,15 @@
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
+
+from memlaw.cell_paths import AnyPath
 
 PENDING, RUNNING, DONE, FAILED = "pending", "running", "done", "failed"
-"""What a cell's own process writes."""
+"""The states that a cell's process writes."""
 
 UNREADABLE = "unreadable"
-"""What a reader makes of a file that is broken, or not memlaw's."""
+"""The state of a file that is broken, or not memlaw's."""
 
 FORECAST = ("total_steps", "step_flops")
 """Fields of `Status` that are known from the moment the cell is planned: its steps, and their cost (`memlaw.cost`)."""
@@ -135,7 +136,7 @@ _POSITIVE = ("trainable_parameters", "target_tokens", "step_flops", "pack_size")
 """Those of them that are divided by."""
 
 
-def read_status(path: Path) -> Status:
+def read_status(path: AnyPath) -> Status:
     """Read a `status.json`; pending when there is no such file.
 
     Where it cannot be read, or promises a result that is not there, the state is `unreadable`, with the cause. A
@@ -150,7 +151,7 @@ def read_status(path: Path) -> Status:
     try:
         status = Status.from_json(json.loads(text, parse_constant=_no_constant))
         if status.state == DONE:
-            _check_result(path.parent)
+            _check_result(cast(AnyPath, path.parent))
     except (OSError, ValueError, RecursionError) as error:
         return _unreadable(error)
     return status
@@ -163,7 +164,7 @@ def _seconds(time: str | None) -> float | None:
         return None
 
 
-def _check_result(directory: Path) -> None:
+def _check_result(directory: AnyPath) -> None:
     """Raise ValueError or OSError where a cell's directory holds no row of that cell, or no token table."""
     row = json.loads((directory / "result.json").read_text(encoding="utf-8"), parse_constant=_no_constant)
     if not isinstance(row, dict):
@@ -181,8 +182,8 @@ def _check_result(directory: Path) -> None:
         raise ValueError("tokens.parquet is missing")
 
 
-def _check_types(file: str, found: dict[str, Any], types: _Types) -> None:
-    for key, value in found.items():
+def _check_types(file: str, content: dict[str, Any], types: _Types) -> None:
+    for key, value in content.items():
         if key in types and (isinstance(value, bool) or not isinstance(value, types[key])):
             raise ValueError(f"{file}: {key} is a {type(value).__name__}")
 

@@ -85,16 +85,16 @@ def _observation(paths: CellPaths, cell: Cell) -> Observation:
 
 
 def find_cell(names: Sequence[str], wanted: str) -> str:
-    """The one name that is `wanted`, or ends in this hash, or has it as a part.
+    """Find the name that is `wanted`, or ends in this hash, or has it as a part.
 
     Raises:
         NoStudy: none has, or several have.
     """
     exact = [name for name in names if wanted in (name, name.rpartition("-")[2])]
-    found = exact or [name for name in names if wanted in name]
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    matching = exact or [name for name in names if wanted in name]
+    if len(matching) == 1:
+        return matching[0]
+    if not matching:
         raise NoStudy(f"{wanted} is in the name of none of the {len(names)} cells, such as {names[0]}")
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    raise NoStudy(f"{wanted} is in the names of {len(found)} cells: {', '.join(found[:3])}{more}")
+    more = f" and {len(matching) - 3} more" if len(matching) > 3 else ""
+    raise NoStudy(f"{wanted} is in the names of {len(matching)} cells: {', '.join(matching[:3])}{more}")

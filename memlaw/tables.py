@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from memlaw.canonical import NAMED_BY
 from memlaw.cell import Cell
+from memlaw.conditions import differing_keys
 from memlaw.heartbeat import DEAD
 from memlaw.status_file import DONE, FAILED, PENDING, RUNNING, UNREADABLE, Status
 from memlaw.survey import Observation
@@ -20,15 +20,15 @@ COLOURS = {DONE: "green", RUNNING: "yellow", PENDING: "white", FAILED: "red", DE
 """Of each state that a cell can be found in."""
 
 
-def print_study(seen: Sequence[Observation]) -> None:
+def print_study(observations: Sequence[Observation]) -> None:
     """Print the table of cells and the directory of their study."""
     console = Console()
     console.print()
-    console.print(study_table(seen))
-    for observation in seen:
+    console.print(study_table(observations))
+    for observation in observations:
         if observation.state == FAILED:
             print_failure(console, observation.name, observation.status)
-    for study in dict.fromkeys(cell.study for cell in _cells(seen)):
+    for study in dict.fromkeys(cell.study for cell in _cells(observations)):
         console.print(f"Study: {study}", soft_wrap=True, highlight=False)
 
 
@@ -37,11 +37,11 @@ def print_failure(console: Console, name: str, status: Status) -> None:
     console.print(f"[red]failed[/] {name}: {escape(str(status.cause))}", soft_wrap=True, highlight=False)
 
 
-def study_table(seen: Sequence[Observation]) -> Table:
+def study_table(observations: Sequence[Observation]) -> Table:
     """A row per cell: what it is, its state, and once done its losses (nats per token) and cost."""
-    varied = varied_keys(_cells(seen))
-    table = _table(seen, varied, "L0", "L", "ΔL", "p>0.5", "bits/par", "steps", "s")
-    for observation in seen:
+    varied = varied_keys(_cells(observations))
+    table = _table(observations, varied, "L0", "L", "ΔL", "p>0.5", "bits/par", "steps", "s")
+    for observation in observations:
         row = _row(observation, varied)
         if observation.state == DONE:
             r = observation.result
@@ -52,11 +52,11 @@ def study_table(seen: Sequence[Observation]) -> Table:
     return table
 
 
-def print_plan(seen: Sequence[Observation], plan: "Plan", workers: int) -> None:
+def print_plan(observations: Sequence[Observation], plan: "Plan", workers: int) -> None:
     """Print what is done and what would run: a row per cell with its pack's memory, and the sum."""
     console = Console()
-    varied = varied_keys(_cells(seen))
-    table = _table(seen, varied, "pack", "parameters", "GB", "time")
+    varied = varied_keys(_cells(observations))
+    table = _table(observations, varied, "pack", "parameters", "GB", "time")
     planned = {
         member.cell.name: (
             str(number),
@@ -67,13 +67,13 @@ def print_plan(seen: Sequence[Observation], plan: "Plan", workers: int) -> None:
         for number, pack in enumerate(plan.packs, start=1)
         for member, seconds in zip(pack.members, pack.cell_seconds(plan.cost), strict=True)
     }
-    for observation in seen:
+    for observation in observations:
         table.add_row(*_row(observation, varied), *planned.get(observation.name, ()))
     console.print(table)
     busy = min(workers, len(plan.packs))
     total = duration(sum(sum(pack.cell_seconds(plan.cost)) for pack in plan.packs) / busy)
     console.print(
-        f"{len(planned)} of {len(seen)} cells to train in {count(len(plan.packs), 'pack')} "
+        f"{len(planned)} of {len(observations)} cells to train in {count(len(plan.packs), 'pack')} "
         f"on {count(busy, 'worker')}: {_basis(plan, total)}",
         soft_wrap=True,
         highlight=False,
@@ -100,25 +100,14 @@ def varied_keys(cells: Sequence[Cell]) -> list[str]:
     """The config keys that tell the cells apart, rank and length always among them."""
     flats = [cell.flat for cell in cells]
     keys = dict.fromkeys(key for flat in flats for key in flat)
-    varied = [key for key in keys if len({str(flat.get(key)) for flat in flats}) > 1]
-    told = [key for key in varied if not _follows(flats, key)]
-    return list(dict.fromkeys(["seq_len", "lora.rank", *told]))
+    return list(dict.fromkeys(["seq_len", "lora.rank", *differing_keys(flats, keys)]))
 
 
-def _follows(flats: Sequence[dict], key: str) -> bool:
-    """Whether a constant of the method, data or model, `method.threshold`, is given by its name already."""
-    name = NAMED_BY.get(key, f"{key.split('.')[0]}.name")
-    pairs = {(flat.get(name), str(flat.get(key))) for flat in flats}
-    return (
-        key != name and None not in {owner for owner, _ in pairs} and len({owner for owner, _ in pairs}) == len(pairs)
-    )
-
-
-def _table(seen: Sequence[Observation], varied: Sequence[str], *numbers: str) -> Table:
+def _table(observations: Sequence[Observation], varied: Sequence[str], *numbers: str) -> Table:
     headings = [key.rpartition(".")[2] for key in varied]
     if len(set(headings)) < len(headings):
         headings = list(varied)
-    table = Table(*headings, "state", title=count(len(seen), "cell"), title_justify="left", box=None)
+    table = Table(*headings, "state", title=count(len(observations), "cell"), title_justify="left", box=None)
     for heading in numbers:
         table.add_column(heading, justify="right")
     return table
@@ -130,8 +119,8 @@ def _row(observation: Observation, varied: Sequence[str]) -> list[str]:
     return [*(escape(str(flat.get(key, "–"))) for key in varied), f"[{colour}]{observation.state}[/]"]
 
 
-def _cells(seen: Sequence[Observation]) -> list[Cell]:
-    return [observation.cell for observation in seen if observation.cell]
+def _cells(observations: Sequence[Observation]) -> list[Cell]:
+    return [observation.cell for observation in observations if observation.cell]
 
 
 def count(number: int, noun: str) -> str:

@@ -108,7 +108,7 @@ def test_nothing_is_queued_where_nothing_was_submitted(backend, plan):
 def test_the_machine_of_a_pack_has_memory_and_workers(backend):
     machine = backend.machine(SETTINGS)
     assert machine.device.type == "cpu"
-    assert machine.memory_bytes > 0 and machine.workers >= 1
+    assert machine.ram_bytes > 0 and machine.workers >= 1
 
 
 def test_no_packs_have_always_ended():

@@ -18,7 +18,7 @@ from conftest import PATIENCE_S, wait_for
 from packs import BOOK, LONG, make_cells, train
 from safetensors.torch import save_file
 
-from memlaw import checkpointing
+from memlaw import checkpointing, pack_loop
 from memlaw.checkpoint import FORMAT, Checkpoint, check_origin, read_checkpoint, step_of
 from memlaw.module import PackModule
 from memlaw.pack import train_pack
@@ -169,13 +169,13 @@ def test_a_checkpoint_of_another_model_fails_its_cell_alone(tiny, monkeypatch):
 
 def test_a_diverged_cell_does_not_go_on_from_where_it_was(tiny, monkeypatch):
     cells, cfg = make_cells(tiny, [("lora.rank=2", *LONG)], EACH_STEP)
-    losses = PackModule.training_losses
+    original = pack_loop.evaluated_cells
 
-    def poisoned(self):
-        found, weights = losses(self)
-        return (found._replace(nll=found.nll * float("nan")) if self.steps_taken else found), weights
+    def poisoned(measured, valid_NPL, step):
+        evaluations = original(measured, valid_NPL, step)
+        return [evaluated._replace(nll_S=evaluated.nll_S * (np.nan if step else 1)) for evaluated in evaluations]
 
-    monkeypatch.setattr(PackModule, "training_losses", poisoned)
+    monkeypatch.setattr(pack_loop, "evaluated_cells", poisoned)
     cells[0].plan()
     train_pack(cells, cfg)
     assert cells[0].status.cause.startswith("diverged")

@@ -8,11 +8,11 @@ import torch
 from models import random_base
 
 from memlaw.base_model import BaseModel
-from memlaw.data.tokens import TokenTable
 from memlaw.module import PackModule
 from memlaw.pack import train_pack
 from memlaw.prefix import Prefix
 from memlaw.records import read_tokens
+from memlaw.token_table import TokenTable
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 

@@ -14,11 +14,13 @@ from packs import COMMON, LONG, STEPS, make_cells, train
 from rows import write_row
 from test_heartbeat import running
 
-from memlaw import fit as fit_module
 from memlaw import pack as pack_module
 from memlaw.backends.this_process import ThisProcess
+from memlaw.base_model_cache import BaseModelCache
 from memlaw.errors import is_out_of_memory
 from memlaw.heartbeat import SILENT_S
+from memlaw.live_cell import LiveCell
+from memlaw.lora import LoraPack
 from memlaw.module import PackModule
 from memlaw.pack import train_pack
 from memlaw.random_model import byte_tokenizer
@@ -27,7 +29,7 @@ from memlaw.sweep import run_sweep
 
 
 def test_a_diverged_cell_fails_and_the_others_finish(tiny, monkeypatch):
-    draw = fit_module.LoraPack.__init__
+    draw = LoraPack.__init__
 
     def poisoned(self, targets, specs):
         draw(self, targets, specs)
@@ -38,7 +40,7 @@ def test_a_diverged_cell_fails_and_the_others_finish(tiny, monkeypatch):
     healthy = train([cells[0], cells[2]], cfg)
     for cell in cells:
         cell.plan()
-    monkeypatch.setattr(fit_module.LoraPack, "__init__", poisoned)
+    monkeypatch.setattr(LoraPack, "__init__", poisoned)
     train_pack(cells, cfg)
     assert [cell.state for cell in cells] == ["done", "failed", "done"]
     assert cells[1].status.cause.startswith("diverged: 40 of 40 losses are not finite after step 0")
@@ -76,7 +78,7 @@ def test_a_half_that_waits_shows_progress_and_the_broken_loops_model_is_gone(tin
 
     monkeypatch.setattr(PackModule, "training_step", limited)
     cells, cfg = make_cells(tiny, [("lora.rank=2", *LONG, f"seed={seed}") for seed in range(2)])
-    load = pack_module._base_model
+    load = BaseModelCache.load
 
     def loading(*arguments):
         gc.collect()
@@ -84,7 +86,7 @@ def test_a_half_that_waits_shows_progress_and_the_broken_loops_model_is_gone(tin
             seen.append(models[0]() is None)
         return load(*arguments)
 
-    monkeypatch.setattr(pack_module, "_base_model", loading)
+    monkeypatch.setattr(BaseModelCache, "load", loading)
     train(cells, cfg)
     assert seen[1] is True  # two base models may not fit beside each other
     assert [(status.step, status.total_steps) for status in seen[2]] == [(0, STEPS), (0, STEPS)]
@@ -142,14 +144,14 @@ def test_memory_that_the_cpu_cannot_give_counts_as_out_of_memory():
 
 
 def test_a_full_disk_fails_its_cell_alone(tiny, monkeypatch):
-    write = fit_module.CellRun.finish
+    write = LiveCell.finish
 
     def full(self, *arguments):
         if self.cell.config.seed == 1:
             raise OSError(28, "No space left on device")
         write(self, *arguments)
 
-    monkeypatch.setattr(fit_module.CellRun, "finish", full)
+    monkeypatch.setattr(LiveCell, "finish", full)
     cells, cfg = make_cells(tiny, [("lora.rank=2", *LONG, f"seed={seed}") for seed in range(3)])
     for cell in cells:
         cell.plan()
@@ -248,7 +250,7 @@ def test_a_model_that_changed_under_its_name_is_kept_out_of_the_study(tiny, tmp_
     with torch.no_grad():
         base.model.lm_head.weight.mul_(1.01)
     base.model.save_pretrained(directory)
-    pack_module._loaded.clear()  # as in a later process
+    pack_module.BASE_MODELS.clear()  # as in a later process
     cells[1].plan()
     train_pack(cells[1:], cfg)
     assert [cell.state for cell in cells] == ["done", "failed"]
@@ -262,7 +264,7 @@ def test_a_version_that_cannot_be_told_costs_no_training(tiny, monkeypatch):
 
     trained = MagicMock()
     monkeypatch.setattr(importlib.metadata, "version", version)
-    monkeypatch.setattr("memlaw.fit._loop", trained)
+    monkeypatch.setattr("memlaw.fit._run", trained)
     cell, cfg = tiny("steps=20", "seq_len=8")
     cell.plan()
     train_pack([cell], cfg)

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-
 from memlaw.preemption import SIGNALS, Signals
 
 

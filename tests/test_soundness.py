@@ -20,7 +20,7 @@ def adapted(config) -> AdaptedModel:
 
 
 def refuse(model, placement: str = "linear") -> None:
-    targets = resolve_targets(random_base().model.config, spec(f"lora.placement={placement}"))
+    targets = resolve_targets(random_base().model, spec(f"lora.placement={placement}"))
     refuse_unsound(model, targets, placement)
 
 
@@ -28,7 +28,7 @@ def refuse(model, placement: str = "linear") -> None:
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 def test_causal_models_pass(model_type: str, dtype: torch.dtype):
     model = random_base(model_type, dtype).model
-    refuse_unsound(model, resolve_targets(model.config, spec()), "linear")
+    refuse_unsound(model, resolve_targets(model, spec()), "linear")
 
 
 def test_blocks_pass():
@@ -42,7 +42,7 @@ def test_a_model_that_sees_the_future_is_refused():
         model = (
             RandomModel("m", "bert", {**sizes, "is_decoder": decoder}).load(torch.float32, torch.device("cpu")).model
         )
-        targets = resolve_targets(model.config, spec())
+        targets = resolve_targets(model, spec())
         if decoder:
             refuse_unsound(model, targets, "linear")
         else:

@@ -1,4 +1,8 @@
+import subprocess
+import sys
+
 import pytest
+from conftest import PATIENCE_S
 from rows import write_row
 
 from memlaw import survey as survey_module
@@ -50,3 +54,10 @@ def test_the_row_of_a_done_cell_is_read_when_it_is_asked_for_and_once(tiny):
     assert observation.result["loss_nats"] == 0.25
     cell.paths.result.unlink()
     assert observation.result["cell"] == cell.name
+
+
+def test_cells_are_composed_surveyed_and_packed_without_torch():
+    modules = "application cell composition cost eta heartbeat identity packing records study_dir survey".split()
+    imports = ", ".join(f"memlaw.{module}" for module in modules)
+    code = f"import sys, {imports}; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=PATIENCE_S).returncode == 0

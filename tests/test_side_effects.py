@@ -11,9 +11,10 @@ from packs import LONG, make_cells, train
 from peft import PeftModel
 
 from memlaw.checks import check_cell
+from memlaw.data.held_out import held_out_text
 from memlaw.errors import ConfigError
-from memlaw.forgetting import held_out_text, text_rows
 from memlaw.records import read_tokens
+from memlaw.side_effects import text_rows
 
 ON = "eval.side_effects=on"
 

@@ -1,7 +1,7 @@
-"""Signals that end training: noted when they come, acted upon between two steps, once checkpoints are written.
+"""Signals that end training: noted when they come, and acted on between two steps, once checkpoints are written.
 
-SIGUSR2 is what a SLURM job gets before its time ends or another job takes its place, SIGTERM what a local worker gets
-when its sweep ends, SIGINT Ctrl-C, SIGHUP a terminal that closes. A second Ctrl-C does not wait.
+SLURM sends SIGUSR2 before a job's time ends or another job takes its place. A sweep that ends sends SIGTERM to its
+local workers. Ctrl-C is SIGINT, a closed terminal SIGHUP. A second Ctrl-C does not wait.
 """
 
 import signal
@@ -16,7 +16,7 @@ SIGNALS = (signal.SIGUSR2, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 class Signals:
-    """Signals that came and were not acted upon yet."""
+    """Signals that came and were not acted on yet."""
 
     def __init__(self) -> None:
         self._came: set[int] = set()
@@ -27,12 +27,12 @@ class Signals:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold signals back; those that the process ignores stay ignored. Outside the main thread it does nothing."""
+        """Hold signals back; the process still ignores those that it ignored. Outside the main thread do nothing."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
         handlers = {number: signal.getsignal(number) for number in SIGNALS}
-        self._before = {number: own for number, own in handlers.items() if own not in (signal.SIG_IGN, None)}
+        self._before = {number: old for number, old in handlers.items() if old not in (signal.SIG_IGN, None)}
         self.install()
         try:
             yield
@@ -41,7 +41,7 @@ class Signals:
                 signal.signal(number, before)
 
     def install(self) -> None:
-        """Take the held signals back from whoever claimed them meanwhile."""
+        """Install the handlers, again if another library has replaced them meanwhile."""
         for number in self._before:
             signal.signal(number, self._note)
 
@@ -52,10 +52,10 @@ class Signals:
         self._came.add(number)
 
     def pass_on(self) -> bool:
-        """Call the handlers that were there before, of what came; True when training must end for the rest.
+        """Call the previous handlers of the signals that came; True when training must end for the others.
 
-        A handler of another library, such as submitit's, which requeues the job and exits, is called at once. Where
-        it returns, training goes on. The system's own way to end a process waits until `deliver`.
+        A handler of another library is called at once; submitit's requeues the job and exits. If it returns, training
+        goes on. The system's own way to end a process waits until `deliver`.
         """
         for number in SIGNALS:
             handler: Callable[[int, None], Any] = self._before.get(number, signal.SIG_DFL)
@@ -65,7 +65,7 @@ class Signals:
         return bool(self._came)
 
     def deliver(self) -> None:
-        """End as the process would have, had the signals not been held: KeyboardInterrupt, or death by the signal."""
+        """End the process as the held signals would have: KeyboardInterrupt, or death by the signal."""
         for number in SIGNALS:
             if number in self._came:
                 self._came.discard(number)
