@@ -5,7 +5,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from memlaw.preemption import SIGNALS, Signals
+
+from memlaw.signals import SIGNALS, Signals
 
 
 @pytest.fixture(autouse=True)
