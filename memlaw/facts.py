@@ -44,11 +44,12 @@ def pack_facts(pack: LivePack, base: BaseModel, targets: Sequence[Target]) -> li
         "model_commit": getattr(model.config, "_commit_hash", None),
         **versions(),
     }
+    model_shape = ModelShape.of(model, targets)
     sizes = [
         sizes_of(
             live.cell,
             shape=(max(pack.table.pairs), pack.table.row_tokens),
-            model=ModelShape.of(model, targets),
+            model=model_shape,
             targets=targets,
             value_bytes=model.dtype.itemsize,
             cached=cached,

@@ -5,30 +5,22 @@ from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
+from memlaw.conditions import split
 from memlaw.heartbeat import DEAD
 from memlaw.status_file import DONE, FAILED, PENDING, RUNNING, UNREADABLE
 from memlaw.survey import STATES, Observation
-from memlaw.tables import COLOURS, varied_keys
+from memlaw.tables import COLOURS
 
-AXES = ("seq_len", "lora.rank", "seed")
 _PRESSING = (FAILED, UNREADABLE, DEAD, RUNNING)
 """What a place of the map shows first where its seeds differ."""
 
 
-def conditions(seen: Sequence[Observation]) -> Iterator[tuple[str, list[Observation]]]:
-    """Split cells by everything that varies beside rank, length and seed: (label, cells).
-
-    The label names what varies, e.g. `method.name=sft`; it is empty when nothing does.
-    """
-    known = [one for one in seen if one.cell]
-    keys = [key for key in varied_keys([one.cell for one in known if one.cell]) if key not in AXES]
-    groups: dict[str, list[Observation]] = {}
-    for one in known:
-        assert one.cell
-        flat = one.cell.flat
-        label = " ".join(f"{key}={'–' if flat.get(key) is None else flat[key]}" for key in keys)
-        groups.setdefault(label, []).append(one)
-    yield from sorted(groups.items())
+def conditions(observations: Sequence[Observation]) -> Iterator[tuple[str, list[Observation]]]:
+    """Split cells into conditions: (label, cells), as `memlaw.conditions.split` does; unreadable cells are left out."""
+    readable = [observation for observation in observations if observation.cell]
+    rows = [observation.cell.flat for observation in readable if observation.cell]
+    for label, indices in split(rows, list(dict.fromkeys(key for row in rows for key in row))):
+        yield label, [readable[index] for index in indices]
 
 
 def state_map(seen: Sequence[Observation]) -> Table:

@@ -1,20 +1,17 @@
 """What the terminal shows of a study: the table of its cells, and the plan of what would run."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from memlaw.canonical import NAMED_BY
 from memlaw.cell import Cell
+from memlaw.conditions import differing_keys
 from memlaw.heartbeat import DEAD
+from memlaw.planned import Plan
 from memlaw.status_file import DONE, FAILED, PENDING, RUNNING, UNREADABLE, Status
 from memlaw.survey import Observation
-
-if TYPE_CHECKING:
-    from memlaw.planning import Plan
 
 COLOURS = {DONE: "green", RUNNING: "yellow", PENDING: "white", FAILED: "red", DEAD: "magenta", UNREADABLE: "red"}
 """Of each state that a cell can be found in."""
@@ -52,7 +49,7 @@ def study_table(observations: Sequence[Observation]) -> Table:
     return table
 
 
-def print_plan(observations: Sequence[Observation], plan: "Plan", workers: int) -> None:
+def print_plan(observations: Sequence[Observation], plan: Plan, workers: int) -> None:
     """Print what is done and what would run: a row per cell with its pack's memory, and the sum."""
     console = Console()
     varied = varied_keys(_cells(observations))
@@ -83,7 +80,7 @@ def print_plan(observations: Sequence[Observation], plan: "Plan", workers: int) 
     )
 
 
-def _basis(plan: "Plan", total: str) -> str:
+def _basis(plan: Plan, total: str) -> str:
     if plan.cost.measured_cells:
         return f"{total}, as {count(plan.cost.measured_cells, 'finished cell')} of this study took."
     return f"{total} or more, by its arithmetic alone; there is no finished cell to go by."
@@ -100,18 +97,7 @@ def varied_keys(cells: Sequence[Cell]) -> list[str]:
     """The config keys that tell the cells apart, rank and length always among them."""
     flats = [cell.flat for cell in cells]
     keys = dict.fromkeys(key for flat in flats for key in flat)
-    varied = [key for key in keys if len({str(flat.get(key)) for flat in flats}) > 1]
-    told = [key for key in varied if not _follows(flats, key)]
-    return list(dict.fromkeys(["seq_len", "lora.rank", *told]))
-
-
-def _follows(flats: Sequence[dict], key: str) -> bool:
-    """Whether a constant of the method, data or model, `method.threshold`, is given by its name already."""
-    name = NAMED_BY.get(key, f"{key.split('.')[0]}.name")
-    pairs = {(flat.get(name), str(flat.get(key))) for flat in flats}
-    return (
-        key != name and None not in {owner for owner, _ in pairs} and len({owner for owner, _ in pairs}) == len(pairs)
-    )
+    return list(dict.fromkeys(["seq_len", "lora.rank", *differing_keys(flats, keys)]))
 
 
 def _table(observations: Sequence[Observation], varied: Sequence[str], *numbers: str) -> Table:

@@ -14,7 +14,8 @@ from memlaw.backends.slurm import backend as slurm
 from memlaw.backends.slurm.submission import Submission
 from memlaw.backends.this_process import ThisProcess
 from memlaw.backends.workers import Workers
-from memlaw.planning import CostModel, Plan
+from memlaw.cost import CostModel
+from memlaw.planned import Plan
 
 SETTINGS = composed("trainer.device=cpu", "logger.mode=disabled")
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.phase import decoupled, first_failures, lucky_share, transition, violations
+from analysis.transition import decoupled, first_failures, lucky_share, transition, violations
 
 
 def tokens(p: list[float], right: list[bool], cell: str = "a", pair: int = 0) -> pd.DataFrame:

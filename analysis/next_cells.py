@@ -1,14 +1,15 @@
-"""Which cells to run next: longer texts where all is saturated, and the cells that narrow an answer most."""
+"""Which cells to run next: longer texts where all are saturated, or those that narrow an answer most."""
 
 import numpy as np
 import pandas as pd
 
 from analysis.forms import Inputs
-from analysis.law import LawFit, gradient
+from analysis.gradient import gradient
+from analysis.law import LawFit
 
 
 def longer(cells: pd.DataFrame, rule_excludes: pd.Series) -> tuple[list[float], list[float]]:
-    """Ranks and lengths of cells that would be unsaturated: the ranks at hand, at lengths beyond those they hold.
+    """Choose ranks and lengths of cells that would be unsaturated: measured ranks, at lengths beyond what they hold.
 
     Args:
         cells: of one condition.
@@ -24,17 +25,17 @@ def longer(cells: pd.DataFrame, rule_excludes: pd.Series) -> tuple[list[float], 
 def most_informative(
     fit: LawFit, cells: pd.DataFrame, wanted: np.ndarray, count: int = 3, beyond: float = 2.0
 ) -> list[tuple[int, int]]:
-    """The cells that narrow a quantity most, per token trained: (rank, length), greedily chosen.
+    """Choose the cells that narrow a quantity most, per token trained, one after another: (rank, length).
 
     With covariance Σ of the parameters, noise σ² and the model's gradient j at a cell, running the cell lowers the
     variance gᵀΣg of a quantity with gradient g by (gᵀΣj)² / (σ² + jᵀΣj) (linear Bayesian design).
 
     Args:
-        fit: an identified fit, whose gradient at a cell is taken numerically.
+        fit: an identified fit.
         cells: measured ones; candidates are powers of two in their range, extended by `beyond`, not yet measured.
-        wanted: g, of the quantity by the varied parameters.
-        count: how many.
-        beyond: factor by which candidates may lie beyond the measured ranks and lengths.
+        wanted: g, the gradient of the quantity by the varied parameters.
+        count: how many to choose.
+        beyond: how far candidates may exceed the largest measured rank and length, as a factor.
     """
     covariance, noise = np.array(fit.result.covar, dtype=float), float(fit.result.redchi)
     base_loss = float(cells["base_loss_nats"].mean())

@@ -3,14 +3,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from cells import TRUTH, synthetic
+from cells import synthetic
 from conftest import composed
 
 from analysis.command import command
 from analysis.forms import POWER, Inputs
-from analysis.law import fit_law, gradient
+from analysis.gradient import gradient
+from analysis.law import fit_law
+from analysis.next_cells import longer, most_informative
 from analysis.saturation import DEFAULT
-from analysis.suggest import longer, most_informative
 from memlaw.cell import Cell
 from memlaw.composition import compose_cell
 
@@ -63,16 +64,6 @@ def test_longer_texts_are_longer_than_what_the_ranks_hold():
     ranks, lengths = longer(cells, DEFAULT.excludes(cells))
     assert ranks == [1, 2, 4, 8]
     assert min(lengths) > cells[DEFAULT.excludes(cells)]["target_tokens"].max()
-
-
-def test_gradients_are_those_of_the_formula():
-    fit = fit_law(synthetic(), POWER)
-    x = Inputs.grid(4, 512, 13.24)
-    found = dict(zip(fit.result.var_names, gradient(fit, lambda predict: float(predict(x))), strict=True))
-    power = 4 ** TRUTH["alpha"] * 512 ** -TRUTH["beta"]
-    assert found["C"] == pytest.approx(power, rel=1e-3)
-    assert found["alpha"] == pytest.approx(TRUTH["C"] * power * np.log(4), rel=1e-3)
-    assert found["b"] == pytest.approx(1, rel=1e-3)
 
 
 def test_the_cells_suggested_narrow_the_quantity_more_than_others_do():
