@@ -56,7 +56,7 @@ def cpu_seconds() -> tuple[float, float]:
 
 def train(task: Task, cells: int, mode: str, base: BaseModel) -> tuple[float, float]:
     """Mean seconds of a step of a pack after its first, and the share of W&B in the pack's processor time."""
-    with tempfile.TemporaryDirectory() as directory, patch.object(pack_module, "_base_model", lambda *_: base):
+    with tempfile.TemporaryDirectory() as directory, patch.object(pack_module.BASE_MODELS, "load", lambda *_: base):
         study = Path(directory).name  # one of its own, so that the server knows none of its runs
         own = (f"runs_dir={directory}", f"study={study}", f"logger.mode={mode}", "logger.entity=me")
         configs = [

@@ -9,18 +9,19 @@ The loss of a cell is Σ_t w_t ℒ_t / Σ_t w_t over its batch, the weights with
 
 Nothing here waits for the device.
 
-Shapes: N cells, B rows of a batch per cell, P pairs of a cell, L target tokens of a row.
+Shapes: N cells, B rows of a batch per cell, L target tokens of a row.
 """
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
 from memlaw.data.curriculum import WHOLE, Curriculum
 from memlaw.errors import ConfigError, spelled
 from memlaw.values import check_choice, check_number
+from memlaw.window import Window, next_window, window_factor
 
 ALL_RECALLED = ("zero", "mean", "stop")
 """What a step does when all its weights are zero: nothing | take the plain mean | nothing, and the cell ends."""
@@ -44,40 +45,6 @@ class BatchLosses:
     def plain_NBL(self) -> torch.Tensor:
         """The weights of plain fine-tuning: 1, and 0 for padding."""
         return self.valid_NBL.to(self.nll_NBL.dtype)
-
-
-@dataclass(frozen=True)
-class Window:
-    """State of the sliding window, one entry per sample: [N, P] for cells, [N, B] for a batch.
-
-    Attributes:
-        anchor: first wrong position; the row's length when none is wrong, −1 before the first step.
-        stayed: steps in a row for which the anchor has stayed.
-        expansion: e, by which the window is wider than at first.
-    """
-
-    anchor: torch.Tensor
-    stayed: torch.Tensor
-    expansion: torch.Tensor
-
-    @classmethod
-    def fresh(cls, cells: int, pairs: int, device: torch.device | str = "cpu") -> "Window":
-        """Make the state before the first step, [N, P]."""
-        return cls(
-            torch.full((cells, pairs), -1, device=device),
-            torch.zeros(cells, pairs, dtype=torch.long, device=device),
-            torch.ones(cells, pairs, device=device),
-        )
-
-    def __getitem__(self, samples: Any) -> "Window":
-        """Pick samples, by any index that tensors take."""
-        return Window(self.anchor[samples], self.stayed[samples], self.expansion[samples])
-
-    def __setitem__(self, samples: Any, state: "Window") -> None:
-        """Replace the state of the samples in place."""
-        self.anchor[samples] = state.anchor
-        self.stayed[samples] = state.stayed
-        self.expansion[samples] = state.expansion
 
 
 class Method(Protocol):
@@ -236,24 +203,6 @@ def first_wrong(losses: BatchLosses) -> torch.Tensor:
     length_NB = losses.valid_NBL.sum(-1)
     first_NB = losses.wrong_NBL.to(torch.uint8).argmax(-1)
     return first_NB.where(losses.wrong_NBL.any(-1), length_NB)
-
-
-def next_window(anchor: torch.Tensor, before: Window, patience: int, growth: float, most: float) -> Window:
-    """Advance the window by a step.
-
-    Once the anchor has stayed `patience` times, e grows by `growth` in every step, up to `most`; when it moves, e = 1.
-    """
-    same = anchor == before.anchor
-    stayed = torch.where(same, before.stayed + 1, 0)
-    grown = torch.where(stayed >= patience, (before.expansion + growth).clamp(max=most), before.expansion)
-    return Window(anchor, stayed, grown.where(same, 1.0))
-
-
-def window_factor(window: Window, length: int, width: float, decay: float, floor: float) -> torch.Tensor:
-    """Return exp(−max(t − a, 0)/decay) for t − a < width·e and `floor` beyond: [N, B, `length`]."""
-    distance_NBL = torch.arange(length, device=window.anchor.device) - window.anchor[..., None]
-    within = distance_NBL < width * window.expansion[..., None]
-    return torch.exp(-distance_NBL.clamp(min=0) / decay).where(within, floor)
 
 
 def _or_mean(weights_NBL: torch.Tensor, losses: BatchLosses, least: float) -> torch.Tensor:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import torch
 
-from memlaw.memft import BatchLosses, Method, Window
+from memlaw.memft import BatchLosses, Method
+from memlaw.window import Window
 
 
 class Weighting:

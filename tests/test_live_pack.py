@@ -10,7 +10,7 @@ from memlaw.data.curriculum import WHOLE
 from memlaw.data.memory import Memory, Pair
 from memlaw.live_pack import LivePack
 from memlaw.lora import LoraPack
-from memlaw.memft import BatchLosses, OnlyThreshold, Plain, Window
+from memlaw.memft import BatchLosses, OnlyThreshold, Plain
 from memlaw.prefix import Prefix
 from memlaw.prefix_cache import cache_prefix
 from memlaw.row_order import RowOrder, row_stream
@@ -18,6 +18,7 @@ from memlaw.targets import resolve_targets
 from memlaw.token_table import TokenTable
 from memlaw.weighting import Weighting
 from memlaw.whole_model import WholeModel
+from memlaw.window import Window
 
 BASE = random_base()
 RANKS = (4, 1, 3, 2)
@@ -28,7 +29,7 @@ MEMORIES = [Memory(tuple(Pair((n + 1,), (10 + p, 20 + n)) for p in range(4 - n %
 def packed() -> tuple[LivePack, torch.optim.Optimizer]:
     """A pack of four cells, each with another state in every part, and the optimizer of their adapters."""
     specs = [spec(f"lora.rank={rank}", "lora.scaling=rslora", seed=n) for n, rank in enumerate(RANKS)]
-    targets = resolve_targets(BASE.model.config, specs[0])
+    targets = resolve_targets(BASE.model, specs[0])
     table = TokenTable.from_memories(MEMORIES)
     adapters = LoraPack(targets, specs)
     optimizer = torch.optim.AdamW(adapters.parameters())

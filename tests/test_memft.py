@@ -21,17 +21,15 @@ from memlaw.memft import (
     OnlyThreshold,
     Plain,
     SlidingWindow,
-    Window,
     first_wrong,
-    next_window,
     threshold_weights,
     weighted_mean,
-    window_factor,
 )
 from memlaw.module import PackModule
 from memlaw.pack import train_pack
 from memlaw.records import read_tokens
 from memlaw.weighting import Weighting
+from memlaw.window import Window, next_window, window_factor
 
 FRESH = Window.fresh(1, 1)
 
