@@ -115,7 +115,7 @@ def loss_heat_map(table: pd.DataFrame, title: str) -> Figure:
     bar.set_label("final loss (nats per token)")
     if norm.vmax < 10 * low:  # no two powers of ten to label
         bar.set_ticks(
-            np.geomspace(low, norm.vmax, 3), labels=[f"{tick:.2g}" for tick in np.geomspace(low, norm.vmax, 3)]
+            np.geomspace(low, norm.vmax, 3), labels=[f"{tick:.3g}" for tick in np.geomspace(low, norm.vmax, 3)]
         )
         bar.ax.minorticks_off()
     if low < np.log(2) < norm.vmax:
