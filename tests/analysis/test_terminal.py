@@ -35,7 +35,7 @@ STUDIES = {
 
 def printed(parts: list[Part], cells: int, width: int) -> list[str]:
     console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
-    print_summary(parts, cells, console)
+    print_summary(parts, "runs/default", cells, console)
     return console.file.getvalue().splitlines()
 
 
