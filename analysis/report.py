@@ -1,4 +1,4 @@
-"""`python -m analysis.report runs/STUDY`: what a study, several, W&B runs or published points say, as one page.
+"""`python -m analysis.report runs/STUDY`: report on studies, W&B runs or published points, on one page.
 
 Prints a summary and writes `report.html`, `cells.csv`, and per condition `law.json`, `fit_card.md`, tables and figures.
 """

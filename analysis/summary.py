@@ -38,7 +38,7 @@ class Line:
 
 
 def findings_summary(findings: Findings, sections: Sequence[Section], study: Path | None) -> list[Line]:
-    """Say what the cells of a condition say of the law, of capacity and of recall, and what to run next.
+    """Sum up the law, capacity and recall of a condition, and name the command to run next.
 
     Args:
         findings: of the condition.
