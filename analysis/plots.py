@@ -29,6 +29,9 @@ from analysis.style import (
     plain_ticks,
 )
 
+NARROWEST_SCALE = 1.2
+"""Ratio of the ends of a colour scale of losses at least: equal losses differ in no colour."""
+
 
 def law_figure(table: pd.DataFrame, fit: LawFit | None, title: str) -> Figure:
     """ΔL against r, a line per ℓ, and against ℓ, a line per r; log–log, the fit dashed (paper, figure 1).
@@ -106,11 +109,16 @@ def loss_heat_map(table: pd.DataFrame, title: str) -> Figure:
     axes = figure.subplots()
     finite = grid.to_numpy(float)[np.isfinite(grid.to_numpy(float))]
     low = max(float(finite.min()), 1e-4)
-    norm = LogNorm(low, max(float(finite.max()), low * 10))
+    high = max(float(finite.max()), low * NARROWEST_SCALE)
+    norm = LogNorm(low, high)
     image = draw_grid(axes, grid, np.maximum(grid.to_numpy(float), low), norm, "viridis", "{:.2g}")
     bar = figure.colorbar(image, ax=axes)
     bar.set_label("final loss (nats per token)")
-    if low < np.log(2) < norm.vmax:
+    if high < 10 * low:  # no two powers of ten to label
+        ticks = np.geomspace(low, high, 3).tolist()
+        bar.set_ticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
+        bar.ax.minorticks_off()
+    if low < np.log(2) < high:
         bar.ax.axhline(np.log(2), color=RED)
         beside = bar.ax.get_yaxis_transform()
         bar.ax.text(-0.15, np.log(2), "ln 2", color=RED, va="center", ha="right", fontsize=8, transform=beside)
