@@ -37,8 +37,8 @@ test-all: env  ## all tests
 	$(BIN)/pytest -n auto --dist worksteal
 
 bench: env  ## the benchmark against HF Trainer + PEFT and the paper's loop (about an hour on an idle 2-core machine)
-	$(BIN)/python tests/bench/run.py --out runs/bench.jsonl
-	$(BIN)/python tests/bench/report.py runs/bench.jsonl
+	$(BIN)/python benchmarks/run.py --out runs/bench.jsonl
+	$(BIN)/python benchmarks/report.py runs/bench.jsonl
 
 docs: env  ## write the generated parts of README.md and docs/ anew
 	$(BIN)/python docs/generate.py

@@ -1,4 +1,4 @@
-"""What the live W&B runs of a pack cost its steps, on the default model: `python tests/bench/tracking_cost.py`.
+"""What the live W&B runs of a pack cost its steps, on the default model: `python benchmarks/tracking_cost.py`.
 
 One warm process trains the same pack again and again with `logger.mode` disabled, offline and online in turns; the
 server of the online runs is a process on this machine. Prints each mode's time per step, evaluations included, its

@@ -1,4 +1,4 @@
-"""Tables of a benchmark's raw numbers, in Markdown: `python tests/bench/report.py runs/bench.jsonl`.
+"""Tables of a benchmark's raw numbers, in Markdown: `python benchmarks/report.py runs/bench.jsonl`.
 
 Exits with an error when the arms did not do the same work: the first loss must agree to 1e-6 and every token's
 probability after the last step to 1e-3, arm against arm, for the same cell, in fp32.

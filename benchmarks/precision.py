@@ -1,4 +1,4 @@
-"""What a bf16 base costs in accuracy, on the default model: `python tests/bench/precision.py [OVERRIDE…]`.
+"""What a bf16 base costs in accuracy, on the default model: `python benchmarks/precision.py [OVERRIDE…]`.
 
 Two questions, for each cell of `GRID`:
 1. The same adapter, trained in fp32, under the base in fp32 and in bf16: how far apart are ΔL and p > 0.5?

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 def report(raw: Path) -> subprocess.CompletedProcess[str]:
