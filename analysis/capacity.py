@@ -1,16 +1,17 @@
-"""Capacity in bits: what an adapter holds per trainable parameter, and whether that reaches a plateau.
+"""Capacity in bits: how much an adapter holds per trainable parameter, and whether that reaches a plateau.
 
-Memorized bits are ℓ·ΔL/ln 2. What is offered to an adapter, its load, is ℓ·L0/ln 2: the bits of the whole text under
-the base model. Where the load is small all of it is memorized; where it is large, bits per parameter can level off.
+Memorized bits are ℓ·ΔL/ln 2. The load, the bits offered to an adapter, is ℓ·L0/ln 2: the whole text under the base
+model. A small load is memorized whole; under a large one, bits per parameter can level off.
 """
 
 from dataclasses import dataclass
 
+import lmfit
 import numpy as np
 import pandas as pd
-from scipy.optimize import least_squares
 
-from analysis.law import TooFewCells
+from analysis.enough import TooFewCells
+from analysis.least_squares import best_fit
 from analysis.uncertainty import LEVEL, Interval, resamples
 from analysis.usable import memorized
 
@@ -18,14 +19,14 @@ LITERATURE = {
     "facts in full training (arXiv 2404.05405)": 2.0,
     "GPT-style models on random tokens (arXiv 2505.24832)": 3.6,
 }
-"""Bits per parameter that others found, for whole models."""
+"""Bits per parameter that others measured, for whole models."""
 
 MIN_CELLS = 6
 MIN_UPPER = 3
-"""Different loads in their upper half: a line through two, drawn again and again, may have any slope."""
+"""Different loads needed in their upper half: in a resample, a line through two may have any slope."""
 
 RISING = 0.15
-"""Slope d ln(bits per parameter) / d ln(load) at the largest loads above which there is no plateau yet."""
+"""Slope d ln(bits per parameter) / d ln(load) at the largest loads, above which there is no plateau yet."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,10 @@ class Capacity:
     """Bits per parameter over the load.
 
     Attributes:
-        loads: per cell: load and bits, per trainable parameter (columns `load`, `bits_per_parameter`, `lora.rank`).
+        loads: `loads` of the cells.
         best: the largest bits per parameter of a cell.
         slope: d ln(bits per parameter) / d ln(load) over the upper half of the loads; 0 on a plateau.
-        slope_interval: its bootstrap interval; NaN where no draw has loads enough for a slope.
+        slope_interval: its bootstrap interval; NaN where no draw has enough loads for a slope.
         plateau: the level of load/(1 + (load/level)^k)^(1/k) fitted to the cells, bits per parameter.
         plateau_interval: its bootstrap interval.
         bend: k of that curve.
@@ -52,14 +53,15 @@ class Capacity:
 
     @property
     def reached(self) -> bool:
-        """Whether the cells show a plateau: bits per parameter no longer rise with the load."""
+        """Whether bits per parameter no longer rise with the load."""
         return self.slope_interval[1] < RISING
 
 
 def loads(cells: pd.DataFrame) -> pd.DataFrame:
-    """Load and memorized bits of each cell, per trainable parameter.
+    """Return load and memorized bits of each cell, per trainable parameter.
 
-    Columns needed: `target_tokens`, `base_loss_nats`, `delta_loss_nats`, `trainable_parameters`, `lora.rank`.
+    Columns: `lora.rank`, `target_tokens`, `load`, `bits_per_parameter`. Needed besides: `base_loss_nats`,
+    `delta_loss_nats`, `trainable_parameters`.
     """
     per_parameter = cells["target_tokens"] / cells["trainable_parameters"] / np.log(2)
     return cells[["lora.rank", "target_tokens"]].assign(
@@ -68,16 +70,16 @@ def loads(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def leveling(load: np.ndarray, level: float, k: float) -> np.ndarray:
-    """load / (1 + (load/level)^k)^(1/k): all of a small load, `level` of a large one."""
+    """Return load / (1 + (load/level)^k)^(1/k): the whole of a small load, `level` of a large one."""
     return load * (1 + (load / level) ** k) ** (-1 / k)
 
 
-def capacity(cells: pd.DataFrame, seed: int = 0) -> Capacity:
-    """Bits per parameter of the cells of one condition that memorized anything, and the plateau with its interval.
+def fit_capacity(cells: pd.DataFrame, seed: int = 0) -> Capacity:
+    """Fit the plateau, with its interval, to the cells of one condition that memorized anything.
 
     Raises:
-        TooFewCells: fewer than `MIN_CELLS` cells of different loads, fewer than `MIN_UPPER` in their upper half, or no
-            trainable parameters known.
+        TooFewCells: fewer than `MIN_CELLS` different loads, fewer than `MIN_UPPER` in their upper half, or no number of
+            trainable parameters.
     """
     if "trainable_parameters" not in cells:
         raise TooFewCells("points without a number of trainable parameters")
@@ -89,22 +91,22 @@ def capacity(cells: pd.DataFrame, seed: int = 0) -> Capacity:
         )
     if _distinct(_upper(table)["load"]) < MIN_UPPER:
         raise TooFewCells(f"too few different loads among the largest; a plateau needs {MIN_UPPER} in the upper half")
-    drawn = np.array([_fit(again)[:2] for again in resamples(table, seed=seed)])
+    drawn = np.array([_fit(sample)[:2] for sample in resamples(table, seed=seed)])
     slope, level, bend = _fit(table)
     best = float(table["bits_per_parameter"].max())
     return Capacity(table, best, slope, _interval(drawn[:, 0]), level, _interval(drawn[:, 1]), bend)
 
 
 def _interval(drawn: np.ndarray) -> Interval:
-    """Percentiles of the draws that have a value; not numbers where none has."""
-    tail, known = (1 - LEVEL) / 2, drawn[np.isfinite(drawn)]
-    if not len(known):
+    """Percentiles of the finite draws; NaN where there is none."""
+    tail, finite = (1 - LEVEL) / 2, drawn[np.isfinite(drawn)]
+    if not len(finite):
         return float("nan"), float("nan")
-    return float(np.quantile(known, tail)), float(np.quantile(known, 1 - tail))
+    return float(np.quantile(finite, tail)), float(np.quantile(finite, 1 - tail))
 
 
 def _distinct(load: pd.Series) -> int:
-    """How many loads differ by more than rounding."""
+    """Count the loads that differ by more than rounding."""
     return int(np.log(load.astype(float)).round(9).nunique())
 
 
@@ -120,10 +122,12 @@ def _fit(table: pd.DataFrame) -> tuple[float, float, float]:
     spread = len(np.unique(x[upper].round(9))) >= MIN_UPPER
     slope = float(np.polyfit(x[upper], y[upper], 1)[0]) if spread else float("nan")
 
-    def residual(parameters: np.ndarray) -> np.ndarray:
-        level, k = np.exp(parameters)
-        return np.log(leveling(np.exp(x), level, k)) - y
+    def residual(parameters: lmfit.Parameters) -> np.ndarray:
+        return np.log(leveling(np.exp(x), *np.exp(list(parameters.valuesdict().values())))) - y
 
-    low, high = min(-20.0, float(y.min()) - 1), max(10.0, float(y.max()) + 1)
-    found = least_squares(residual, [float(y.max()), 0.0], bounds=([low, -2], [high, 4]), max_nfev=30)
-    return slope, float(np.exp(found.x[0])), float(np.exp(found.x[1]))
+    start = lmfit.Parameters()
+    highest = float(y.max())
+    start.add("log_level", highest, min=min(-20.0, float(y.min()) - 1), max=max(10.0, highest + 1))
+    start.add("log_k", 0.0, min=-2, max=4)
+    _, result = best_fit(residual, [start])
+    return slope, float(np.exp(result.params["log_level"].value)), float(np.exp(result.params["log_k"].value))

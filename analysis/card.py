@@ -1,130 +1,23 @@
 """The fit card: what must be known of a fit to judge and repeat it, as "(Mis)Fitting: A Survey of Scaling Laws" asks
 (arXiv 2502.18969): data, protocol, choices, optimizer, uncertainty, error on unseen cells, versions, hash of inputs."""
 
-import hashlib
 from collections.abc import Mapping
-from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
 
-from analysis.capacity import Capacity
-from analysis.compare import splits_of
-from analysis.findings import Findings, Tokens
+from analysis.findings import Findings
 from analysis.forms import FORMS
-from analysis.phase import decoupled, lucky_share, violations
+from analysis.record import inputs_hash, versions
+from analysis.rivals import splits_of
 from analysis.sections import show
-from analysis.strict import strict
-from analysis.uncertainty import DRAWS, Interval
+from analysis.uncertainty import DRAWS
 
-_INPUTS = ("lora.rank", "target_tokens", "seed", "base_loss_nats", "delta_loss_nats", "trainable_parameters")
 _PROTOCOL = (
     "method.name", "steps", "epochs", "batch_size", "optimizer.lr", "optimizer.weight_decay", "optimizer.clip_norm",
     "lora.placement", "lora.scaling", "lora.lora_alpha", "lora.target_modules", "adapted_layers", "dtype",
     "stop.when_recalled", "data.random_ratio",
 )  # fmt: skip
-_PACKAGES = ("numpy", "scipy", "pandas", "lmfit")
-
-
-def inputs_hash(cells: pd.DataFrame) -> str:
-    """SHA-256, sixteen digits, of the numbers that fits rest on, whatever the order of cells."""
-    names = [name for name in _INPUTS if name in cells]
-    rows = sorted(repr([float(value) for value in row]) for row in cells[names].itertuples(index=False))
-    return hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16]
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a fit may depend on."""
-    return {name: version(name) for name in _PACKAGES}
-
-
-def record(found: Findings) -> dict[str, object]:
-    """The findings in full precision and every choice made, for `law.json`; the same cells give the same record.
-
-    What is not a finite number is None; `left_out` is there only where fits leave out more than saturated cells.
-    """
-    left_out = found.usable.record()
-    base: dict[str, object] = {
-        "condition": found.title,
-        "cells": len(found.cells),
-        "inputs": inputs_hash(found.cells),
-        "tokens": _tokens(found.tokens),
-        "capacity": _capacity(found.capacity),
-        "versions": versions(),
-        **({"left_out": left_out} if left_out else {}),
-    }
-    return {name: strict(value) for name, value in {**base, **_law(found)}.items()}
-
-
-def _law(found: Findings) -> dict[str, object]:
-    if not found.law:
-        return {"fitted": False, "reason": found.missing["law"]}
-    fit = found.law.fit
-    assert found.rivals is not None
-    return {
-        "fitted": True,
-        "form": f"delta_loss_nats = {fit.form.formula}",
-        "parameters": {
-            name: {
-                "value": value,
-                "stderr": stderr,
-                "profile_95": _sides(found.law.profile, name),
-                "bootstrap_95": _sides(found.law.resampled, name),
-            }
-            for name, (value, stderr) in fit.parameters.items()
-        },
-        "alpha_over_beta": {"value": fit.exponent_ratio, "bootstrap_95": _sides(found.law.resampled, "alpha/beta")},
-        "identified": not fit.not_identified,
-        "not_identified": list(fit.not_identified),
-        "cautions": list(fit.cautions),
-        "r_squared": fit.r_squared,
-        "r_squared_log": fit.r_squared_log,
-        "cells_used": len(fit.used),
-        "cells_excluded": len(fit.excluded),
-        "saturation_rule": str(fit.rule),
-        "saturating": found.saturating.values if found.saturating else None,
-        "unseen_error": {row["form"]: row["error"] for row in found.rivals.to_dict("records")},
-        "rivals": found.rivals.to_dict("records"),
-        "sensitivity": [] if found.ways is None else found.ways.to_dict("records"),
-        "collapse_kappa": found.collapse.kappa if found.collapse else None,
-        "residual_rms_nats": found.law.residuals.rms_nats,
-        "bootstrap_draws": found.law.draws,
-        "used": _points(fit.used),
-        "excluded": _points(fit.excluded),
-    }
-
-
-def _points(cells: pd.DataFrame) -> list[list[float]]:
-    return sorted([float(r), float(l)] for r, l in zip(cells["lora.rank"], cells["target_tokens"], strict=True))
-
-
-def _capacity(found: Capacity | None) -> dict[str, object] | None:
-    if not found:
-        return None
-    return {
-        "best_bits_per_parameter": found.best,
-        "slope": found.slope,
-        "slope_95": list(found.slope_interval),
-        "plateau": found.plateau if found.reached else None,
-        "plateau_95": list(found.plateau_interval) if found.reached else None,
-    }
-
-
-def _tokens(found: Tokens | None) -> dict[str, object] | None:
-    if not found:
-        return None
-    return {
-        "tokens": len(found.last),
-        "violations": len(violations(found.last)),
-        "lucky_share": lucky_share(found.last),
-        "failing_pairs": int((found.failures["first_wrong"] < found.failures["length"]).sum()),
-        "mean_loss_nats": float(found.last["nll"].astype(float).mean()),
-        "decoupled": decoupled(found.last),
-    }
-
-
-def _sides(intervals: Mapping[str, Interval], name: str) -> list[float] | None:
-    return list(intervals[name]) if name in intervals else None
 
 
 def card(found: Findings) -> dict[str, str]:

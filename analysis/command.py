@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from memlaw.cell import SCIENTIFIC_KEYS, flatten
+from memlaw.compose import compose_config
+from memlaw.identity import flatten
+from memlaw.keys import SCIENTIFIC
 from memlaw.paths import config_dir
 
 _GROUPS = ("model", "data", "method")
@@ -78,7 +78,7 @@ def _option(group: str, row: Mapping[Any, Any]) -> str | None:
 
 def _looked_up(overrides: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
     """Those of the named values that can be looked up."""
-    cfg, found = _composed(overrides), {}
+    cfg, found = compose_config(overrides), {}
     for name in names:
         with suppress(OmegaConfBaseException):  # what it stands for is not given
             found[name] = OmegaConf.select(cfg, name)
@@ -86,14 +86,8 @@ def _looked_up(overrides: Sequence[str], names: Sequence[str]) -> dict[str, Any]
 
 
 def _flat(overrides: Sequence[str]) -> dict[str, Any]:
-    cfg = OmegaConf.masked_copy(_composed(overrides), list(SCIENTIFIC_KEYS))
+    cfg = OmegaConf.masked_copy(compose_config(overrides), list(SCIENTIFIC))
     return dict(flatten(OmegaConf.to_container(cfg, resolve=False)))
-
-
-def _composed(overrides: Sequence[str]) -> DictConfig:
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        return compose("config", overrides=list(overrides))
 
 
 def _differs(value: Any, default: Any) -> bool:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from analysis.phase import CRITICAL_P, is_right
+from analysis.transition import CRITICAL_P, is_right
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 

@@ -9,7 +9,6 @@ from analysis.dynamics import telling_length
 from analysis.findings import Findings, Tokens
 from analysis.method_plots import convergence_figure, methods_figure
 from analysis.methods import Comparison, compared
-from analysis.phase import wrong_positions
 from analysis.plots import (
     bits_figure,
     collapse_figure,
@@ -29,6 +28,7 @@ from analysis.token_plots import (
     recall_figure,
     transition_figure,
 )
+from analysis.transition import wrong_positions
 
 MEANING = {
     "law": "ΔL against rank and against length, the fitted law dashed (paper, figure 1)",

@@ -1,4 +1,4 @@
-"""What a condition's cells say: everything that a report shows, computed once. No I/O, no formatting."""
+"""Everything that a report shows of a condition, computed once. No I/O, no formatting."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -6,18 +6,20 @@ from typing import TypeVar
 
 import pandas as pd
 
-from analysis.capacity import Capacity, capacity
-from analysis.collapse import Collapse, fit_collapse
-from analysis.compare import compare, ranked
+from analysis.capacity import Capacity
+from analysis.collapse import Collapse
 from analysis.dynamics import evaluations, final, learned
+from analysis.enough import TooFewCells
+from analysis.fits import Fits
 from analysis.forms import FORMS, POWER
-from analysis.law import LawFit, TooFewCells, fit_law
+from analysis.law import LawFit
 from analysis.load import NoTokens, last_tokens
-from analysis.phase import first_failures, transition
 from analysis.residuals import Residuals, diagnose
+from analysis.rivals import compare_forms, ranked
 from analysis.sensitivity import sensitivity
+from analysis.transition import first_failures, transition
 from analysis.uncertainty import Interval, bootstrap, bootstrap_intervals, profile_intervals
-from analysis.usable import Usable, usable
+from analysis.usable import Usable
 
 T = TypeVar("T")
 
@@ -49,13 +51,13 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Tokens:
-    """What the per-token tables say.
+    """The token tables of a condition, and what follows from them.
 
     Attributes:
         last: the last evaluation of each cell, token by token.
         history: `analysis.dynamics.evaluations` of all cells.
-        transition: `analysis.phase.transition`.
-        failures: `analysis.phase.first_failures`.
+        transition: `analysis.transition.transition`.
+        failures: `analysis.transition.first_failures`.
     """
 
     last: pd.DataFrame
@@ -66,21 +68,21 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Findings:
-    """All of one condition. What could not be computed is None, and `missing` says why.
+    """Everything about one condition. What could not be computed is None, and `missing` says why.
 
     Attributes:
         title: model, data, and what else sets the condition apart.
         label: `analysis.load.conditions`'s.
         cells: its rows.
-        usable: which of them fits rest on, and which not.
+        usable: those cells, sorted by whether fits may use them.
         law: the paper's law on unsaturated cells, with the model's size where that varies.
         saturating: the saturating form on all cells.
         ways: `analysis.sensitivity.sensitivity`.
-        rivals: `analysis.compare.ranked`.
+        rivals: `analysis.rivals.ranked`, of `compare_forms`.
         collapse: the collapse.
         capacity: bits per parameter.
-        tokens: of the cells' tables; None for published points and for W&B runs.
-        missing: what is None → why.
+        tokens: None for published points and for W&B runs.
+        missing: name of a field that is None → why.
     """
 
     title: str
@@ -107,26 +109,21 @@ def find(cells: pd.DataFrame, title: str, label: str, tables: Iterator[pd.DataFr
             what tokens say of this condition.
     """
     missing: dict[str, str] = {}
-    sorted_out = usable(cells)
-    fitted = sorted_out.cells
+    fits = Fits(cells)
 
-    def known(name: str, compute: Callable[[], T]) -> T | None:
+    def unless_missing(name: str, compute: Callable[[], T]) -> T | None:
         try:
             return compute()
         except (TooFewCells, NoTokens) as error:
             missing[name] = str(error)
             return None
 
-    def fit(name: str, compute: Callable[[], T]) -> T | None:
-        if sorted_out.nothing:
-            missing[name] = sorted_out.nothing
-            return None
-        return known(name, compute)
-
-    sized = FORMS["power_model"].can_describe(fitted)
-    law = fit("law", lambda: Fitted.of(fit_law(fitted, FORMS["power_model"] if sized else POWER)))
-    bent = FORMS["saturating_model" if sized else "saturating"]
-    tokens = known("tokens", lambda: _tokens(tables))
+    sized = FORMS["power_model"].can_describe(fits.cells)
+    law_form, saturating_form = (
+        (FORMS["power_model"], FORMS["saturating_model"]) if sized else (POWER, FORMS["saturating"])
+    )
+    law = unless_missing("law", lambda: Fitted.of(fits.law(law_form)))
+    tokens = unless_missing("tokens", lambda: _tokens(tables))
     if tokens:
         shares = final(tokens.history)[["cell", "first_wrong_share", "exact_share"]].merge(learned(tokens.history))
         cells = cells.merge(shares, on="cell", how="left", validate="one_to_one")
@@ -134,13 +131,13 @@ def find(cells: pd.DataFrame, title: str, label: str, tables: Iterator[pd.DataFr
         title=title,
         label=label,
         cells=cells,
-        usable=sorted_out,
+        usable=fits.usable,
         law=law,
-        saturating=fit("saturating", lambda: fit_law(fitted, bent)),
-        ways=sensitivity(fitted) if law else None,
-        rivals=ranked(compare(fitted)) if law else None,
-        collapse=fit("collapse", lambda: fit_collapse(fitted)),
-        capacity=fit("capacity", lambda: capacity(fitted)),
+        saturating=unless_missing("saturating", lambda: fits.law(saturating_form)),
+        ways=sensitivity(fits) if law else None,
+        rivals=ranked(compare_forms(fits)) if law else None,
+        collapse=unless_missing("collapse", lambda: fits.collapse),
+        capacity=unless_missing("capacity", lambda: fits.capacity),
         tokens=tokens,
         missing=missing,
     )

@@ -49,6 +49,10 @@ class Inputs:
         return cls(*np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (r, l, base_loss))))
 
 
+Predict = Callable[[Inputs], Array]
+"""A law with its parameters: inputs → ΔL in nats per token."""
+
+
 def power(x: Inputs, C: float, alpha: float, beta: float, b: float = 0.0) -> Array:
     """The Parametric Memory Law: ΔL = C · r^α · ℓ^(−β) + b, nats per token (paper, eq. 3)."""
     return C * x.r**alpha * x.l**-beta + b

@@ -8,12 +8,12 @@ from scipy.optimize import isotonic_regression
 
 
 class NoAdvice(ValueError):
-    """The study cannot answer; the message says why and which cells would help."""
+    """The study cannot answer; the message says why, and which cells would help."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """The measured link from ΔL/L0 to the share of recalled tokens, monotone.
+    """The measured link from ΔL/L0 to the share of recalled tokens. It is monotone, and linear between cells.
 
     Attributes:
         delta_loss_share: ΔL/L0 of the cells, ascending.
@@ -25,24 +25,24 @@ class Link:
 
     @classmethod
     def of(cls, cells: pd.DataFrame) -> "Link":
-        """Isotonic regression over the cells whose recalled share is known.
+        """Fit the link by isotonic regression over the cells whose recalled share is known.
 
         Raises:
-            NoAdvice: there is none.
+            NoAdvice: no cell has one.
         """
-        cells = cells[cells["recalled_share"].notna()]
-        if cells.empty:
+        if "recalled_share" not in cells or cells["recalled_share"].isna().all():
             raise NoAdvice("no cell has a share of recalled tokens")
+        cells = cells[cells["recalled_share"].notna()]
         ordered = cells.assign(share=cells["delta_loss_nats"] / cells["base_loss_nats"]).sort_values("share")
         recalled = isotonic_regression(ordered["recalled_share"].to_numpy(float)).x
         return cls(ordered["share"].to_numpy(float), recalled)
 
     def recalled(self, delta_loss_share: float) -> float:
-        """Share of recalled tokens at a ΔL/L0, between the measured cells in a straight line."""
+        """Return the share of recalled tokens at a ΔL/L0."""
         return float(np.interp(delta_loss_share, self.delta_loss_share, self.recalled_share))
 
     def needed(self, recalled_share: float) -> float:
-        """The smallest ΔL/L0 at which that share is reached, between the measured cells in a straight line.
+        """Return the smallest ΔL/L0 at which that share is reached.
 
         Raises:
             NoAdvice: no cell reaches it.

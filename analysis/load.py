@@ -1,6 +1,8 @@
 """Studies on disk, or published points → one table, a row per cell (`memlaw.records.RESULT_COLUMNS` and its config).
 
-`python -m analysis.load runs/A runs/B --out cells.parquet` writes that table as CSV or parquet.
+`python -m analysis.load runs/A runs/B --out cells.parquet` writes that table as CSV or parquet. Its column `condition`
+names the condition of each cell: what differs from the other cells beside rank, length and seed.
+`python -m analysis.load runs/A --keep docs/A` writes a study's cells into one file, which is read like the study.
 """
 
 import argparse
@@ -10,22 +12,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from memlaw.canonical import NAMED_BY
+from memlaw.cell_paths import AnyPath
+from memlaw.conditions import split, title
 from memlaw.errors import one_line, refuse
 from memlaw.files import atomic_path
-from memlaw.records import RESULT_COLUMNS, read_results, read_tokens
+from memlaw.kept_cells import KEPT, cell_directories, keep, roots
+from memlaw.records import RESULT_COLUMNS, read_results, read_tokens, sort_results
 from memlaw.status_file import DONE, read_status
 
-AXES = ("seq_len", "lora.rank", "seed")
-"""What the law is about; every other config key that varies makes a condition of its own."""
-
-PROTOCOL = ("steps", "epochs", "batch_size", "optimizer.lr")
-"""What a method may bring along for a length, such as the paper's learning rates."""
-
-_BASE = ("dtype", "model_fingerprint")
-"""Measured, but cells that differ in them were trained on another base model."""
-
-_ABOUT = ("study", "cell")
+_NO_CONFIG = {"study", "cell", "condition", *RESULT_COLUMNS}
+"""Columns that are no keys of a cell's config."""
 
 
 class NoCells(ValueError):
@@ -44,19 +40,20 @@ def load_studies(studies: Sequence[Path]) -> pd.DataFrame:
     """
     tables = []
     for study in studies:
-        table = read_results(study)
+        table = pd.concat([read_results(root) for root in roots(study)], ignore_index=True)
         if table.empty:
             raise NoCells(f"{study} holds no finished cell; train some with `python -m memlaw.train -m …`")
-        tables.append(table.assign(study=str(study)))
-    return pd.concat(tables, ignore_index=True).drop_duplicates("cell", ignore_index=True)
+        tables.append(sort_results(table).assign(study=str(study)))
+    return with_condition(pd.concat(tables, ignore_index=True).drop_duplicates("cell", ignore_index=True))
 
 
 def unfinished(study: Path) -> pd.DataFrame:
     """A row per cell of a study that is not done: `cell`, `state` and `cause` (of a failure, else empty)."""
     rows = [
-        {"cell": path.parent.name, "state": status["state"], "cause": status.get("cause", "")}
-        for path in sorted(study.glob("*/status.json"))
-        if (status := read_status(path))["state"] != DONE
+        {"cell": directory.name, "state": status.state, "cause": status.cause or ""}
+        for root in roots(study)
+        for directory in cell_directories(root)
+        if (status := read_status(directory / "status.json")).state != DONE
     ]
     return pd.DataFrame(rows, columns=["cell", "state", "cause"])
 
@@ -70,8 +67,7 @@ def all_tokens(cells: pd.DataFrame) -> Iterator[pd.DataFrame]:
     Raises:
         NoTokens: a table is not there or not whole.
     """
-    for study, cell in zip(cells["study"], cells["cell"], strict=True):
-        file = Path(study) / cell / "tokens.parquet"
+    for cell, file in _token_files(cells):
         try:
             table = read_tokens(file)
         except (OSError, ValueError, KeyError) as error:  # pyarrow's own errors of reading are ValueErrors
@@ -81,8 +77,15 @@ def all_tokens(cells: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 def without_tokens(cells: pd.DataFrame) -> list[str]:
     """The cells whose token table is not on disk."""
-    places = zip(cells["study"], cells["cell"], strict=True)
-    return [cell for study, cell in places if not (Path(study) / cell / "tokens.parquet").exists()]
+    return [cell for cell, file in _token_files(cells) if not file.is_file()]
+
+
+def _token_files(cells: pd.DataFrame) -> Iterator[tuple[str, AnyPath]]:
+    """Each cell with its token table, in the study's directory or its kept file; the table may be missing."""
+    places = {study: roots(Path(study)) for study in cells["study"].unique()}
+    for study, cell in zip(cells["study"], cells["cell"], strict=True):
+        root = next((root for root in places[study] if (root / cell / "status.json").is_file()), places[study][0])
+        yield cell, root / cell / "tokens.parquet"
 
 
 def last_tokens(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
@@ -140,59 +143,26 @@ def load_points(file: Path, base_loss: float) -> pd.DataFrame:
 def conditions(
     table: pd.DataFrame, ignoring: Sequence[str] = (), following: Sequence[str] = ()
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Split a table by everything that varies beside the axes: (label, rows).
-
-    The label names what varies, e.g. `model.name=qwen3_8b method.name=sft`; it is empty when nothing does.
+    """Split a table into conditions: (label, rows), as `memlaw.conditions.split` does.
 
     Args:
         table: cells with their config.
-        ignoring: beginnings of names that may vary within a condition, such as `model.`.
-        following: names that may vary as well where method and length decide them.
+        ignoring, following: see `memlaw.conditions.condition_keys`.
     """
-    config = [
-        name
-        for name in table.columns
-        if name not in AXES
-        and name not in RESULT_COLUMNS
-        and name not in _ABOUT
-        and not name.startswith(("version.", *ignoring))
-    ]
-    base = [] if "model." in ignoring else list(_BASE)
-    varied = [name for name in (*config, *base) if name in table and _text(table[name]).nunique() > 1]
-    if "model.name" in varied:  # other models have other weights anyway
-        same_model = table.groupby(["model.name", *(name for name in varied if name == "dtype")])
-        if same_model["model_fingerprint"].nunique().max() == 1:
-            varied = [name for name in varied if name != "model_fingerprint"]
-    varied = [name for name in varied if not _follows(table, name)]
-    varied = [name for name in varied if name not in following or not _decided(table, name)]
-    if not varied:
-        yield "", table
-        return
-    for values, cells in table.groupby([_text(table[name]) for name in varied], sort=True):
-        yield " ".join(f"{name}={value}" for name, value in zip(varied, values, strict=True)), cells
+    keys = [name for name in table.columns if name not in _NO_CONFIG and not name.startswith("version.")]
+    for label, indices in split(table.to_dict("records"), keys, ignoring, following):
+        yield label, table.iloc[indices]
+
+
+def with_condition(table: pd.DataFrame) -> pd.DataFrame:
+    """Add the column `condition`, the title of each cell's condition among the cells of the table."""
+    parts = [cells.assign(condition=condition_title(cells, label)) for label, cells in conditions(table)]
+    return pd.concat(parts).sort_index()
 
 
 def condition_title(cells: pd.DataFrame, label: str) -> str:
-    """What a condition of `conditions` is called: its model, its data and its label."""
-    return " ".join([str(cells["model.name"].iloc[0]), str(cells["data.name"].iloc[0]), label]).strip()
-
-
-def _text(values: pd.Series) -> pd.Series:
-    """Values to compare and group by; null is a value like any other."""
-    return values.astype(object).where(values.notna(), "null").astype(str)
-
-
-def _follows(table: pd.DataFrame, name: str) -> bool:
-    """Whether a constant of the method, data or model, `method.threshold`, is given by its name already."""
-    owner = NAMED_BY.get(name, f"{name.split('.')[0]}.name")
-    if name == owner or owner not in table:
-        return False
-    return bool(_text(table[name]).groupby(table[owner]).nunique().max() == 1)
-
-
-def _decided(table: pd.DataFrame, name: str) -> bool:
-    """Whether method and length together give the value of `name`."""
-    return bool(_text(table[name]).groupby([table["method.name"], table["seq_len"]]).nunique().max() == 1)
+    """Return what a condition of `conditions` is called."""
+    return title(cells["model.name"].iloc[0], cells["data.name"].iloc[0], label)
 
 
 def write_table(table: pd.DataFrame, target: Path) -> None:
@@ -207,17 +177,24 @@ def write_table(table: pd.DataFrame, target: Path) -> None:
 
 
 def main() -> None:
-    """Command line entry."""
+    """Write the table of studies, or the kept file of one."""
     parser = argparse.ArgumentParser(prog="python -m analysis.load", description=__doc__)
     parser.add_argument("studies", type=Path, nargs="+", help="directories of studies, e.g. runs/default")
-    parser.add_argument("--out", type=Path, required=True, help="the table: FILE.csv or FILE.parquet")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--out", type=Path, help="write the table: FILE.csv or FILE.parquet")
+    target.add_argument("--keep", type=Path, metavar="DIRECTORY", help=f"write all cells of a study to {KEPT} there")
     given = parser.parse_args()
     try:
         table = load_studies(given.studies)
-        write_table(table, given.out)
+        if given.out:
+            write_table(table, given.out)
+            print(f"{len(table)} cells: {given.out}")
+        elif len(given.studies) == 1:
+            print(f"{keep(given.studies[0], given.keep)} cells: {given.keep / KEPT}")
+        else:
+            parser.error("--keep takes one study")
     except (ValueError, OSError) as error:  # NoCells, another ending, or nowhere to write
         refuse(error)
-    print(f"{len(table)} cells: {given.out}")
 
 
 if __name__ == "__main__":

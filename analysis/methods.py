@@ -1,7 +1,7 @@
 """Training methods side by side: the same cells under each method, paired over seeds.
 
 A pair is one rank, length and seed under two methods: same text, same initial adapter. Differences are averaged within
-each seed, and seeds are the replicates: intervals are Student's t over them (95 %), and one seed has none.
+each seed. Seeds are the replicates: intervals are Student's t over them (95 %), and a single seed has none.
 """
 
 from collections.abc import Iterator
@@ -12,27 +12,25 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.strict import strict
-
 BASELINE = "sft"
 PLACE = ["target_tokens", "lora.rank"]
 
 
 TIME = "worker_seconds"
-"""Cells of a pack share it equally, so it says nothing there."""
+"""Wall time. Cells of a pack share it equally, so there it says nothing of a method."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What methods are compared in.
+    """A quantity in which methods are compared.
 
     Attributes:
-        column: of `compared`.
-        title, heading: as people read it, in a sentence and above a column.
-        format: of a value.
-        unit: of a difference.
+        column: its column in `compared`.
+        title, heading: its name in a sentence and above a column.
+        format: format of a value.
+        unit: unit of a difference.
         scale: factor from the column to that unit.
-        larger_is_better: which way is better.
+        larger_is_better: whether a larger value is better.
     """
 
     column: str
@@ -61,12 +59,12 @@ class Difference:
     """One method minus another in one metric, in the metric's unit.
 
     Attributes:
-        metric: which.
+        metric: the metric.
         one, other: the methods.
-        mean: of the paired differences, averaged within each seed first.
-        low, high: 95 % interval over seeds; NaN with fewer than two, or where all seeds differ by the same.
-        reached: of all cells, how many of each method have a value at all, and of how many.
-        pairs, seeds: how many.
+        mean: mean over seeds of the paired differences, averaged within each seed first.
+        low, high: 95 % interval over seeds; NaN with fewer than two seeds, or where all differ by the same.
+        pairs, seeds: their numbers.
+        reached: per method: how many of its cells have a value, and how many cells it has.
     """
 
     metric: Metric
@@ -81,12 +79,12 @@ class Difference:
 
     @property
     def differs(self) -> bool | None:
-        """Whether the interval excludes zero; None where there is no interval."""
+        """Whether the interval excludes 0; None where there is no interval."""
         return None if np.isnan(self.low) else bool(self.low > 0 or self.high < 0)
 
     @property
     def better(self) -> str:
-        """The method that the mean favours."""
+        """Name of the method that the mean favours."""
         return self.one if (self.mean > 0) == self.metric.larger_is_better else self.other
 
 
@@ -95,11 +93,11 @@ class Comparison:
     """Methods on the same cells.
 
     Attributes:
-        label: what else the cells share, as in `analysis.load.conditions`.
-        title: of the report's part.
-        cells: a row per cell, the columns of `METRICS` among them.
+        label: as in `analysis.load.conditions`, of what varies beside the method.
+        title: heading of the report's part.
+        cells: a row per cell, with the columns of `METRICS`.
         history: `analysis.dynamics.evaluations` of the cells; empty where there are no token tables.
-        differences: over all pairs, every metric that was measured, every two methods.
+        differences: over all pairs, of every two methods in every metric that was measured.
     """
 
     label: str
@@ -110,48 +108,27 @@ class Comparison:
 
     @property
     def methods(self) -> list[str]:
-        """Names, the baseline first."""
+        """Names of the methods, the baseline first."""
         return order(self.cells["method"].unique())
 
     @property
     def shares_time(self) -> bool:
-        """Whether cells trained in packs, so that none has a time of its own."""
+        """Whether cells trained in packs, so that no cell has a time of its own."""
         return "pack_size" in self.cells and bool((self.cells["pack_size"] > 1).any())
 
     @property
     def metrics(self) -> list[Metric]:
-        """Those that were measured."""
+        """Metrics that were measured."""
         return [m for m in METRICS if m.column in self.cells and self.cells[m.column].notna().any()]
-
-    def record(self) -> dict[str, object]:
-        """Means and differences in full precision, for `methods.json`, but no wall times: those never come again."""
-        names = [metric.column for metric in self.metrics if metric.column != TIME]
-        means = self.cells.groupby([*PLACE, "method"])[names].mean().reset_index()
-        entries = [entry for entry in self.differences if entry.metric.column in names]
-        record = {
-            "condition": self.title,
-            "cells": len(self.cells),
-            "methods": self.methods,
-            "means": means.to_dict("records"),
-            "differences": [
-                {
-                    "metric": entry.metric.column, "one": entry.one, "other": entry.other, "unit": entry.metric.unit,
-                    "mean": entry.mean, "low": entry.low, "high": entry.high,
-                    "pairs": entry.pairs, "seeds": entry.seeds,
-                }
-                for entry in entries
-            ],
-        }  # fmt: skip
-        return {name: strict(value) for name, value in record.items()}
 
 
 def order(methods: "np.ndarray | list[str]") -> list[str]:
-    """Methods by name, the baseline first."""
+    """Sort methods by name, the baseline first."""
     return sorted(methods, key=lambda name: (name != BASELINE, name))
 
 
 def variants(cells: pd.DataFrame) -> pd.Series:
-    """The method's name, with whichever of its constants vary among cells of that name: `memft_ot threshold=0.9`."""
+    """Return each cell's method with those constants that vary among cells of its name: `memft_ot threshold=0.9`."""
     labels = cells["method.name"].astype(str)
     for key in sorted(name for name in cells if name.startswith("method.") and name != "method.name"):
         text = cells[key].astype(object).where(cells[key].notna(), "null").astype(str)
@@ -161,12 +138,12 @@ def variants(cells: pd.DataFrame) -> pd.Series:
 
 
 def compared(cells: pd.DataFrame) -> pd.DataFrame:
-    """Cells with the column `method` (see `variants`), and `exact` and `comes_back`.
+    """Add the columns `method` (see `variants`), `exact` and `comes_back`.
 
-    These are as decoded, else as teacher forcing predicts it.
+    The latter two are as decoded, else as teacher forcing predicts.
 
     Args:
-        cells: `recall_exact_share` and `recall_matched_share`, or `exact_share` and `first_wrong_share`, or neither.
+        cells: perhaps with `recall_exact_share` and `recall_matched_share`, or `exact_share` and `first_wrong_share`.
     """
     cells = cells.assign(method=variants(cells))
     for name, decoded, predicted in (
@@ -185,27 +162,27 @@ def compare_methods(cells: pd.DataFrame, history: pd.DataFrame, label: str, titl
     """Compare every two methods in every metric.
 
     Args:
-        cells: of one condition but for the method.
+        cells: cells that may differ in the method, and are of one condition otherwise.
         history, label, title: see `Comparison`.
     """
     cells = compared(cells)
-    found = Comparison(label, title, cells, history, [])
+    comparison = Comparison(label, title, cells, history, [])
     differences = [
         difference(cells, metric, one, other)
         for metric in METRICS
-        if metric.column in cells and not (metric.column == TIME and found.shares_time)
+        if metric.column in cells and not (metric.column == TIME and comparison.shares_time)
         for other, one in combinations(order(cells["method"].unique()), 2)
     ]
-    return replace(found, differences=[entry for entry in differences if entry.pairs])
+    return replace(comparison, differences=[entry for entry in differences if entry.pairs])
 
 
 def paired(cells: pd.DataFrame, metric: Metric, one: str, other: str) -> pd.DataFrame:
-    """`difference` in the metric's unit of each pair that both methods have: columns of `PLACE` and seed.
+    """Subtract the methods in each pair that both have, in the metric's unit: columns `PLACE`, seed, `difference`.
 
-    Seeds that lack a place are left out, so that seeds can be averaged over the same places; unless all lack one.
+    Seeds that lack a place are left out, so that all are averaged over the same places, unless every seed lacks one.
     """
     values = cells[metric.column].astype(float).groupby([cells[name] for name in (*PLACE, "seed", "method")])
-    wide = values.mean().unstack("method")  # where texts end early, several lengths are one
+    wide = values.mean().unstack("method")  # texts that end early make several lengths the same
     if one not in wide or other not in wide:
         return pd.DataFrame(columns=[*PLACE, "seed", "difference"])
     both = (metric.scale * (wide[one] - wide[other])).dropna().rename("difference").reset_index()
@@ -214,7 +191,7 @@ def paired(cells: pd.DataFrame, metric: Metric, one: str, other: str) -> pd.Data
 
 
 def difference(cells: pd.DataFrame, metric: Metric, one: str, other: str) -> Difference:
-    """One method minus another over all their pairs."""
+    """Subtract two methods over all their pairs, with the interval over seeds."""
     pairs = paired(cells, metric, one, other)
     by_seed = pairs.groupby("seed")["difference"].mean().to_numpy(float)
     mean = float(by_seed.mean()) if len(by_seed) else np.nan
@@ -222,8 +199,7 @@ def difference(cells: pd.DataFrame, metric: Metric, one: str, other: str) -> Dif
     if np.allclose(by_seed, 0, atol=1e-12) and len(by_seed) > 1:
         low = high = 0.0
     elif len(by_seed) > 1 and not np.allclose(by_seed, mean, rtol=1e-9, atol=1e-12):
-        margin = float(stats.t.ppf(0.975, len(by_seed) - 1) * by_seed.std(ddof=1) / np.sqrt(len(by_seed)))
-        low, high = mean - margin, mean + margin
+        low, high = map(float, stats.ttest_1samp(by_seed, 0).confidence_interval(0.95))
     values = {name: cells.loc[cells["method"] == name, metric.column] for name in (one, other)}
     reached = (int(values[one].count()), len(values[one])), (int(values[other].count()), len(values[other]))
     return Difference(metric, one, other, mean, low, high, len(pairs), len(by_seed), reached)
@@ -232,8 +208,8 @@ def difference(cells: pd.DataFrame, metric: Metric, one: str, other: str) -> Dif
 def by_place(
     cells: pd.DataFrame, metric: Metric, one: str, other: str
 ) -> Iterator[tuple[dict[str, float], Difference]]:
-    """The difference at each rank and length by itself."""
-    for values, own in cells.groupby(PLACE):
-        found = difference(own, metric, one, other)
-        if found.pairs:
-            yield dict(zip(PLACE, map(float, values), strict=True)), found
+    """Yield the difference at each rank and length by itself."""
+    for values, rows in cells.groupby(PLACE):
+        here = difference(rows, metric, one, other)
+        if here.pairs:
+            yield dict(zip(PLACE, map(float, values), strict=True)), here

@@ -7,11 +7,13 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.card import card, record
+from analysis.card import card
 from analysis.figures import figures, method_figures
 from analysis.findings import Findings
 from analysis.method_sections import method_sections
 from analysis.methods import Comparison
+from analysis.points import points
+from analysis.record import law_record, methods_record
 from analysis.sections import Section, sections
 
 RECORDS = ("law.json", "methods.json")
@@ -51,7 +53,7 @@ def condition_part(found: Findings, study: Path | None) -> Part:
     """
     tables = {"sensitivity": found.ways, "rivals": found.rivals}
     if found.law:
-        tables["points"] = found.law.fit.points()
+        tables["points"] = points(found.law.fit)
     if found.tokens:
         tables |= {"transition": found.tokens.transition, "history": found.tokens.history}
     return Part(
@@ -59,7 +61,7 @@ def condition_part(found: Findings, study: Path | None) -> Part:
         found.title,
         sections(found, study),
         lambda: figures(found),
-        record(found),
+        law_record(found),
         RECORDS[0],
         card(found),
         {name: rows for name, rows in tables.items() if rows is not None},
@@ -70,4 +72,6 @@ def methods_part(found: Comparison) -> Part:
     """Methods side by side."""
     parts = method_sections(found)
     tables = {part.slug: part.table for part in parts if part.table is not None}
-    return Part(found.label, found.title, parts, lambda: method_figures(found), found.record(), RECORDS[1], {}, tables)
+    return Part(
+        found.label, found.title, parts, lambda: method_figures(found), methods_record(found), RECORDS[1], {}, tables
+    )

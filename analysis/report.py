@@ -22,7 +22,6 @@ from analysis.card import markdown
 from analysis.check import differences
 from analysis.findings import Findings, find
 from analysis.load import (
-    PROTOCOL,
     NoCells,
     all_tokens,
     condition_title,
@@ -37,6 +36,7 @@ from analysis.methods import Comparison, compare_methods, variants
 from analysis.page import Condition, page, svg
 from analysis.part import RECORDS, Part, condition_part, methods_part
 from analysis.terminal import print_sections
+from memlaw.conditions import PROTOCOL
 from memlaw.errors import refuse
 from memlaw.files import atomic_path, write_json, write_text
 

@@ -1,4 +1,4 @@
-"""What a fit leaves: is it noise, as seeds show it, or something that the form misses?"""
+"""Diagnostics of a fit's residuals: noise, as seeds show it, or something that the form misses."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from analysis.enough import ROUNDING, grid_point
 from analysis.forms import Inputs
-from analysis.law import ROUNDING, LawFit, gradient, grid_point
+from analysis.gradient import gradient
+from analysis.law import LawFit
 
 SUSPICIOUS = 0.01
 """p-value below which residuals are called systematic."""
@@ -37,12 +39,12 @@ class Residuals:
 
     @property
     def systematic(self) -> bool:
-        """Whether a test says that the form misses something."""
+        """Whether a test rejects that the residuals are noise."""
         return any(p < SUSPICIOUS for p in (self.curvature_p, self.lack_of_fit_p))
 
 
 def diagnose(fit: LawFit) -> Residuals:
-    """Diagnostics of the cells that a fit used."""
+    """Diagnose the residuals of the cells that a fit used."""
     cells = fit.used
     residual = fit.predict_cells(cells) - cells["delta_loss_nats"].to_numpy(float)
     share = 100 * residual / cells["delta_loss_nats"].to_numpy(float)
@@ -72,27 +74,28 @@ def _curvature(fit: LawFit, residual: np.ndarray) -> float:
     tangent = gradient(fit, lambda predict: predict(inputs))
     curved = np.column_stack([tangent, x * x, y * y, x * y])
     before, after = (np.linalg.matrix_rank(design) for design in (tangent, curved))
-    spare = len(residual) - after
-    if spare < 1 or after == before:
+    freedom = len(residual) - after
+    if freedom < 1 or after == before:
         return float("nan")
 
-    def left(design: np.ndarray) -> float:
+    def unexplained(design: np.ndarray) -> float:
         return float(np.sum((residual - design @ np.linalg.lstsq(design, residual, rcond=None)[0]) ** 2))
 
-    if _only_rounding(left(curved), fit.used):  # the curves go through every cell: there is no noise to compare with
+    rest = unexplained(curved)
+    if _only_rounding(rest, fit.used):  # the curves go through every cell: there is no noise to compare with
         return float("nan")
-    return _f_test(left(tangent) - left(curved), after - before, left(curved), spare)
+    return _f_test(unexplained(tangent) - rest, after - before, rest, freedom)
 
 
 def _against_noise(cells: pd.DataFrame, residual: np.ndarray, parameters: int) -> tuple[float, float]:
     """Noise between seeds, and the lack-of-fit F test: residuals of means against it (Draper and Smith, 1.5)."""
     groups = cells.assign(residual=residual).groupby(grid_point(cells))["residual"]
-    pure, spare = float(((residual - groups.transform("mean").to_numpy()) ** 2).sum()), len(cells) - groups.ngroups
-    if spare < 1 or _only_rounding(pure, cells):
+    noise, repeats = float(((residual - groups.transform("mean").to_numpy()) ** 2).sum()), len(cells) - groups.ngroups
+    if repeats < 1 or _only_rounding(noise, cells):
         return float("nan"), float("nan")
     lack, freedom = float((groups.size() * groups.mean() ** 2).sum()), groups.ngroups - parameters
-    p = _f_test(lack, freedom, pure, spare) if freedom > 0 else float("nan")
-    return float(np.sqrt(pure / spare)), p
+    p = _f_test(lack, freedom, noise, repeats) if freedom > 0 else float("nan")
+    return float(np.sqrt(noise / repeats)), p
 
 
 def _only_rounding(squares: float, cells: pd.DataFrame) -> bool:
@@ -100,5 +103,6 @@ def _only_rounding(squares: float, cells: pd.DataFrame) -> bool:
     return squares <= len(cells) * (ROUNDING * float(cells["delta_loss_nats"].max())) ** 2
 
 
-def _f_test(explained: float, terms: int, left: float, spare: int) -> float:
-    return float(stats.f.sf((explained / terms) / (left / spare), terms, spare))
+def _f_test(explained: float, terms: int, rest: float, freedom: int) -> float:
+    """p-value of squares explained by so many terms, against the rest with its degrees of freedom."""
+    return float(stats.f.sf((explained / terms) / (rest / freedom), terms, freedom))

@@ -12,13 +12,13 @@ import pandas as pd
 
 from analysis.capacity import LITERATURE, RISING
 from analysis.command import command
-from analysis.compare import splits_of
 from analysis.findings import Findings, Fitted, Tokens
 from analysis.forms import POWER
-from analysis.phase import decoupled, lucky_share, violations
+from analysis.next_cells import longer, most_informative
+from analysis.rivals import splits_of
 from analysis.saturation import DEFAULT
 from analysis.sensitivity import spread_of
-from analysis.suggest import longer, most_informative
+from analysis.transition import decoupled, lucky_share, violations
 from analysis.uncertainty import DRAWS, Interval
 
 INFO, CAUTION, PROBLEM, MISSING = "", "caution", "not identified", "missing"

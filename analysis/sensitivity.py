@@ -2,11 +2,12 @@
 
 import pandas as pd
 
-from analysis.forms import FORMS, POWER
-from analysis.law import TooFewCells, fit_law
+from analysis.enough import TooFewCells
+from analysis.fits import Fits
+from analysis.forms import FORMS, POWER, Form
 from analysis.saturation import DEFAULT, NONE, Rule
 
-RULES = (
+COMPARED_RULES = (
     NONE,
     Rule("delta_loss", 0.95),
     Rule("delta_loss", 0.9),
@@ -16,32 +17,32 @@ RULES = (
 )
 
 
-def sensitivity(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per way to fit: the law under several rules, robustly, and the saturating forms on all cells.
+def sensitivity(fits: Fits) -> pd.DataFrame:
+    """Fit the law under several rules and robustly, and the saturating forms to all cells: a row per fit.
 
     Columns: form, rule, loss, cells, alpha, beta, b, their standard errors (`alpha_stderr`, …), alpha/beta,
-    r_squared and problem, which is empty when the parameters are identified.
+    r_squared and problem, which is empty where the parameters are identified.
     """
-    rules = [rule for rule in RULES if rule.kind != "recalled" or "recalled_share" in table]
-    ways = [(POWER, rule, "linear") for rule in rules]
-    ways.append((POWER, DEFAULT, "huber"))
-    ways += [(form, NONE, "linear") for form in FORMS.values() if form.saturates and form.size is None]
-    rows = []
-    for form, rule, loss in ways:
-        row: dict[str, object] = {"form": form.name, "rule": str(rule), "loss": loss}
-        try:
-            fitted = fit_law(table, form, rule, loss)
-        except TooFewCells:
-            rows.append({**row, "problem": "too few cells"})
-            continue
-        for name in ("alpha", "beta", "b"):
-            row[name], row[f"{name}_stderr"] = fitted.parameters.get(name, (None, None))
-        row |= {"cells": len(fitted.used), "alpha/beta": fitted.exponent_ratio, "r_squared": fitted.r_squared}
-        rows.append({**row, "problem": "; ".join(fitted.not_identified)})
-    return pd.DataFrame(rows)
+    rules = [rule for rule in COMPARED_RULES if rule.kind != "recalled" or "recalled_share" in fits.cells]
+    choices = [(POWER, rule, "linear") for rule in rules]
+    choices.append((POWER, DEFAULT, "huber"))
+    choices += [(form, NONE, "linear") for form in FORMS.values() if form.saturates and form.size is None]
+    return pd.DataFrame([_row(fits, *choice) for choice in choices])
+
+
+def _row(fits: Fits, form: Form, rule: Rule, loss: str) -> dict[str, object]:
+    row: dict[str, object] = {"form": form.name, "rule": str(rule), "loss": loss}
+    try:
+        fit = fits.law(form, rule, loss)
+    except TooFewCells:
+        return {**row, "problem": "too few cells"}
+    for name in ("alpha", "beta", "b"):
+        row[name], row[f"{name}_stderr"] = fit.parameters.get(name, (None, None))
+    row |= {"cells": len(fit.used), "alpha/beta": fit.exponent_ratio, "r_squared": fit.r_squared}
+    return {**row, "problem": "; ".join(fit.not_identified)}
 
 
 def spread_of(rows: pd.DataFrame, name: str) -> tuple[float, float]:
-    """Smallest and largest value of a parameter among the ways that identify it."""
+    """Return the smallest and largest value of a parameter among the fits that identify it."""
     values = rows.loc[rows["problem"] == "", name].dropna()
     return float(values.min()), float(values.max())

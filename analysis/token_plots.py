@@ -26,8 +26,8 @@ def transition_figure(table: pd.DataFrame, failures: pd.DataFrame, title: str) -
     """Left: P(argmax right | p) over all tokens. Right: first failure against its lower bound (paper, figure 6).
 
     Args:
-        table: `analysis.phase.transition`.
-        failures: `analysis.phase.first_failures`.
+        table: `analysis.transition.transition`.
+        failures: `analysis.transition.first_failures`.
         title: of the figure.
     """
     caption = (
@@ -63,8 +63,8 @@ def failures_figure(positions: pd.Series, failures: pd.DataFrame, title: str) ->
     """Where failures fall along the target: all wrong tokens, and the first one of each pair (paper, figure 7).
 
     Args:
-        positions: relative position, 0 to 1, of each token whose argmax is wrong (`analysis.phase.wrong_positions`).
-        failures: `analysis.phase.first_failures`.
+        positions: relative position, 0 to 1, of each wrong argmax (`analysis.transition.wrong_positions`).
+        failures: `analysis.transition.first_failures`.
         title: of the figure.
     """
     first = failures[failures["first_wrong"] < failures["length"]]

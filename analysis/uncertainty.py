@@ -1,4 +1,4 @@
-"""How far the parameters of a fit can be trusted: profile likelihood, and bootstrap over cells and seeds."""
+"""Intervals of a fit's parameters: profile likelihood, and bootstrap over cells and seeds."""
 
 import warnings
 from collections.abc import Iterator
@@ -7,31 +7,32 @@ import lmfit
 import numpy as np
 import pandas as pd
 
-from analysis.law import LawFit, TooFewCells, fit_law, grid_point
+from analysis.enough import TooFewCells, grid_point
+from analysis.law import LawFit, fit_law
 
 Interval = tuple[float, float]
 LEVEL = 0.95
 DRAWS = 200
 ENOUGH = 0.9
-"""Share of draws that must be fitted: intervals over what happens to be fittable would be too narrow."""
+"""Share of draws that must be fitted: intervals over fewer would be too narrow, for the odd ones are missing."""
 
 
-def profile_intervals(fitted: LawFit, level: float = LEVEL) -> dict[str, Interval]:
-    """Profile-likelihood intervals by lmfit's `conf_interval`; an open side is infinite.
+def profile_intervals(fit: LawFit, level: float = LEVEL) -> dict[str, Interval]:
+    """Return profile-likelihood intervals by lmfit's `conf_interval`; an open side is infinite.
 
     Returns:
-        Per varied parameter (low, high); empty when the parameters are not identified.
+        (low, high) of each varied parameter; empty where the parameters are not identified.
     """
-    if fitted.not_identified or fitted.result.covar is None:
+    if fit.not_identified or fit.result.covar is None:
         return {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # lmfit warns where a side is open; it is then infinite here
-        found = lmfit.conf_interval(fitted.minimizer, fitted.result, sigmas=[level])
-    return {name: (float(rows[0][1]), float(rows[-1][1])) for name, rows in found.items()}
+        warnings.simplefilter("ignore")  # lmfit warns of an open side, which is infinite here
+        profiles = lmfit.conf_interval(fit.minimizer, fit.result, sigmas=[level])
+    return {name: (float(rows[0][1]), float(rows[-1][1])) for name, rows in profiles.items()}
 
 
 def resamples(table: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> Iterator[pd.DataFrame]:
-    """Tables of cells drawn with replacement; of a grid point with several seeds, seeds are drawn too."""
+    """Draw grid points with replacement, and of each its seeds with replacement: a table per draw."""
     rng = np.random.default_rng(seed)
     points = list(table.groupby(grid_point(table)).indices.values())
     for _ in range(draws):
@@ -39,21 +40,21 @@ def resamples(table: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> Iterato
         yield table.iloc[np.concatenate([rows[rng.integers(len(rows), size=len(rows))] for rows in drawn])]
 
 
-def bootstrap(fitted: LawFit, draws: int = DRAWS, seed: int = 0) -> pd.DataFrame:
-    """Parameters of `fitted`'s form refitted to resampled cells: a row per draw that could be fitted."""
+def bootstrap(fit: LawFit, draws: int = DRAWS, seed: int = 0) -> pd.DataFrame:
+    """Refit the form to resampled cells: a row of parameters per draw that could be fitted."""
     rows = []
-    for table in resamples(pd.concat([fitted.used, fitted.excluded]), draws, seed):
+    for table in resamples(pd.concat([fit.used, fit.excluded]), draws, seed):
         try:
-            again = fit_law(table, fitted.form, fitted.rule, like=fitted)
+            refit = fit_law(table, fit.form, fit.rule, like=fit)
         except TooFewCells:
             continue
-        varied = {name: again.values[name] for name in fitted.result.var_names}
-        rows.append({**varied, "alpha/beta": again.exponent_ratio})
+        varied = {name: refit.values[name] for name in fit.result.var_names}
+        rows.append({**varied, "alpha/beta": refit.exponent_ratio})
     return pd.DataFrame(rows)
 
 
 def bootstrap_intervals(draws: pd.DataFrame, wanted: int = DRAWS, level: float = LEVEL) -> dict[str, Interval]:
-    """Percentile intervals of each column; none when fewer than `ENOUGH` of the wanted draws could be fitted."""
+    """Return percentile intervals of each column; none where too few (`ENOUGH`) of the wanted draws could be fitted."""
     tail = (1 - level) / 2
     if len(draws) < ENOUGH * wanted:
         return {}

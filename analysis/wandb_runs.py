@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from analysis.load import NoCells
-from memlaw.cell import flatten
+from memlaw.identity import flatten
 from memlaw.records import RESULT_COLUMNS, sort_results
 
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")

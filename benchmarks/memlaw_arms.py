@@ -19,18 +19,20 @@ from omegaconf import OmegaConf
 from task import Problem, Record, Stopwatch, Task, load, main, now, problem, process_seconds
 
 from memlaw import pack as pack_module
-from memlaw.cell import Cell
+from memlaw.composition import compose_cell
 from memlaw.data.memory import Memory
-from memlaw.data.tokens import TokenTable
-from memlaw.evaluation import Evaluation
+from memlaw.live_pack import LivePack
 from memlaw.lora import LoraPack
 from memlaw.memft import Plain
 from memlaw.module import PackModule
 from memlaw.pack import train_pack
+from memlaw.pack_loop import PackLoop
 from memlaw.prefix import Prefix
 from memlaw.prefix_cache import PrefixCache, cache_prefix
 from memlaw.records import read_tokens
+from memlaw.row_order import RowOrder
 from memlaw.sweep import SETTINGS
+from memlaw.token_table import TokenTable
 from memlaw.weighting import Weighting
 
 
@@ -59,10 +61,12 @@ def loop(p: Problem, arm: str) -> Record:
             stack.enter_context(frozen.replaced())
         prefix_seconds = now(device) - started
         stack.enter_context(adapters.attach(p.base.model))
-        weighting = Weighting([Plain("sft")], 1)
-        module = PackModule(p.base, adapters, table, prefix, weighting, p.config.optimizer, steps).to(device)
-        module.kept_N = module.kept_N.to(device)
-        module.weighting.place()
+        weighting = Weighting([Plain("sft")], 1, device)
+        pack = LivePack(
+            cells=[], steps=range(steps), adapters=adapters, table=table, weighting=weighting,
+            order=RowOrder([], range(steps)), prefix=prefix,
+        )  # fmt: skip
+        module = PackModule(p.base, pack, optimizer=p.config.optimizer).to(device)
         made = module.configure_optimizers()
         optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
         row = torch.zeros(1, 1, dtype=torch.int64, device=device)
@@ -92,20 +96,20 @@ def loop(p: Problem, arm: str) -> Record:
 def watched(device: torch.device, steps: int) -> Iterator[list[Stopwatch]]:
     """Times the steps of `train_pack`, what Lightning does between them included."""
     watches: list[Stopwatch] = []
-    step, end = PackModule.training_step, Evaluation.on_train_batch_end
+    step, end = PackModule.training_step, PackLoop.on_train_batch_end
 
     def timed_step(self: PackModule, *arguments: Any) -> Any:
         if not watches:
             watches.append(Stopwatch(device, steps))
         return step(self, *arguments)
 
-    def timed_end(self: Evaluation, *arguments: Any, **keywords: Any) -> None:
+    def timed_end(self: PackLoop, *arguments: Any, **keywords: Any) -> None:
         watches[0].step()
         end(self, *arguments, **keywords)
 
     with (
         patch.object(PackModule, "training_step", timed_step),
-        patch.object(Evaluation, "on_train_batch_end", timed_end),
+        patch.object(PackLoop, "on_train_batch_end", timed_end),
     ):
         yield watches
 
@@ -115,7 +119,7 @@ def through_lightning(task: Task, device: torch.device) -> Record:
     with tempfile.TemporaryDirectory() as directory:
         more = (f"runs_dir={directory}", "logger.mode=offline", "eval.per_decade=1")
         cfg = task.config(*more)
-        cell = Cell.from_config(cfg)
+        cell = compose_cell(cfg)
         cell.plan()
         with watched(device, task.steps) as watches:
             started = now(device)
@@ -137,7 +141,7 @@ def run(tasks: list[Task], given: dict[str, Any]) -> list[Record]:
     base = load(tasks[0])
     setup["load"] = time.perf_counter() - started
     records: list[Record] = []
-    with patch.object(pack_module, "_base_model", lambda *_: base):
+    with patch.object(pack_module.BASE_MODELS, "load", lambda *_: base):
         if "lightning" in given["arms"]:
             through_lightning(replace(tasks[0], steps=1), base.device)  # what only a worker's first cell pays for
         for task in tasks:

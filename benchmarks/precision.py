@@ -19,18 +19,19 @@ from unittest.mock import patch
 import numpy as np
 import torch
 import torch.nn.functional as F
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from peft import PeftModel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from memlaw.base_model import PRECISIONS, resolve_precision
-from memlaw.cell import DONE, Cell
+from memlaw.cell import Cell
+from memlaw.compose import compose_config
+from memlaw.composition import compose_cell
 from memlaw.lora import initial_A
 from memlaw.pack import train_pack
-from memlaw.paths import config_dir
 from memlaw.records import read_tokens
+from memlaw.status_file import DONE
 
 GRID = {64: (1, 2), 128: (1, 2, 4), 256: (1, 4)}
 """Ranks per length, from hardly recalled to nearly all."""
@@ -57,9 +58,8 @@ def products(precision: str) -> AbstractContextManager[Any]:
 def compose_pack(seq_len: int, ranks: tuple[int, ...], *overrides: str) -> tuple[list[Cell], DictConfig]:
     """Cells of one length."""
     common = [f"seq_len={seq_len}", "stop.when_recalled=false", "logger.mode=disabled", "trainer.device=cpu"]
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        configs = [compose("config", [*common, *overrides, f"lora.rank={rank}"]) for rank in ranks]
-    return [Cell.from_config(cfg) for cfg in configs], configs[0]
+    configs = [compose_config([*common, *overrides, f"lora.rank={rank}"]) for rank in ranks]
+    return [compose_cell(cfg) for cfg in configs], configs[0]
 
 
 def train(pack: list[Cell], cfg: DictConfig) -> None:

@@ -15,15 +15,15 @@ from typing import Any
 
 import psutil
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from memlaw.base_model import BaseModel, resolve_device, resolve_precision
 from memlaw.cell import Cell
+from memlaw.compose import compose_config
+from memlaw.composition import compose_cell
 from memlaw.data.memory import Pair
 from memlaw.lora_spec import LoraSpec
-from memlaw.paths import config_dir
 from memlaw.targets import Target, resolve_targets
 
 
@@ -44,8 +44,7 @@ class Task:
     def config(self, *more: str) -> DictConfig:
         """The composed config, without early stop."""
         own = [f"lora.rank={self.rank}", f"seq_len={self.seq_len}", f"steps={self.steps}", "stop.when_recalled=false"]
-        with initialize_config_dir(config_dir(), version_base="1.3"):
-            return compose("config", [*own, *self.overrides, *more])
+        return compose_config([*own, *self.overrides, *more])
 
 
 @dataclass
@@ -107,11 +106,11 @@ def load(task: Task) -> BaseModel:
 def problem(task: Task, base: BaseModel) -> Problem:
     """Token ids and adapter of a task."""
     cfg = task.config()
-    cell = Cell.from_config(cfg)
+    cell = compose_cell(cfg)
     memory = instantiate(cfg.data, _convert_="all").build(base.tokenizer, cfg.seq_len, cfg.seed)
     spec = LoraSpec.from_config(cfg.lora, cfg.seed)
     (pair,) = memory.pairs
-    return Problem(task, cfg, cell, base, pair, spec, resolve_targets(base.model.config, spec))
+    return Problem(task, cfg, cell, base, pair, spec, resolve_targets(base.model, spec))
 
 
 def now(device: torch.device) -> float:

@@ -26,9 +26,10 @@ from task import Task, load
 
 from memlaw import pack as pack_module
 from memlaw.base_model import BaseModel
-from memlaw.cell import DONE, Cell
+from memlaw.composition import compose_cell
+from memlaw.keys import TRAINING_SETTINGS
 from memlaw.pack import train_pack
-from memlaw.sweep import SETTINGS
+from memlaw.status_file import DONE
 
 MODES = ("disabled", "offline", "online")
 
@@ -61,12 +62,12 @@ def train(task: Task, cells: int, mode: str, base: BaseModel) -> tuple[float, fl
         configs = [
             task.config(*own, f"seed={seed}", "eval.recall.greedy=false", "logger.stagger_s=0") for seed in range(cells)
         ]
-        pack = [Cell.from_config(cfg) for cfg in configs]
+        pack = [compose_cell(cfg) for cfg in configs]
         for cell in pack:
             cell.plan()
         before = cpu_seconds()
         with watched(base.device, task.steps) as watches:
-            train_pack(pack, OmegaConf.masked_copy(configs[0], list(SETTINGS)))
+            train_pack(pack, OmegaConf.masked_copy(configs[0], list(TRAINING_SETTINGS)))
         assert {cell.state for cell in pack} == {DONE}
         assert len(list(Path(directory).glob("*/wandb/*run-*"))) == (0 if mode == "disabled" else cells)
         tracking, whole = (now - then for now, then in zip(cpu_seconds(), before, strict=True))

@@ -10,9 +10,6 @@ from memlaw.errors import ConfigError
 
 Layers = tuple[int | float, ...]
 
-NAMED_BY = {"lora.layers": "model.name"}
-"""Keys that another name than their own section's may decide: a fraction of depth is another layer in another model."""
-
 
 def canonical_lora(lora: dict[str, Any], depth: Callable[[], int | None]) -> dict[str, Any]:
     """`conf/lora` values in their one spelling: layers as ascending indices, names of modules in alphabetical order.
@@ -28,8 +25,8 @@ def canonical_lora(lora: dict[str, Any], depth: Callable[[], int | None]) -> dic
     layers = parsed_layers(lora["layers"])
     if layers is not None:
         relative = any(layer < 0 or isinstance(layer, float) for layer in layers)
-        known = depth() if relative else 1 + max(int(layer) for layer in layers)
-        layers = tuple(layer_indices(layers, known)) if known else layers
+        of_model = depth() if relative else 1 + max(int(layer) for layer in layers)
+        layers = tuple(layer_indices(layers, of_model)) if of_model else layers
     modules = {key: _sorted_names(lora[key]) for key in ("target_modules", "block_modules")}
     return {**lora, **modules, "layers": None if layers is None else list(layers)}
 

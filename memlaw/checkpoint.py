@@ -1,8 +1,8 @@
 """What an unfinished cell needs to go on: its adapter, optimizer moments, method state, evaluations and clocks.
 
-A cell's checkpoint is its own, whatever pack it trained in, so that it can go on in another one. It is a safetensors
-file (nothing is unpickled) and holds no weight of the base model. There is no random state: data, initial weights and
-order of pairs follow from the seed and the step.
+Each cell has a checkpoint of its own, so that it can go on in another pack. It is a safetensors file (nothing is
+unpickled) and holds no weight of the base model. There is no random state: data, initial weights and order of pairs
+follow from the seed and the step.
 
 Shapes: R rank, I and O input and output size of a module, P pairs, E evaluations, S target tokens.
 """
@@ -34,7 +34,7 @@ _HEAD: dict[str, type | tuple[type, ...]] = {
     "worker_seconds": (int, float),
     "seconds": (int, float),
 }
-"""What a header must tell for its cell to go on: the step, and what `memlaw.cell_run.CellRun.state` keeps."""
+"""What a header must hold for its cell to go on: the step, and what `memlaw.live_cell.LiveCell.save` adds to it."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,8 @@ class Checkpoint:
 
     Attributes:
         step: optimizer steps taken.
-        tensors: by name; see `memlaw.lora.LoraPack.state`, `memlaw.weighting.Weighting.state` and
-            `memlaw.cell_run.CellRun.state`.
-        progress: small values, as JSON takes them; see `memlaw.cell_run.CellRun.state`.
+        tensors: by name; see `memlaw.live_pack.LivePack.state` and `memlaw.history.History.state`.
+        progress: small values, as JSON takes them; see `memlaw.live_cell.LiveCell.save`.
     """
 
     step: int
@@ -53,13 +52,13 @@ class Checkpoint:
     progress: dict[str, Any]
 
     def part(self, name: str) -> dict[str, torch.Tensor]:
-        """The tensors whose names begin with `name.`, without that."""
+        """Pick the tensors whose names begin with `name.`, and strip that off."""
         return {
             key.removeprefix(f"{name}."): value for key, value in self.tensors.items() if key.startswith(f"{name}.")
         }
 
     def write(self, path: Path) -> None:
-        """Write it, whole or not at all."""
+        """Write the checkpoint, whole or not at all."""
         head = {"format": FORMAT, "step": self.step, **self.progress}
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
         with atomic_path(path) as temporary:
@@ -67,7 +66,7 @@ class Checkpoint:
 
 
 def step_of(path: Path) -> int:
-    """The step of a checkpoint; 0 where there is none that can be read."""
+    """Read the step of a checkpoint; 0 where there is none that can be read."""
     head = _head(path)
     return head["step"] if head else 0
 
@@ -84,14 +83,10 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
 
 
 def check_origin(path: Path, model_fingerprint: str, data_fingerprint: str) -> None:
-    """Refuse a checkpoint of another base model or memory.
-
-    Raises:
-        CellError: it is one.
-    """
+    """Raise CellError for a checkpoint of another base model or memory."""
     head = _head(path)
-    for name, own in (("model", model_fingerprint), ("data", data_fingerprint)):
-        if head and head[f"{name}_fingerprint"] != own:
+    for name, fingerprint in (("model", model_fingerprint), ("data", data_fingerprint)):
+        if head and head[f"{name}_fingerprint"] != fingerprint:
             raise CellError(f"the {name} is not the one that {path} was trained on; remove that file to start again")
 
 

@@ -2,24 +2,22 @@
 
 from typing import Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from memlaw.base_model import PRECISIONS, ModelSource, positions
+from memlaw.base_model import PRECISIONS, positions
 from memlaw.cell import Cell
-from memlaw.errors import ConfigError, one_line
-from memlaw.forgetting import held_out_text
-from memlaw.lora_spec import LoraSpec
-from memlaw.targets import Target, resolve_targets
+from memlaw.data.held_out import held_out_text
+from memlaw.errors import ConfigError
+from memlaw.instantiation import instantiate_checked
+from memlaw.resolved import ResolvedCell, resolve
 from memlaw.values import check_number, check_switch, check_whole
 
 ABOVE_0 = ("a number above 0", lambda value: value > 0)
 SHARE = ("a number from 0 to below 1", lambda value: 0 <= value < 1)
 
 
-def check_cell(cell: Cell) -> None:
-    """Check what the cell's config alone can tell.
+def check_cell(cell: Cell) -> ResolvedCell:
+    """Check what the cell's config alone can tell, and make the objects that it names.
 
     Raises:
         ConfigError: naming the key and the allowed values.
@@ -60,9 +58,9 @@ def check_cell(cell: Cell) -> None:
         check_number("optimizer.clip_norm", c.optimizer.clip_norm, *ABOVE_0)
     if c.precision not in ("auto", *PRECISIONS):
         raise ConfigError(f"precision={c.precision} is not one of auto, {', '.join(PRECISIONS)}")
-    instantiate_checked(c.method)
-    LoraSpec.from_config(c.lora, c.seed)
-    instantiate_checked(c.data).check()
+    resolved = resolve(cell)
+    resolved.data.check()
+    return resolved
 
 
 def check_settings(cfg: DictConfig) -> None:
@@ -83,42 +81,16 @@ def check_settings(cfg: DictConfig) -> None:
     instantiate_checked(cfg.logger)
 
 
-def resolve_cell(cell: Cell) -> tuple[Any, list[Target]]:
-    """The base model's configuration and the modules that the cell adapts, without loading weights.
-
-    Raises:
-        ConfigError: the model cannot be had, or nothing matches.
-    """
-    c = cell.config
-    source: ModelSource = instantiate_checked(c.model)
-    config = source.config()
-    return config, resolve_targets(config, LoraSpec.from_config(c.lora, c.seed))
-
-
-def check_length(cell: Cell, config: Any) -> None:
+def check_length(resolved: ResolvedCell) -> None:
     """Refuse a single target that is longer than what the base model can read.
-
-    Args:
-        cell: the cell.
-        config: of its base model.
 
     Raises:
         ConfigError: it is.
     """
-    c = cell.config
-    pairs, _ = instantiate_checked(c.data).expected_shape(c.seq_len)
-    if pairs == 1 and c.seq_len > positions(config):
-        raise ConfigError(f"seq_len={c.seq_len} is longer than the {positions(config)} positions of {c.model.name}")
-
-
-def instantiate_checked(node: Any) -> Any:
-    """`hydra.utils.instantiate` with a ConfigError raised as itself."""
-    try:
-        return instantiate(node, _convert_="all")
-    except InstantiationException as error:
-        if isinstance(error.__cause__, ConfigError):
-            raise error.__cause__ from None
-        raise ConfigError(f"{node._get_full_key(None)}: {one_line(error.__cause__ or error)}") from error
+    c, (pairs, _) = resolved.cell.config, resolved.expected_shape
+    allowed = positions(resolved.adapted.model.config)
+    if pairs == 1 and c.seq_len > allowed:
+        raise ConfigError(f"seq_len={c.seq_len} is longer than the {allowed} positions of {c.model.name}")
 
 
 def _sections(config: DictConfig, *keys: str) -> None:

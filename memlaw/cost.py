@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import nnls
 
+from memlaw.sizes import Sizes
+
 if TYPE_CHECKING:
     import torch
 
-    from memlaw.sizes import Sizes
 
-
-def step_flops(s: "Sizes") -> float:
-    """Floating-point operations of one optimizer step of a cell.
+def step_flops(s: Sizes) -> float:
+    """Count the floating-point operations of one optimizer step of a cell.
 
     What follows the first adapter runs forward and backward; what comes before it runs forward where it is not
     kept. The head runs both ways, and an adapter takes its share of parameters three times.
@@ -54,8 +54,8 @@ class CostModel:
         """Fit finished cells: seconds of a cell's step against 1/`pack_size` and `flops`, by relative error."""
         terms = np.stack([1 / np.asarray(pack_size), np.asarray(flops)], axis=1) / np.asarray(seconds)[:, None]
         scale = terms.max(axis=0)
-        found, _ = nnls(terms / scale, np.ones(len(terms)))
-        step_seconds, flop_seconds = found / scale
+        scaled, _ = nnls(terms / scale, np.ones(len(terms)))
+        step_seconds, flop_seconds = scaled / scale
         return cls(step_seconds, flop_seconds, measured_cells=len(terms))
 
     @classmethod
@@ -78,3 +78,7 @@ class CostModel:
     def cell_seconds(self, flops: float, pack_size: int, steps: int) -> float:
         """Estimated share of a worker's time, no early stop assumed."""
         return steps * (self.step_seconds / pack_size + self.flop_seconds * flops)
+
+
+UNMEASURED = CostModel(step_seconds=0.0, flop_seconds=1e-14, measured_cells=0)
+"""Weighs cells by their arithmetic alone; a sweep measures nothing on the GPUs that its workers are to have."""

@@ -1,6 +1,7 @@
-"""Atomic writing: a reader sees the old file or the new one, never half of either."""
+"""Atomic writing, so that a reader sees the old file or the new one, never half of either; and the hash of a file."""
 
 import ctypes
+import hashlib
 import json
 import os
 import shutil
@@ -85,3 +86,14 @@ def remove_unfinished(directory: Path) -> None:
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             temporary.unlink(missing_ok=True)
+
+
+def file_hash(path: Any) -> str | None:
+    """Sixteen hexadecimal digits of a file's SHA-256; None when there is no such file."""
+    if not isinstance(path, str):
+        return None
+    try:
+        with Path(path).expanduser().open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except (OSError, RuntimeError, ValueError):  # also the home of an unknown user, and a NUL in the path
+        return None

@@ -1,4 +1,4 @@
-"""Whether the process that trains a cell still lives: a file that it touches, and a reader that writes nothing."""
+"""Whether the process that trains a cell still lives. It touches a file; readers write nothing."""
 
 import logging
 import socket
@@ -6,14 +6,12 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
-from typing import Any
 
 import psutil
 
 from memlaw.cell import Cell
 from memlaw.cell_paths import CellPaths
-from memlaw.status_file import RUNNING
+from memlaw.status_file import RUNNING, Status
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +19,7 @@ PERIOD_S = 20.0
 """Time between two touches of a running cell's heartbeat file."""
 
 SILENT_S = 120.0
-"""A process of which nothing else is known is dead when its heartbeat is older."""
+"""A process on another machine is dead when its heartbeat is older."""
 
 DEAD = "dead"
 """The state of a cell whose status says running and whose process is gone; never written."""
@@ -59,46 +57,38 @@ def _touch(cells: Sequence[Cell]) -> None:
             log.warning("%s: no heartbeat: %s", cell.name, error)
 
 
-def observed_state(paths: CellPaths, status: dict[str, Any]) -> str:
-    """The state that a status names, or `dead` where it says running and the process is gone."""
-    return DEAD if status["state"] == RUNNING and not _alive(paths, status) else status["state"]
+def observed_state(paths: CellPaths, status: Status) -> str:
+    """Return the state of a status, or `dead` where it says running and the process is gone."""
+    return DEAD if status.state == RUNNING and not _alive(paths, status) else status.state
 
 
 def trained_elsewhere(cell: Cell) -> bool:
-    """Whether another machine trains the cell: it says so, and was heard of lately.
+    """Tell whether another machine trains the cell: its status says so, and its heartbeat is fresh.
 
-    For whoever has the cell's lock: some shared file systems keep locks to each machine. On this one the lock tells.
+    Call it while holding the lock. It is needed because some shared file systems do not honour locks across machines.
     """
     status = cell.status
-    elsewhere = status["state"] == RUNNING and status.get("host") != socket.gethostname()
+    elsewhere = status.state == RUNNING and status.host != socket.gethostname()
     return elsewhere and _alive(cell.paths, status)
 
 
-def silence_seconds(paths: CellPaths, status: dict[str, Any]) -> float:
-    """Time since the process that trains a cell was last seen; infinite when nothing tells."""
+def silence_seconds(paths: CellPaths, status: Status) -> float:
+    """Return the seconds since the last sign of the process that trains a cell; infinite when there was none."""
     try:
-        seen = paths.heartbeat.stat().st_mtime
+        last_sign = paths.heartbeat.stat().st_mtime
     except OSError:  # not begun yet, or trained by an older version
-        seen = timestamp(status, "updated") or float("-inf")
-    return time.time() - seen
+        last_sign = status.updated_at or float("-inf")
+    return time.time() - last_sign
 
 
-def timestamp(status: dict[str, Any], key: str) -> float | None:
-    """A time of a status (`started`, `updated`), in seconds since the epoch; None where it gives none."""
-    try:
-        return datetime.fromisoformat(status.get(key, "")).timestamp()
-    except ValueError:
-        return None
-
-
-def _alive(paths: CellPaths, status: dict[str, Any]) -> bool:
-    if status.get("host") == socket.gethostname() and "pid" in status:
-        return _process_lives(status["pid"], timestamp(status, "started"))
+def _alive(paths: CellPaths, status: Status) -> bool:
+    if status.host == socket.gethostname() and status.pid is not None:
+        return _process_lives(status.pid, status.started_at)
     return silence_seconds(paths, status) <= SILENT_S
 
 
 def _process_lives(pid: int, started: float | None) -> bool:
-    """Whether process `pid` is there and is not a later one with the number of a dead one."""
+    """Tell whether process `pid` exists and did not start after the cell, which would make it another process."""
     try:
         process = psutil.Process(pid)
         later = started is not None and process.create_time() > started + SILENT_S

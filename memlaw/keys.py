@@ -14,6 +14,32 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from memlaw.errors import ConfigError
 from memlaw.paths import config_dir
 
+SCIENTIFIC = (
+    "model",
+    "data",
+    "seq_len",
+    "lora",
+    "method",
+    "optimizer",
+    "steps",
+    "epochs",
+    "batch_size",
+    "seed",
+    "precision",
+    "stop",
+    "eval",
+)
+"""Keys that decide the numbers. They make a cell, and its hash."""
+
+TRAINING_SETTINGS = ("trainer", "logger", "checkpoint")
+"""Operational keys that the training of a pack reads."""
+
+OPERATIONAL = (*TRAINING_SETTINGS, "pack", "study", "runs_dir", "rerun", "dry_run")
+"""Keys that say how and where to run. A whole sweep has one value of each."""
+
+TABLES = ("lookup",)
+"""Keys that hold an experiment's own tables. They reach a cell through the values that look them up."""
+
 
 def check_keys(cfg: DictConfig) -> None:
     """Refuse keys that nothing reads, and the lack of one that is read.
@@ -69,5 +95,5 @@ def _check_section(prefix: str, given: Mapping[str, Any], known: Mapping[str, An
         if key not in given:
             raise ConfigError(f"{prefix}{key} is missing; {prefix.rstrip('.') or 'the configuration'} needs it")
         both = given[key], known[key]
-        if key != "lookup" and all(isinstance(value, dict) and "_target_" not in value for value in both):
+        if key not in TABLES and all(isinstance(value, dict) and "_target_" not in value for value in both):
             _check_section(f"{prefix}{key}.", *both)

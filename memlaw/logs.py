@@ -4,10 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from memlaw.causes import cause
 from memlaw.heartbeat import DEAD
-from memlaw.observe import NoStudy, Observation, find_cell, observe
-from memlaw.status import cause, reader_may_leave
+from memlaw.output import reader_may_leave
 from memlaw.status_file import DONE
+from memlaw.survey import NoStudy, Observation, find_cell, survey_study
 
 LOG_FOLDERS = ("logs", "slurm")
 """Of local workers and of SLURM jobs."""
@@ -26,14 +27,14 @@ def log_lines(study: Path, name: str) -> list[str]:
     return sorted((line for text in texts for line in text.splitlines() if name in line), key=lambda line: line[:STAMP])
 
 
-def report(study: Path, one: Observation) -> str:
+def report(study: Path, observation: Observation) -> str:
     """Log lines, state with its cause, and the traceback of a failure."""
-    lines = log_lines(study, one.name) or [f"No line of a log below {study} names this cell."]
-    why = "" if "cause" not in one.status and one.state != DEAD else f": {cause(study, one)}"
-    when = f", since {one.status['updated']}" if "updated" in one.status else ""
-    lines += ["", f"{one.name} is {one.state}{when}{why}"]
-    if one.state != DONE and "traceback" in one.status:
-        lines += ["", one.status["traceback"].rstrip()]
+    lines = log_lines(study, observation.name) or [f"No line of a log below {study} names this cell."]
+    why = "" if observation.status.cause is None and observation.state != DEAD else f": {cause(study, observation)}"
+    when = f", since {observation.status.updated}" if observation.status.updated else ""
+    lines += ["", f"{observation.name} is {observation.state}{when}{why}"]
+    if observation.state != DONE and observation.status.traceback:
+        lines += ["", observation.status.traceback.rstrip()]
     return "\n".join(lines)
 
 
@@ -44,9 +45,9 @@ def main() -> None:
     parser.add_argument("cell", help="a cell's name, its hash, or a part of its name that no other cell has")
     options = parser.parse_args()
     try:
-        seen = {one.name: one for one in observe(options.study)}
+        observations = {observation.name: observation for observation in survey_study(options.study)}
         with reader_may_leave():
-            print(report(options.study, seen[find_cell(list(seen), options.cell)]))
+            print(report(options.study, observations[find_cell(list(observations), options.cell)]))
     except NoStudy as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -45,15 +45,15 @@ class AdapterStack(nn.Module):
         self.paused = False
 
     def delta(self, x: torch.Tensor) -> torch.Tensor:
-        """scale · B A x for rows in cell-major order: [N·B, T, I] or [N·B·T, I] → [N, B·T, O]."""
+        """Return scale · B A x for rows in cell-major order: [N·B, T, I] or [N·B·T, I] → [N, B·T, O]."""
         x_NSI = x.reshape(len(self.ranks), -1, x.shape[-1]).to(self.A_NRI.dtype)
         low_NSR = torch.bmm(x_NSI, self.A_NRI.transpose(1, 2)) * self.scale_N[:, None, None]
         return torch.bmm(low_NSR, self.B_NOR.transpose(1, 2))
 
     def hook(self, _module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
-        """Forward hook that adds `delta` to the module's output, in fp32, and rounds to the output's dtype once.
+        """Add `delta` to the module's output in fp32 and round to its dtype once; a forward hook.
 
-        Adds nothing while `paused`.
+        It adds nothing while `paused`.
 
         Raises:
             ConfigError: the module is not called with one tensor to give one tensor.
@@ -64,14 +64,31 @@ class AdapterStack(nn.Module):
             raise ConfigError(f"lora: {self.target.name} takes or gives more than one tensor; choose other modules")
         return (output + self.delta(args[0]).view(output.shape)).to(output.dtype)
 
-    def cropping(self, kept: torch.Tensor) -> tuple[Callable[..., torch.Tensor], Callable[..., torch.Tensor]]:
-        """How to crop A- and B-shaped tensors to the kept cells and their largest rank."""
-        R = max(self.ranks[index] for index in kept.tolist())
-        return lambda A_NRI: A_NRI[kept, :R].clone(), lambda B_NOR: B_NOR[kept, :, :R].clone()
+    @torch.no_grad()
+    def keep(self, kept: Sequence[int], optimizer: torch.optim.Optimizer) -> None:
+        """Go on with some of the cells, given by index, and the largest rank among them."""
+        index = list(kept)
+        self.ranks = [self.ranks[n] for n in index]
+        R = max(self.ranks, default=0)
+        _crop(self.A_NRI, lambda A_NRI: A_NRI[index, :R].clone(), optimizer)
+        _crop(self.B_NOR, lambda B_NOR: B_NOR[index, :, :R].clone(), optimizer)
+        self.scale_N = self.scale_N[index]
+
+
+def _crop(
+    parameter: nn.Parameter, crop: Callable[[torch.Tensor], torch.Tensor], optimizer: torch.optim.Optimizer
+) -> None:
+    """Crop a parameter and what the optimizer keeps in its shape; its gradient is dropped."""
+    state = optimizer.state[parameter]
+    for name, value in state.items():
+        if value.shape == parameter.shape:
+            state[name] = crop(value)
+    parameter.grad = None
+    parameter.data = crop(parameter.data)
 
 
 def initial_A(target: Target, spec: LoraSpec) -> torch.Tensor:
-    """Initial A [R, I], uniform in ±1/√I as PEFT's default; drawn from the cell's seed and the module's name.
+    """Draw A [R, I], uniform in ±1/√I as PEFT's default, from the cell's seed and the module's name.
 
     Rows are drawn in order, so a smaller rank starts as the first rows of a larger one.
     """
@@ -89,7 +106,7 @@ class LoraPack(nn.Module):
         self.stacks = nn.ModuleList(AdapterStack(target, specs) for target in targets)
 
     def attach(self, model: nn.Module) -> ExitStack:
-        """Hook the adapters onto `model`'s modules; closing what is returned takes them off again."""
+        """Hook the adapters onto the modules of `model`; closing the returned stack takes them off."""
         attached = ExitStack()
         for stack in self._stacks():
             attached.enter_context(model.get_submodule(stack.target.name).register_forward_hook(stack.hook))
@@ -108,60 +125,51 @@ class LoraPack(nn.Module):
 
     @torch.no_grad()
     def selected(self, cells: Sequence[int | None]) -> "LoraPack":
-        """A copy of some of the cells, given by place; None is one that adds nothing."""
+        """Copy some of the cells, given by index; None is a cell that adds nothing."""
         blank = self.specs[0]
         chosen = LoraPack(
             [stack.target for stack in self._stacks()], [blank if n is None else self.specs[n] for n in cells]
         )
-        for own, stack in zip(chosen._stacks(), self._stacks(), strict=True):
-            own.to(stack.A_NRI.device)
-            for place, n in enumerate(cells):
+        for copy, stack in zip(chosen._stacks(), self._stacks(), strict=True):
+            copy.to(stack.A_NRI.device)
+            for new, n in enumerate(cells):
                 if n is not None:  # B is zero at first, so that the others add nothing
                     rank = stack.ranks[n]
-                    own.A_NRI[place, :rank] = stack.A_NRI[n, :rank]
-                    own.B_NOR[place, :, :rank] = stack.B_NOR[n, :, :rank]
+                    copy.A_NRI[new, :rank] = stack.A_NRI[n, :rank]
+                    copy.B_NOR[new, :, :rank] = stack.B_NOR[n, :, :rank]
         return chosen
 
     def _stacks(self) -> list[AdapterStack]:
         return [stack for stack in self.stacks if isinstance(stack, AdapterStack)]
 
-    def trainable_parameters(self, cell: int) -> int:
-        """Adapter parameters of one cell, padding not counted."""
-        rank = self.specs[cell].rank
+    def trainable_parameters(self, n: int) -> int:
+        """Count the adapter parameters of cell `n`, without padding."""
+        rank = self.specs[n].rank
         return sum(rank * (stack.target.in_features + stack.target.out_features) for stack in self._stacks())
 
-    @torch.no_grad()
-    def keep(self, kept: torch.Tensor, optimizer: torch.optim.Optimizer) -> None:
-        """Drop all other cells, from the parameters and from the optimizer's state."""
+    def keep(self, kept: Sequence[int], optimizer: torch.optim.Optimizer) -> None:
+        """Go on with some of the cells, given by index, in the parameters and in the optimizer's state."""
         for stack in self._stacks():
-            crop_A, crop_B = stack.cropping(kept)
-            for parameter, crop in ((stack.A_NRI, crop_A), (stack.B_NOR, crop_B)):
-                state = optimizer.state[parameter]
-                for name, value in state.items():
-                    if value.shape == parameter.shape:
-                        state[name] = crop(value)
-                parameter.grad = None
-                parameter.data = crop(parameter.data)
-            stack.scale_N = stack.scale_N[kept]
-            stack.ranks = [stack.ranks[index] for index in kept.tolist()]
-        self.specs = [self.specs[index] for index in kept.tolist()]
+            stack.keep(kept, optimizer)
+        self.specs = [self.specs[n] for n in kept]
 
-    def state(self, cell: int, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-        """One cell's A [R, I], B [O, R] and their AdamW moments, without padding; before the first step no moments."""
-        rank, tensors = self.specs[cell].rank, {}
+    def state(self, n: int, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+        """Return A [R, I] and B [O, R] of cell `n` with their AdamW moments, if it took a step; without padding."""
+        rank, tensors = self.specs[n].rank, {}
         for stack in self._stacks():
             for name, parameter in (("A", stack.A_NRI), ("B", stack.B_NOR)):
                 values = {"weight": parameter, **optimizer.state[parameter]}
                 for kind, value in values.items():
                     if value.shape == parameter.shape:
-                        own = value[cell].detach()
-                        tensors[f"{stack.target.name}.{name}.{kind}"] = own[:rank] if name == "A" else own[:, :rank]
+                        padded = value[n].detach()
+                        unpadded = padded[:rank] if name == "A" else padded[:, :rank]
+                        tensors[f"{stack.target.name}.{name}.{kind}"] = unpadded
         return tensors
 
     @torch.no_grad()
-    def restore(self, cell: int, tensors: dict[str, torch.Tensor], step: int, optimizer: torch.optim.Optimizer) -> None:
-        """Put back one cell's `state` after `step` optimizer steps, which all cells of the pack must have taken."""
-        rank = self.specs[cell].rank
+    def restore(self, n: int, tensors: dict[str, torch.Tensor], step: int, optimizer: torch.optim.Optimizer) -> None:
+        """Put back the `state` of cell `n` after `step` optimizer steps; all cells must have taken as many."""
+        rank = self.specs[n].rank
         for stack in self._stacks():
             for name, parameter in (("A", stack.A_NRI), ("B", stack.B_NOR)):
                 state = optimizer.state[parameter]
@@ -171,27 +179,27 @@ class LoraPack(nn.Module):
                     state.update(step=taken, exp_avg=zero, exp_avg_sq=zero.clone())
                 for kind, value in {"weight": parameter, **state}.items():
                     if value.shape == parameter.shape:
-                        own = value[cell, :rank] if name == "A" else value[cell, :, :rank]
-                        own.copy_(tensors[f"{stack.target.name}.{name}.{kind}"])
+                        unpadded = value[n, :rank] if name == "A" else value[n, :, :rank]
+                        unpadded.copy_(tensors[f"{stack.target.name}.{name}.{kind}"])
 
-    def weights(self, cell: int) -> dict[str, torch.Tensor]:
-        """One cell's A [R, I] and B [O, R] by PEFT's names, on the CPU, without padding."""
-        rank = self.specs[cell].rank
+    def weights(self, n: int) -> dict[str, torch.Tensor]:
+        """Return A [R, I] and B [O, R] of cell `n` by PEFT's names, on the CPU, without padding."""
+        rank = self.specs[n].rank
         tensors = {}
         for stack in self._stacks():
             name = f"base_model.model.{stack.target.name}"
-            tensors[f"{name}.lora_A.weight"] = stack.A_NRI[cell, :rank].detach().cpu().contiguous()
-            tensors[f"{name}.lora_B.weight"] = stack.B_NOR[cell, :, :rank].detach().cpu().contiguous()
+            tensors[f"{name}.lora_A.weight"] = stack.A_NRI[n, :rank].detach().cpu().contiguous()
+            tensors[f"{name}.lora_B.weight"] = stack.B_NOR[n, :, :rank].detach().cpu().contiguous()
         return tensors
 
-    def export(self, cell: int, directory: Path) -> None:
-        """Write one cell's adapter as a checkpoint in PEFT's format.
+    def export(self, n: int, directory: Path) -> None:
+        """Write the adapter of cell `n` as a checkpoint in PEFT's format.
 
         With linear placement `PeftModel.from_pretrained` loads it. PEFT has no block placement: there the
         files have the same form, and the modules that the config names are blocks.
         """
         directory.mkdir(parents=True)
-        save_file(self.weights(cell), directory / "adapter_model.safetensors", metadata={"format": "pt"})
-        config = self.specs[cell].peft_config([stack.target.name for stack in self._stacks()], None)
+        save_file(self.weights(n), directory / "adapter_model.safetensors", metadata={"format": "pt"})
+        config = self.specs[n].peft_config([stack.target.name for stack in self._stacks()], None)
         config.inference_mode = True
         config.save_pretrained(str(directory))

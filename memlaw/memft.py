@@ -7,7 +7,7 @@ The loss of a cell is Σ_t w_t ℒ_t / Σ_t w_t over its batch, the weights with
 - `SlidingWindow`: w_t = σ(s·(ℒ_t + ln τ)), times a factor that falls off after the anchor, the first token of the
   sample whose argmax is wrong. The window behind which the factor is a floor widens while the anchor stays.
 
-All is shapes and arithmetic on the device: nothing here waits for it.
+Nothing here waits for the device.
 
 Shapes: N cells, B rows of a batch per cell, P pairs of a cell, L target tokens of a row.
 """
@@ -17,19 +17,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
-from hydra.utils import instantiate
 
 from memlaw.data.curriculum import WHOLE, Curriculum
 from memlaw.errors import ConfigError
 from memlaw.values import check_number
 
 ALL_RECALLED = ("zero", "mean", "stop")
-"""What a step does whose weights are all zero: nothing | the plain mean | nothing, and the cell ends."""
+"""What a step does when all its weights are zero: nothing | take the plain mean | nothing, and the cell ends."""
 
 
 @dataclass(frozen=True)
 class BatchLosses:
-    """What a step knows of its target tokens.
+    """What methods know of the target tokens of a step.
 
     Attributes:
         nll_NBL: ℒ_t in nats, without gradient; 0 for padding.
@@ -62,11 +61,23 @@ class Window:
     expansion: torch.Tensor
 
     @classmethod
-    def fresh(cls, cells: int, pairs: int) -> "Window":
-        """Before the first step."""
+    def fresh(cls, cells: int, pairs: int, device: torch.device | str = "cpu") -> "Window":
+        """Make the state before the first step, [N, P]."""
         return cls(
-            torch.full((cells, pairs), -1), torch.zeros(cells, pairs, dtype=torch.long), torch.ones(cells, pairs)
+            torch.full((cells, pairs), -1, device=device),
+            torch.zeros(cells, pairs, dtype=torch.long, device=device),
+            torch.ones(cells, pairs, device=device),
         )
+
+    def __getitem__(self, samples: Any) -> "Window":
+        """Pick samples, by any index that tensors take."""
+        return Window(self.anchor[samples], self.stayed[samples], self.expansion[samples])
+
+    def __setitem__(self, samples: Any, state: "Window") -> None:
+        """Replace the state of the samples in place."""
+        self.anchor[samples] = state.anchor
+        self.stayed[samples] = state.stayed
+        self.expansion[samples] = state.expansion
 
 
 class Method(Protocol):
@@ -84,7 +95,7 @@ class Method(Protocol):
 
     @property
     def all_recalled(self) -> str:
-        """What a step does whose weights are all zero."""
+        """What a step does when all its weights are zero: one of `ALL_RECALLED`."""
         ...
 
     @property
@@ -93,11 +104,11 @@ class Method(Protocol):
         ...
 
     def on(self, pairs: int) -> "Method":
-        """The method as it is on a memory of so many pairs."""
+        """Return the method for a memory of so many pairs."""
         ...
 
     def weigh(self, losses: BatchLosses, window: Window) -> tuple[torch.Tensor, Window]:
-        """Weights [N, B, L], zero for padding, and the window's next state for the batch's samples."""
+        """Return weights [N, B, L], zero for padding, and the next state of the batch's samples."""
         ...
 
 
@@ -213,29 +224,23 @@ class SlidingWindow:
         return _or_mean(weights, losses, self.min_weight), following
 
 
-def method_of(config: Any, pairs: int) -> Method:
-    """The method of a cell, given its config and how many pairs its memory has.
-
-    Raises:
-        hydra.errors.InstantiationException: caused by a ConfigError that names the key.
-    """
-    return instantiate(config.method, _convert_="all").on(pairs)
-
-
 def threshold_weights(losses: BatchLosses, threshold: float) -> torch.Tensor:
-    """1 where ℒ_t > −ln τ, else 0."""
+    """Return 1 where ℒ_t > −ln τ, else 0."""
     return losses.plain_NBL.where(losses.nll_NBL > -math.log(threshold), 0.0)
 
 
 def first_wrong(losses: BatchLosses) -> torch.Tensor:
-    """Anchor [N, B]: the first target position whose argmax is wrong; the row's length when none is."""
+    """Find the anchor [N, B]: the first target position whose argmax is wrong; the row's length when none is."""
     length_NB = losses.valid_NBL.sum(-1)
     first_NB = losses.wrong_NBL.to(torch.uint8).argmax(-1)
     return first_NB.where(losses.wrong_NBL.any(-1), length_NB)
 
 
 def next_window(anchor: torch.Tensor, before: Window, patience: int, growth: float, most: float) -> Window:
-    """e grows by `growth` in every step from the one on in which the anchor has stayed `patience` times; else e = 1."""
+    """Advance the window by a step.
+
+    Once the anchor has stayed `patience` times, e grows by `growth` in every step, up to `most`; when it moves, e = 1.
+    """
     same = anchor == before.anchor
     stayed = torch.where(same, before.stayed + 1, 0)
     grown = torch.where(stayed >= patience, (before.expansion + growth).clamp(max=most), before.expansion)
@@ -243,20 +248,20 @@ def next_window(anchor: torch.Tensor, before: Window, patience: int, growth: flo
 
 
 def window_factor(window: Window, length: int, width: float, decay: float, floor: float) -> torch.Tensor:
-    """exp(−max(t − a, 0)/decay) for t − a < width·e, beyond that `floor`: [N, B, `length`]."""
+    """Return exp(−max(t − a, 0)/decay) for t − a < width·e and `floor` beyond: [N, B, `length`]."""
     distance_NBL = torch.arange(length, device=window.anchor.device) - window.anchor[..., None]
     within = distance_NBL < width * window.expansion[..., None]
     return torch.exp(-distance_NBL.clamp(min=0) / decay).where(within, floor)
 
 
 def _or_mean(weights_NBL: torch.Tensor, losses: BatchLosses, least: float) -> torch.Tensor:
-    """The weights, or the plain mean's for a cell whose batch has no more than `least` of them."""
+    """Return the weights; for a cell whose batch has no more than `least` of them, those of the plain mean."""
     enough_N11 = weights_NBL.sum((1, 2), keepdim=True) > least
     return weights_NBL.where(enough_N11, losses.plain_NBL)
 
 
 def weighted_mean(nll_NBL: torch.Tensor, weights_NBL: torch.Tensor) -> torch.Tensor:
-    """Σ_t w_t ℒ_t / Σ_t w_t of each cell, [N]; zero with zero gradient where all weights are zero."""
+    """Return Σ_t w_t ℒ_t / Σ_t w_t of each cell, [N]; zero with zero gradient where all weights are zero."""
     total_N = weights_NBL.sum((1, 2))
     return (weights_NBL * nll_NBL).sum((1, 2)) / total_N.where(total_N > 0, 1.0)
 

@@ -1,41 +1,43 @@
 """Train a pack: cells that share one frozen base model and one training loop. A single cell is a pack of one."""
 
 import gc
-import json
 import logging
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from functools import partial
 from itertools import groupby
+from typing import Any
 
 import torch
 from filelock import Timeout
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from memlaw.base_model import BaseModel, positions, resolve_device, resolve_precision
-from memlaw.cell import DONE, FAILED, RUNNING, Cell
-from memlaw.checkpoint import check_origin, step_of
-from memlaw.data.memory import DataSource, Memory
-from memlaw.data.tokens import loop_shape
-from memlaw.errors import CellError, ConfigError, is_out_of_memory
-from memlaw.fit import Member, fit
+from memlaw.base_model import BaseModel, resolve_device, resolve_precision
+from memlaw.base_model_cache import BaseModelCache
+from memlaw.cell import Cell
+from memlaw.errors import CellError, is_out_of_memory
+from memlaw.fit import fit
 from memlaw.heartbeat import beating, trained_elsewhere
-from memlaw.memft import Method, method_of
+from memlaw.live_cell import LiveCell
+from memlaw.prepare import prepare
 from memlaw.records import read_results
+from memlaw.schedule import Schedule
 from memlaw.soundness import length_matters
+from memlaw.status_file import DONE
 from memlaw.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
+
+BASE_MODELS = BaseModelCache()
+"""Of this process: a warm worker trains one pack after the other, mostly on the same base model."""
 
 
 def train_pack(cells: Sequence[Cell], settings: DictConfig) -> None:
     """Train cells that `memlaw.packing.pack_key` puts together.
 
-    Outcomes are in the cells' directories: a failure fails only the cells that it concerns and is not
-    raised. Cells that another process is training, or has finished since they were planned, are left to it; that
-    process is known by the lock that it holds or, on another machine, by its heartbeat.
+    Outcomes are in the cells' directories: a failure fails only the cells that it concerns and is not raised. Cells
+    that another process trains, or has finished since they were planned, are left to it. That process is known by the
+    lock that it holds or, on another machine, by its heartbeat.
 
     Args:
         cells: planned cells of one pack.
@@ -47,10 +49,11 @@ def train_pack(cells: Sequence[Cell], settings: DictConfig) -> None:
             for cell in mine:
                 cell.start()
             with beating(mine):
-                _train(mine, settings)
+                if mine:
+                    _PackTraining(mine, settings).run()
         except Exception as error:  # any cause: the sweep goes on with the other packs
             for cell in mine:
-                if cell.state != DONE and cell.state != FAILED:
+                if not cell.status.ended:
                     cell.fail(error)
 
 
@@ -61,58 +64,90 @@ def _locked(cell: Cell, locks: ExitStack) -> bool:
         log.warning("%s is being trained by another process; left to it", cell.name)
         return False
     if trained_elsewhere(cell):
-        log.warning("%s is being trained on %s; left to it", cell.name, cell.status["host"])
+        log.warning("%s is being trained on %s; left to it", cell.name, cell.status.host)
         return False
     return True
 
 
-_loaded: dict[tuple[str, torch.dtype, torch.device], BaseModel] = {}
-"""The base model of the pack before; a warm worker keeps it for its next pack."""
+class _PackTraining:
+    """Trains cells of one base model, together as far as their shapes and the RAM allow.
+
+    It does not hold the base model, so that a loop that failed can drop it.
+    """
+
+    def __init__(self, cells: Sequence[Cell], settings: DictConfig):
+        self.cells = cells
+        self.settings = settings
+        self.model = cells[0].config.model
+        self.device = resolve_device(settings.trainer.device)
+        self.dtype = resolve_precision(cells[0].config.precision, self.device)
+        self.tracker = Tracker(instantiate(settings.logger))
+
+    def base(self) -> BaseModel:
+        """The cells' base model."""
+        return BASE_MODELS.load(self.model, self.dtype, self.device)
+
+    def run(self) -> None:
+        """Train all cells that can be prepared; the others fail."""
+        refuse_other_weights(self.cells[0], self.base())
+        live_cells = self._prepared()
+        lengths = {live.memory.row_tokens for live in live_cells}
+        apart = len(lengths) > 1 and length_matters(self.base().model, max(lengths))
+
+        def shape(live: LiveCell) -> tuple[Schedule, int]:
+            return live.schedule, live.memory.row_tokens if apart else 0  # no cell's rows get longer for another's
+
+        for group in _grouped(live_cells, shape):
+            self._fit_in_step(group)
+        self.tracker.drain()
+
+    def _prepared(self) -> list[LiveCell]:
+        live_cells = []
+        for cell in self.cells:
+            try:
+                live_cells.append(prepare(cell, self.base(), self.tracker))
+            except Exception as error:  # fail this cell only; the others go on
+                cell.fail(error)
+        return live_cells
+
+    def _fit_in_step(self, cells: Sequence[LiveCell]) -> None:
+        """Train cells whose checkpoints are of the same step together."""
+        for group in _grouped(cells, LiveCell.saved_step):
+            self._fit_or_halve(group)
+
+    def _fit_or_halve(self, cells: Sequence[LiveCell]) -> None:
+        """Train together; where the RAM does not suffice, train one half after the other."""
+        try:
+            fit(cells, self.base(), self.settings, self.tracker)
+            return
+        except Exception as error:  # fail these cells only; the other groups go on
+            BASE_MODELS.clear()
+            left = [live for live in cells if not live.ended]
+            if len(left) < 2 or not is_out_of_memory(error):
+                for live in left:
+                    live.fail(error)
+                return
+            log.warning("out of memory with %d cells in a pack; halving it: %s", len(left), str(error))
+        gc.collect()  # frees what the failed loop held, now that its traceback is gone
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+        for live in left:
+            live.wait()
+        middle = (len(left) + 1) // 2
+        for half in (left[:middle], left[middle:]):
+            self._fit_in_step(half)
 
 
-def _base_model(config: DictConfig, dtype: torch.dtype, device: torch.device) -> BaseModel:
-    key = (json.dumps(OmegaConf.to_container(config)), dtype, device)
-    if key not in _loaded:
-        _loaded.clear()  # before the next one is loaded: two may not fit
-        _loaded[key] = instantiate(config, _convert_="all").load(dtype, device)
-    return _loaded[key]
-
-
-def _train(cells: list[Cell], settings: DictConfig) -> None:
-    if not cells:
-        return
-    config = cells[0].config
-    device = resolve_device(settings.trainer.device)
-    dtype = resolve_precision(config.precision, device)
-    tracker = Tracker(instantiate(settings.logger))
-    load = partial(_base_model, config.model, dtype, device)  # held by nobody else: a failed loop drops it
-    _refuse_other_weights(cells[0], load())
-    prepared = _prepared(cells, load())
-    lengths = {memory.row_tokens for _, _, memory, _ in prepared}
-    apart = len(lengths) > 1 and length_matters(load().model, max(lengths))
-
-    def alike(item: tuple[tuple[int, int], Cell, Memory, Method]) -> tuple[tuple[int, int], int]:
-        """Cells whose tables differ in pairs may differ in rows per step or steps per epoch; train these in turn."""
-        shape, _, memory, _ = item
-        return shape, memory.row_tokens if apart else 0  # no cell's rows get longer for another's
-
-    for ((rows, steps), _), group in groupby(sorted(prepared, key=alike), key=alike):
-        members = [Member(cell, memory, method, rows, steps, tracker.start(cell)) for _, cell, memory, method in group]
-        _fit_in_step(members, load, settings)
-    tracker.drain()
-
-
-def _refuse_other_weights(cell: Cell, base: BaseModel) -> None:
+def refuse_other_weights(cell: Cell, base: BaseModel) -> None:
     """Keep cells of two base models that go by one name out of one study.
 
     Raises:
         CellError: finished cells of the study had other weights under the same config, dtype and kind of device.
     """
-    study = read_results(cell.study)
-    own = {name: value for name, value in cell.flat.items() if name.startswith("model.")}
-    own["dtype"] = str(base.model.dtype).removeprefix("torch.")
-    for row in study.to_dict("records"):
-        same = all(row.get(name) == value for name, value in own.items())
+    model = {name: value for name, value in cell.flat.items() if name.startswith("model.")}
+    model["dtype"] = str(base.model.dtype).removeprefix("torch.")
+    for row in read_results(cell.study).to_dict("records"):
+        same = all(row.get(name) == value for name, value in model.items())
         same_device = str(row.get("device")).split(":")[0] == base.device.type
         if same and same_device and row.get("model_fingerprint") not in (None, base.fingerprint):
             raise CellError(
@@ -121,86 +156,6 @@ def _refuse_other_weights(cell: Cell, base: BaseModel) -> None:
             )
 
 
-def _prepared(cells: list[Cell], base: BaseModel) -> list[tuple[tuple[int, int], Cell, Memory, Method]]:
-    """Each cell with its memory, its method and its loop's shape; a cell whose memory cannot be built fails."""
-    prepared = []
-    for cell in cells:
-        try:
-            memory = _memory(cell, base)
-            check_origin(cell.paths.checkpoint, base.fingerprint, memory.fingerprint)
-            method = method_of(cell.config, len(memory.pairs))
-            shape = loop_shape(cell.config, len(memory.pairs), method.curriculum)
-            prepared.append((shape, cell, memory, method))
-        except Exception as error:  # what befalls this cell is its alone
-            cell.fail(error)
-    return prepared
-
-
-def _fit_in_step(members: Sequence[Member], load: Callable[[], BaseModel], settings: DictConfig) -> None:
-    """Train cells whose checkpoints are of the same step together."""
-
-    def step(member: Member) -> int:
-        return step_of(member.cell.paths.checkpoint)
-
-    for _, group in groupby(sorted(members, key=step), key=step):
-        _fit_or_halve(list(group), load, settings)
-
-
-def _fit_or_halve(members: list[Member], load: Callable[[], BaseModel], settings: DictConfig) -> None:
-    """Train together; where the memory does not suffice, train one half after the other."""
-    try:
-        fit(members, load(), settings)
-        return
-    except Exception as error:  # what befalls these cells is theirs alone
-        _loaded.clear()  # a loop that broke off may have left weights anywhere
-        members = [member for member in members if member.cell.state not in (DONE, FAILED)]
-        if len(members) < 2 or not is_out_of_memory(error):
-            for member in members:
-                member.cell.fail(error)
-                member.tracker.fail()
-            return
-        log.warning("out of memory with %d cells in a pack; halving it: %s", len(members), str(error))
-    gc.collect()  # what the failed loop held, now that its traceback is gone
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
-    for member in members:
-        member.cell.set_status(RUNNING, step=0, total_steps=member.total_steps)
-    middle = (len(members) + 1) // 2
-    for half in (members[:middle], members[middle:]):
-        _fit_in_step(half, load, settings)
-
-
-def _memory(cell: Cell, base: BaseModel) -> Memory:
-    c = cell.config
-    source: DataSource = instantiate(c.data, _convert_="all")
-    known_ids = _known_ids(base)
-    memory = source.build(base.tokenizer, c.seq_len, c.seed, known_ids)
-    _refuse_unknown(memory, base, known_ids)
-    longest = memory.row_tokens
-    allowed = positions(base.model.config)
-    if longest > allowed:
-        raise ConfigError(
-            f"seq_len={c.seq_len}: query and target take {longest} tokens; {c.model.name} has {allowed} positions"
-        )
-    return memory
-
-
-def _known_ids(base: BaseModel) -> int:
-    """How many token ids the model has rows for, to read them and to score them."""
-    ends = (base.model.get_input_embeddings(), base.model.get_output_embeddings())
-    weights = [getattr(end, "weight", None) for end in ends]
-    return min((weight.shape[0] for weight in weights if weight is not None), default=sys.maxsize)
-
-
-def _refuse_unknown(memory: Memory, base: BaseModel, known_ids: int) -> None:
-    """Refuse tokens that were added to the tokenizer and not to the model. Raises ConfigError naming the first."""
-    for number, pair in enumerate(memory.pairs, start=1):
-        for part, ids in (("query", pair.query_ids), ("target", pair.target_ids)):
-            unknown = next((token_id for token_id in ids if token_id >= known_ids), None)
-            if unknown is not None:
-                token = base.tokenizer.convert_ids_to_tokens(unknown)
-                off = " or set data.chat_template=off" if part == "query" else ""
-                raise ConfigError(
-                    f"data: the {part} of pair {number} has the token {token!r} with id {unknown}, "
-                    f"and the model knows ids below {known_ids} only; leave it out{off}"
-                )
+def _grouped(cells: Sequence[LiveCell], key: Callable[[LiveCell], Any]) -> list[list[LiveCell]]:
+    """Split cells into groups of one key, in the keys' order."""
+    return [list(group) for _, group in groupby(sorted(cells, key=key), key=key)]

@@ -1,15 +1,17 @@
-"""Pure: cells to packs within a memory budget.
+"""Group cells into packs within a budget of RAM.
 
 Shapes: T positions of a row, D hidden size, V vocabulary.
 """
 
 import json
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from memlaw.cell import Cell
+from memlaw.planned_cell import PlannedCell
 from memlaw.sizes import Sizes
 
 _FREE_WITHIN_A_PACK = (
@@ -23,7 +25,7 @@ _FREE_WITHIN_A_PACK = (
 
 
 def pack_key(cell: Cell) -> str:
-    """Cells with the same key can train together: same base model, lengths, layers, optimizer and steps."""
+    """Return a key that is equal for cells that can train together: same model, lengths, layers, optimizer, steps."""
     config: Any = OmegaConf.to_container(cell.config)
     for path in _FREE_WITHIN_A_PACK:
         parent = config
@@ -39,7 +41,7 @@ def _model_key(cell: Cell) -> str:
 
 
 def pack_bytes(cells: Sequence[Sizes], chunk_bytes: int) -> int:
-    """Estimated peak memory of a pack's step, the base model's weights not counted.
+    """Estimate the peak RAM of a pack's step, the base model's weights not counted.
 
     Per token and layer above the first adapted one backward needs about 6 values of the hidden size (inputs
     of both norms, query, key, value, attention output) and 3 of the MLP's inner size (gate, its activation,
@@ -51,42 +53,43 @@ def pack_bytes(cells: Sequence[Sizes], chunk_bytes: int) -> int:
         cells: what the pack holds.
         chunk_bytes: fp32 logits held at a time (`memlaw.token_loss.CHUNK_BYTES`).
     """
-    one = cells[0]
-    layer = 6 * one.hidden + 3 * one.intermediate
-    kept = {"inside": one.hidden + one.kept_inside, "input": one.hidden, "none": 0}[one.cached]
-    per_token = (layer * (one.layers - one.first_layer) + 4 * one.hidden + kept) * one.value_bytes
-    per_token += 4 * one.adapter_inputs
+    s = cells[0]  # all cells of a pack share what is read here
+    layer = 6 * s.hidden + 3 * s.intermediate
+    kept = {"inside": s.hidden + s.kept_inside, "input": s.hidden, "none": 0}[s.cached]
+    per_token = (layer * (s.layers - s.first_layer) + 4 * s.hidden + kept) * s.value_bytes
+    per_token += 4 * s.adapter_inputs
     steps = sum(cell.tokens for cell in cells) * per_token
     adapters = 16 * len(cells) * max(cell.adapter_parameters for cell in cells)
-    rows = {cell.memory: cell.all_rows * cell.positions for cell in cells}
-    return steps + adapters + sum(rows.values()) * kept * one.value_bytes + 3 * chunk_bytes
+    rows = {cell.rows_key: cell.all_rows * cell.positions for cell in cells}
+    return steps + adapters + sum(rows.values()) * kept * s.value_bytes + 3 * chunk_bytes
 
 
 def make_packs(
-    cells: Sequence[Cell], sizes: Sequence[Sizes], budget_of: Sequence[int], max_cells: int, chunk_bytes: int
-) -> list[list[Cell]]:
+    cells: Sequence[PlannedCell], *, budget_bytes: int, max_cells: int, chunk_bytes: int
+) -> list[list[PlannedCell]]:
     """Group cells by model and `pack_key`, in the order given, and cut each group where the budget is full.
 
     A cell that is larger than the budget gets a pack of its own.
 
     Args:
         cells: the cells.
-        sizes: of each cell.
-        budget_of: what a pack with it may hold (`pack_bytes`).
+        budget_bytes: RAM of a pack with its base model.
         max_cells: most cells in a pack.
         chunk_bytes: see `pack_bytes`.
     """
-    models = list(dict.fromkeys(_model_key(cell) for cell in cells))
-    order = sorted(zip(cells, sizes, budget_of, strict=True), key=lambda item: models.index(_model_key(item[0])))
-    groups: dict[str, list[tuple[Cell, Sizes, int]]] = {}
-    for cell, size, budget in order:
-        groups.setdefault(pack_key(cell), []).append((cell, size, budget))
-    packs: list[list[tuple[Cell, Sizes, int]]] = []
+    models: dict[str, list[PlannedCell]] = {}
+    for planned in cells:
+        models.setdefault(_model_key(planned.cell), []).append(planned)
+    groups: dict[str, list[PlannedCell]] = {}
+    for planned in chain.from_iterable(models.values()):
+        groups.setdefault(pack_key(planned.cell), []).append(planned)
+    packs: list[list[PlannedCell]] = []
     for group in groups.values():
         packs.append([])
-        for item in group:
-            full = len(packs[-1]) == max_cells
-            if packs[-1] and (full or pack_bytes([size for _, size, _ in [*packs[-1], item]], chunk_bytes) > item[2]):
+        for planned in group:
+            together = [member.sizes for member in (*packs[-1], planned)]
+            full = len(together) > max_cells or pack_bytes(together, chunk_bytes) > budget_bytes - planned.base_bytes
+            if packs[-1] and full:
                 packs.append([])
-            packs[-1].append(item)
-    return [[cell for cell, _, _ in pack] for pack in packs]
+            packs[-1].append(planned)
+    return packs

@@ -1,20 +1,25 @@
-"""The prefix's output for the rows of a pack, within a memory budget; or the reason why every step must run it.
+"""The prefix's output for the rows of a pack, within a budget of RAM; or the reason why every step must run it.
 
 Shapes: N cells, P pairs of a cell, R distinct rows, B rows of a batch, T positions.
 """
 
 import logging
 import os
+from collections.abc import Sequence
 
 import psutil
 import torch
 
-from memlaw.data.tokens import TokenTable
 from memlaw.prefix import Prefix
+from memlaw.token_table import TokenTable
 
 log = logging.getLogger(__name__)
 
 _SAMPLE_TOKENS = 16
+"""Tokens of the row on which the prefix is tried."""
+
+FREE_SHARE = 1 / 4
+"""Share of a process's free RAM, or of a GPU's, that the cache may take with `trainer.prefix_cache_gb=auto`."""
 
 
 class PrefixCache:
@@ -32,12 +37,12 @@ class PrefixCache:
 
     @property
     def extent(self) -> str:
-        """How much is kept, as a key of `memlaw.sizes.CACHED`."""
+        """How much of the prefix is kept: a key of `memlaw.sizes.CACHED`."""
         return "inside" if len(self.values) > 1 else "input"
 
-    def keep(self, kept: torch.Tensor) -> None:
-        """Go on with some of the cells."""
-        self.row_NP = self.row_NP[kept.to(self.row_NP.device)]
+    def keep(self, kept: Sequence[int]) -> None:
+        """Go on with some of the cells, given by index."""
+        self.row_NP = self.row_NP[list(kept)]
 
     def feed(self, cell_N1: torch.Tensor, row_NB: torch.Tensor) -> None:
         """Feed the next forward with the rows of a batch, in cell-major order."""
@@ -58,14 +63,14 @@ def cache_prefix(prefix: Prefix, table: TokenTable, batch_rows: int, budget_byte
         prefix: of the base model, adapters not attached.
         table: the pack's rows.
         batch_rows: rows in one forward.
-        budget_bytes: what the cache may take; where it does not suffice for everything, the input of the
-            first adapted layer alone is kept.
+        budget_bytes: what the cache may take; where everything does not fit, only the input of the first adapted
+            layer is kept.
     """
     distinct_RT, _ = _distinct(table)
     sample_1T = distinct_RT[:1, :_SAMPLE_TOKENS]
     reason = prefix.refusal()
     if reason is None and not prefix.is_by_rows(sample_1T):
-        reason = "layers hand on more than one hidden state for a token"
+        reason = "layers pass on more than one hidden state for a token"
     if reason is None:
         per_token = [value.nbytes / sample_1T.numel() for value in prefix.run(sample_1T, 1)]
         if sum(per_token) * distinct_RT.numel() > budget_bytes:
@@ -75,7 +80,7 @@ def cache_prefix(prefix: Prefix, table: TokenTable, batch_rows: int, budget_byte
         if needed > budget_bytes:
             reason = f"it takes {needed / 1e9:.3g} GB and may take {budget_bytes / 1e9:.3g} (trainer.prefix_cache_gb)"
         elif not prefix.is_exact_for(sample_1T):
-            reason = "later layers use more of the first ones than their output"
+            reason = "later layers read more from the first layers than the output of the last of them"
     if reason is not None:
         log.info("the frozen prefix is run in every step: %s", reason)
         return None
@@ -83,11 +88,11 @@ def cache_prefix(prefix: Prefix, table: TokenTable, batch_rows: int, budget_byte
 
 
 def cache_budget_bytes(budget_gb: str | float, device: torch.device) -> float:
-    """`trainer.prefix_cache_gb` in bytes; `auto` is a quarter of what is free for this process on `device`."""
+    """Return `trainer.prefix_cache_gb` in bytes; `auto` is `FREE_SHARE` of what this process may have on `device`."""
     if budget_gb != "auto":
         return float(budget_gb) * 1e9
     if device.type == "cuda":
-        kept_by_torch = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return (torch.cuda.mem_get_info(device)[0] + kept_by_torch) / 4
-    share = min(1.0, torch.get_num_threads() / (os.cpu_count() or 1))  # other workers have the other cores
-    return psutil.virtual_memory().available * share / 4
+        reserved_by_torch = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return FREE_SHARE * (torch.cuda.mem_get_info(device)[0] + reserved_by_torch)
+    process_share = min(1.0, torch.get_num_threads() / (os.cpu_count() or 1))  # other workers have the other cores
+    return FREE_SHARE * psutil.virtual_memory().available * process_share

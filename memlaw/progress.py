@@ -1,21 +1,19 @@
 """What is shown while a sweep trains: a live line on a terminal, lines in a log file."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import Self
 
 from rich.console import Console
-from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from memlaw.cell import DONE, FAILED, RUNNING
+from memlaw.cell import Cell
+from memlaw.eta import eta_seconds
+from memlaw.status_file import DONE, FAILED, RUNNING
+from memlaw.survey import Observation, survey
 from memlaw.tables import count, duration, print_failure
-
-if TYPE_CHECKING:
-    from memlaw.cost import CostModel
-    from memlaw.plan import Plan
-
 
 LINE_SECONDS = 60
 """Seconds between lines of progress where there is no terminal."""
@@ -26,121 +24,128 @@ class Glance:
     """A sweep at one moment.
 
     Attributes:
-        statuses: of its cells, in order.
-        ended: how many of them are done or failed.
-        eta_seconds: until all are, without early stops; None until a step has been taken.
-        losses: of the running cells, in words.
+        seen: its cells.
     """
 
-    statuses: list[dict]
-    ended: int
-    eta_seconds: float | None
-    losses: str
+    seen: Sequence[Observation]
+
+    @property
+    def ended(self) -> int:
+        """Return how many cells are done or failed."""
+        return sum(one.status.ended for one in self.seen)
 
     @property
     def eta(self) -> str:
-        """The time left in words."""
-        return "…" if self.eta_seconds is None else duration(self.eta_seconds)
+        """Return the time until all cells have ended, without early stops, in words."""
+        seconds = eta_seconds(self.seen)
+        return "…" if seconds is None else duration(seconds)
+
+    @property
+    def losses(self) -> str:
+        """Return the losses (nats per token) of the running cells, in words."""
+        running = [
+            f"r{one.cell.config.lora.rank} ℓ{one.cell.config.seq_len}: {one.status.loss_nats:.2f}"
+            for one in self.seen
+            if one.cell and one.state == RUNNING and one.status.loss_nats is not None
+        ]
+        return f"loss {', '.join(running)}" if running else ""
 
 
 class Watch:
     """Progress over a sweep, read from the cells' status files: live on a terminal, else in lines.
 
-    Each cell weighs the seconds that the plan's cost model gives it, fitted anew to the cells that finish; the
-    time that the steps so far took sets the scale.
+    Use it as a context, and call `update` while the cells train. On leaving, it shows how they ended.
+
+    Args:
+        cells: the cells that are trained.
+        console: where to show it; the standard output by default.
     """
 
-    def __init__(self, plan: "Plan", console: Console | None = None):
-        self.plan = plan
+    def __init__(self, cells: Sequence[Cell], console: Console | None = None):
         self.console = console or Console()
-        self.cells = [cell for pack in plan.packs for cell in pack.cells]
-        self.done = 0
-        self.weights = self._weights(plan.cost)
-        self.began: float | None = None
+        self.seen = survey(cells)
         self.reported: set[str] = set()
+        self.screen = _Bar(self.console, len(cells)) if self.console.is_terminal else _Lines(self.console)
 
-    def run(self, finished: Callable[[float], bool]) -> None:
-        """Show progress until `finished`, called with the seconds it may wait, returns True."""
-        show = self._show_live if self.console.is_terminal else self._show_lines
-        show(finished)
+    def __enter__(self) -> Self:
+        self.screen.start()
+        return self
 
-    def _show_live(self, finished: Callable[[float], bool]) -> None:
-        progress = Progress(
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.update(last=True)
+        finally:
+            self.screen.stop()
+
+    def update(self, last: bool = False) -> None:
+        """Look at the cells that have not ended, and show what has changed."""
+        fresh = iter(survey(one.cell for one in self.seen if one.cell and not one.status.ended))
+        self.seen = [one if one.status.ended else next(fresh) for one in self.seen]
+        for one in self.seen:
+            if one.state in self.screen.states and one.name not in self.reported:
+                self.reported.add(one.name)
+                self._print_end(one)
+        self.screen.show(Glance(self.seen), last)
+
+    def _print_end(self, one: Observation) -> None:
+        if one.state == FAILED:
+            print_failure(self.console, one.name, one.status)
+            return
+        loss = "" if one.status.loss_nats is None else f"  loss {one.status.loss_nats:.3f} nats"
+        self.console.print(f"done {one.name}{loss}", soft_wrap=True, highlight=False)
+
+
+class _Bar:
+    """A live line. It counts the cells that are done; only failures have lines of their own."""
+
+    states = (FAILED,)
+    """Cells that end so have a line each."""
+
+    def __init__(self, console: Console, cells: int):
+        self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("cells"),
             TimeElapsedColumn(),
             TextColumn("ETA {task.fields[eta]}  {task.fields[losses]}"),
-            console=self.console,
+            console=console,
+            refresh_per_second=2,
         )
-        task = progress.add_task("sweep", total=len(self.cells), eta="…", losses="")
-        with Live(progress, console=self.console, refresh_per_second=2):
-            ended = False
-            while not ended:
-                ended = finished(1.0)
-                glance = self.look()
-                progress.update(task, completed=glance.ended, eta=glance.eta, losses=glance.losses)
-                self._report(glance, (FAILED,))  # the bar counts the others
+        self.task = self.progress.add_task("sweep", total=cells, eta="…", losses="")
 
-    def _show_lines(self, finished: Callable[[float], bool]) -> None:
-        """A line for each cell that ends, and one a minute: for a log file."""
-        ended, next_line = False, time.monotonic() + LINE_SECONDS
-        while not ended:
-            ended = finished(1.0)
-            glance = self.look()
-            self._report(glance, (DONE, FAILED))
-            if time.monotonic() >= next_line and not ended:
-                next_line += LINE_SECONDS
-                progress = f"{glance.ended} of {count(len(self.cells), 'cell')} ended, ETA {glance.eta}"
-                self.console.print(f"{progress}  {glance.losses}".rstrip(), soft_wrap=True, highlight=False)
+    def start(self) -> None:
+        self.progress.start()
 
-    def _report(self, glance: Glance, states: Sequence[str]) -> None:
-        """Print a line for each cell that is in one of the states, once."""
-        for cell, status in zip(self.cells, glance.statuses, strict=True):
-            if status["state"] not in states or cell.name in self.reported:
-                continue
-            self.reported.add(cell.name)
-            if status["state"] == FAILED:
-                print_failure(self.console, cell)
-            else:
-                loss = f"  loss {status['loss_nats']:.3f} nats" if "loss_nats" in status else ""
-                self.console.print(f"done {cell.name}{loss}", soft_wrap=True, highlight=False)
+    def show(self, glance: Glance, last: bool) -> None:
+        self.progress.update(self.task, completed=glance.ended, eta=glance.eta, losses=glance.losses)
 
-    def look(self) -> Glance:
-        """How far the sweep is."""
-        statuses = [cell.status for cell in self.cells]
-        self._learn(statuses)
-        shares = [trained_share(status) for status in statuses]
-        trained = sum(weight * share for weight, share in zip(self.weights, shares, strict=True))
-        elapsed = time.monotonic() - self.began if self.began else 0.0
-        running = [
-            f"r{cell.config.lora.rank} ℓ{cell.config.seq_len}: {status['loss_nats']:.2f}"
-            for cell, status in zip(self.cells, statuses, strict=True)
-            if status["state"] == RUNNING and "loss_nats" in status
-        ]
-        return Glance(
-            statuses,
-            ended=sum(status["state"] in (DONE, FAILED) for status in statuses),
-            eta_seconds=elapsed * (sum(self.weights) / trained - 1) if trained and elapsed else None,
-            losses=f"loss {', '.join(running)}" if running else "",
-        )
-
-    def _weights(self, cost: "CostModel") -> list[float]:
-        return [seconds for pack in self.plan.packs for seconds in pack.cell_seconds(cost)]
-
-    def _learn(self, statuses: list[dict]) -> None:
-        """Start the clock with the first step, and weigh the cells anew when one has finished."""
-        if self.began is None and any("step" in status for status in statuses):
-            self.began = time.monotonic()
-        finished = [cell for cell, status in zip(self.cells, statuses, strict=True) if status["state"] == DONE]
-        if len(finished) > self.done:
-            self.done = len(finished)
-            self.weights = self._weights(self.plan.cost_after(finished))
+    def stop(self) -> None:
+        self.progress.stop()
 
 
-def trained_share(status: dict) -> float:
-    """How much of its steps a cell has taken, from 0 to 1; what ended counts whole."""
-    if status["state"] in (DONE, FAILED):
-        return 1.0
-    return status["step"] / status["total_steps"] if "step" in status and status.get("total_steps") else 0.0
+class _Lines:
+    """Lines for a log file: one for each cell that ends, and one a minute."""
+
+    states = (DONE, FAILED)
+    """Cells that end so have a line each."""
+
+    def __init__(self, console: Console):
+        self.console = console
+        self.next_line = 0.0
+
+    def start(self) -> None:
+        self.next_line = time.monotonic() + LINE_SECONDS
+
+    def show(self, glance: Glance, last: bool) -> None:
+        if last or time.monotonic() < self.next_line:
+            return
+        self.next_line += LINE_SECONDS
+        ended = f"{glance.ended} of {count(len(glance.seen), 'cell')} ended, ETA {glance.eta}"
+        self.console.print(f"{ended}  {glance.losses}".rstrip(), soft_wrap=True, highlight=False)
+
+    def stop(self) -> None:
+        """Leave the lines as they are."""

@@ -3,6 +3,7 @@
 Imports neither torch nor Lightning, so that analysis stays light.
 """
 
+import io
 import json
 import math
 from collections.abc import Sequence
@@ -13,7 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from memlaw.cell_paths import AnyPath
 from memlaw.files import atomic_path, write_json
+from memlaw.kept_cells import cell_directories
 from memlaw.status_file import DONE, read_status
 
 CRITICAL_LOSS_NATS = math.log(2)
@@ -193,9 +196,9 @@ def write_tokens(path: Path, table: pd.DataFrame) -> None:
         table.to_parquet(temporary, index=False, compression="zstd")
 
 
-def read_tokens(path: Path) -> pd.DataFrame:
+def read_tokens(path: AnyPath) -> pd.DataFrame:
     """Read `tokens.parquet` back, with p = exp(-nll) as a further column `p`."""
-    table = pd.read_parquet(path)
+    table = pd.read_parquet(io.BytesIO(path.read_bytes()))
     return table.assign(p=np.exp(-table["nll"]))
 
 
@@ -204,15 +207,15 @@ def write_result(path: Path, row: dict[str, Any]) -> None:
     write_json(path, row)
 
 
-def read_results(study: Path) -> pd.DataFrame:
-    """A row per finished cell of a study, ordered by model, data, method, length, rank and seed.
+def read_results(study: AnyPath) -> pd.DataFrame:
+    """Read a row per finished cell of a study, ordered by model, data, method, length, rank and seed.
 
     A cell counts as finished when its status says so; half-finished ones are left out.
     """
     rows = [
-        json.loads((status.parent / "result.json").read_text(encoding="utf-8"))
-        for status in sorted(study.glob("*/status.json"))
-        if read_status(status)["state"] == DONE
+        json.loads((directory / "result.json").read_text(encoding="utf-8"))
+        for directory in cell_directories(study)
+        if read_status(directory / "status.json").state == DONE
     ]
     return sort_results(pd.DataFrame(rows)) if rows else pd.DataFrame()
 

@@ -1,14 +1,14 @@
-"""What a cell's memory and work depend on, known before any weight is loaded."""
+"""The sizes that decide how much RAM and work a cell takes, known before any weight is loaded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import nn
-from transformers import PreTrainedModel
-
-from memlaw.anatomy import fused_experts, hidden_size, layers_of, layers_path, linear_maps, vocabulary_size
 from memlaw.cell import Cell
-from memlaw.targets import Target
+
+if TYPE_CHECKING:  # these import torch, which the arithmetic does without
+    from memlaw.model_shape import ModelShape
+    from memlaw.targets import Target
 
 CACHED = {
     "inside": "the input of the first adapted layer, and what it computes before an adapter acts",
@@ -23,7 +23,7 @@ class Sizes:
     """Sizes of one cell.
 
     Attributes:
-        memory: what tells the cell's rows from another's; cells with the same rows share their prefix.
+        rows_key: equal for cells with the same rows, which share their prefix.
         rows: rows of a batch.
         positions: tokens of a row.
         all_rows: rows of the whole memory.
@@ -40,7 +40,7 @@ class Sizes:
         value_bytes: bytes of an activation.
     """
 
-    memory: str
+    rows_key: str
     rows: int
     positions: int
     all_rows: int
@@ -65,75 +65,21 @@ class Sizes:
         return self.rows * self.positions
 
 
-@dataclass(frozen=True)
-class Weights:
-    """What `Sizes` takes from a base model, with or without its weights loaded; read off its modules.
-
-    Attributes:
-        hidden, vocabulary: D and V.
-        intermediate: input size of the widest linear map back to D, outside attention, in the first adapted layer; 0
-            without one. Of fused experts it is one expert's.
-        attention: input size of the map with which attention ends there; 0 without attention.
-        layers: decoder layers.
-        parameters: of the whole model.
-        per_layer: mean size of the matrices of a decoder layer.
-        after: of the matrices in the first adapted layer, those after its first adapted module, as registered.
-    """
-
-    hidden: int
-    vocabulary: int
-    intermediate: int
-    attention: int
-    layers: int
-    parameters: int
-    per_layer: float
-    after: int
-
-    @classmethod
-    def of(cls, model: PreTrainedModel, targets: Sequence[Target]) -> "Weights":
-        """Count them."""
-        path, layers, hidden = layers_path(model), layers_of(model), hidden_size(model)
-        matrices = {name: weight.numel() for name, weight in model.named_parameters() if weight.dim() > 1}
-        in_layers = sum(size for name, size in matrices.items() if name.startswith(f"{path}."))
-        first = min(target.layer for target in targets)
-        names = [name for name in matrices if name.startswith(f"{path}.{first}.")]
-        adapted = [target.name for target in targets if target.layer == first]
-        last = min(
-            max((i for i, name in enumerate(names) if name.startswith(f"{module}.")), default=len(names) - 1)
-            for module in adapted
-        )
-        attention, intermediate = _widths(layers[first], hidden)
-        return cls(
-            hidden,
-            vocabulary_size(model),
-            intermediate,
-            attention,
-            len(layers),
-            model.num_parameters(),
-            in_layers / len(layers),
-            sum(matrices[name] for name in names[last + 1 :]),
-        )
-
-
-def _widths(layer: nn.Module, hidden: int) -> tuple[int, int]:
-    """Inner sizes of a layer's attention and of the rest: what maps back to D take."""
-    attending = [name for name, part in layer.named_modules() if "attention" in type(part).__name__.lower()]
-    back = {name: size for name, size, out in linear_maps(layer) if out == hidden}
-    inside = {name: size for name, size in back.items() if name.startswith(tuple(f"{part}." for part in attending))}
-    outside = [size for name, size in back.items() if name not in inside]
-    fused = [size for weight in fused_experts(layer) for size in weight.shape[1:] if size != hidden]
-    return max(inside.values(), default=0), max([*outside, min(fused, default=0)], default=0)
-
-
 def sizes_of(
-    cell: Cell, shape: tuple[int, int], weights: Weights, targets: Sequence[Target], value_bytes: int, cached: str
+    cell: Cell,
+    *,
+    shape: tuple[int, int],
+    model: "ModelShape",
+    targets: "Sequence[Target]",
+    value_bytes: int,
+    cached: str,
 ) -> Sizes:
-    """Sizes of a cell.
+    """Compute the sizes of a cell.
 
     Args:
         cell: the cell.
         shape: rows of its memory and tokens of a row.
-        weights: of the base model.
+        model: the base model's sizes.
         targets: the modules that the cell adapts.
         value_bytes: bytes of an activation.
         cached: how much of the prefix is kept; with the lowest layer adapted it is nothing in any case.
@@ -141,7 +87,7 @@ def sizes_of(
     c = cell.config
     all_rows, positions = shape
     rows = min(c.batch_size, all_rows)
-    hidden, intermediate = weights.hidden, weights.intermediate
+    hidden, intermediate = model.hidden, model.intermediate
     first = min(targets, key=lambda target: target.layer)
     inside = first.out_features
     if c.lora.placement == "block":
@@ -149,19 +95,19 @@ def sizes_of(
     elif first.in_features == intermediate:
         inside = 2 * hidden + 2 * intermediate  # the attention's output and all of the MLP's
     return Sizes(
-        memory=str((c.data, c.seq_len, c.seed)),
+        rows_key=str((c.data, c.seq_len, c.seed)),
         rows=rows,
         positions=positions,
         all_rows=all_rows,
         scored=c.seq_len * rows / all_rows,
         hidden=hidden,
         intermediate=intermediate,
-        vocabulary=weights.vocabulary,
-        layers=weights.layers,
+        vocabulary=model.vocabulary,
+        layers=model.layers,
         first_layer=first.layer,
-        layer_parameters=weights.per_layer,
-        parameters_after=weights.after,
-        attention=weights.attention,
+        layer_parameters=model.per_layer,
+        parameters_after=model.after,
+        attention=model.attention,
         adapter_parameters=sum(c.lora.rank * (target.in_features + target.out_features) for target in targets),
         adapter_inputs=sum(target.in_features for target in targets),
         cached=cached if first.layer > 0 else "none",

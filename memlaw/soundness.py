@@ -15,14 +15,15 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from memlaw.anatomy import decoder_of, layers_of
+from memlaw.anatomy import decoder_of
 from memlaw.base_model import without_weights
 from memlaw.canonical import layer_indices
 from memlaw.errors import ConfigError, is_out_of_memory, one_line
 from memlaw.lora import LoraPack
 from memlaw.lora_spec import AUTO, LoraSpec
+from memlaw.resolved import AdaptedModel
 from memlaw.targets import Target, resolve_targets
 from memlaw.token_loss import Head
 
@@ -71,31 +72,31 @@ def refuse_unsound(model: PreTrainedModel, targets: Sequence[Target], placement:
     tried.add(place)
 
 
-def refuse_unsound_architecture(config: PreTrainedConfig, spec: LoraSpec) -> None:
+def refuse_unsound_architecture(adapted: AdaptedModel) -> None:
     """Try the four assumptions on random weights before a model is loaded: on two of its layers, made small.
 
     What cannot be made so small, or does not run so, is left to `refuse_unsound`.
 
     Args:
-        config: of the base model; it is left as it is.
-        spec: a cell's adapter.
+        adapted: the base model and the modules to adapt; they are left as they are.
 
     Raises:
         ConfigError: the architecture breaks one of them.
     """
     try:
-        small, targets = _small(config, spec)
+        small, targets = _small(adapted)
         expected = _logits(small, _ids(small))
     except Exception as error:  # each architecture has sizes that must fit together in its own way
         log.debug("not tried on random weights: %s", one_line(error))
         return
-    _try(small, targets, spec.placement, expected)
+    _try(small, targets, adapted.spec.placement, expected)
 
 
-def _small(config: PreTrainedConfig, spec: LoraSpec) -> tuple[PreTrainedModel, list[Target]]:
+def _small(adapted: AdaptedModel) -> tuple[PreTrainedModel, list[Target]]:
+    config, spec, depth = adapted.model.config, adapted.spec, adapted.model.depth
     small = copy.deepcopy(config)
     text = small.get_text_config()
-    depth = len(layers_of(without_weights(config)))
+    assert depth is not None
     first = layer_indices(spec.layers, depth)[0]
     kept = slice(max(first - 1, 0), max(first - 1, 0) + 2)  # the adapted layer with the one before it
     for name, value in vars(text).items():
@@ -109,15 +110,16 @@ def _small(config: PreTrainedConfig, spec: LoraSpec) -> tuple[PreTrainedModel, l
     text.vocab_size = min(text.vocab_size, 512)
     if (getattr(text, "pad_token_id", None) or 0) >= text.vocab_size:
         text.pad_token_id = 0
-    parameters = without_weights(small).num_parameters()
+    skeleton = without_weights(small)
+    parameters = skeleton.num_parameters()
     if parameters > SMALL_PARAMETERS:
         raise ValueError(f"two layers have {parameters:.2g} parameters")
-    own = type(config).__module__.startswith("transformers_modules")
+    trusted = type(config).__module__.startswith("transformers_modules")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_config(small, dtype=torch.float32, trust_remote_code=own)
+        model = AutoModelForCausalLM.from_config(small, dtype=torch.float32, trust_remote_code=trusted)
     layers = None if spec.layers is None else (first - kept.start,)
-    return model.eval().requires_grad_(False), resolve_targets(small, replace(spec, layers=layers))
+    return model.eval().requires_grad_(False), resolve_targets(skeleton, replace(spec, layers=layers))
 
 
 def alike(logits: torch.Tensor, reference: torch.Tensor, dtype: torch.dtype) -> bool:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections import Counter
@@ -17,13 +16,14 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from memlaw.cell_paths import CellPaths
+from memlaw.backends.slurm.queue import Job, study_jobs, summary
+from memlaw.causes import cause, or_unknown
 from memlaw.eta import eta_seconds
-from memlaw.heartbeat import DEAD, silence_seconds, timestamp
-from memlaw.observe import NoStudy, Observation, cached_load, observe
-from memlaw.squeue import Job, study_jobs, summary
+from memlaw.heartbeat import DEAD
+from memlaw.output import reader_may_leave
 from memlaw.status_file import FAILED, PENDING, RUNNING, UNREADABLE
 from memlaw.status_map import conditions, state_map, tally
+from memlaw.survey import NoStudy, Observation, cached_load, survey_study
 from memlaw.tables import COLOURS, duration
 
 EVERY_S = 2.0
@@ -33,88 +33,86 @@ SQUEUE_EVERY_S = 30.0
 """Time between two questions to Slurm, whose controller serves the whole cluster."""
 
 
-def view(study: Path, seen: Sequence[Observation], jobs: Sequence[Job]) -> RenderableType:
-    """All of it for the terminal: counts, ETA, maps, running losses, and what went wrong with its cause."""
-    parts: list[RenderableType] = [Text(str(study), "bold"), _counts(seen)]
-    for label, own in conditions(seen):
-        parts += ["", *([Text(label, "bold")] if label else []), state_map(own)]
-    running = [one for one in seen if one.state == RUNNING]
+def view(study: Path, observations: Sequence[Observation], jobs: Sequence[Job]) -> RenderableType:
+    """Lay the study out for the terminal: counts, ETA, maps, losses of running cells, causes of failures."""
+    parts: list[RenderableType] = [Text(str(study), "bold"), _counts(observations)]
+    for label, cells in conditions(observations):
+        parts += ["", *([Text(label, "bold")] if label else []), state_map(cells)]
+    running = [observation for observation in observations if observation.state == RUNNING]
     if running:
         parts += ["", _running(running)]
-    parts += _wrong(study, seen)
+    parts += _wrong(study, observations)
     if jobs:
         parts += ["", f"Slurm: {escape(summary(jobs))}"]
     return Group(*parts)
 
 
-def _counts(seen: Sequence[Observation]) -> str:
-    eta = eta_seconds(seen)
-    return tally(seen) + ("" if eta is None else f" · ETA {duration(eta)}")
+def _counts(observations: Sequence[Observation]) -> str:
+    eta = eta_seconds(observations)
+    return tally(observations) + ("" if eta is None else f" · ETA {duration(eta)}")
 
 
-def _running(seen: Sequence[Observation]) -> Table:
+def _running(observations: Sequence[Observation]) -> Table:
     table = Table("running", box=None, pad_edge=False)
     for heading in ("step", "loss", "p>0.5", "for"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("process", overflow="fold")
-    for one in seen:
-        status, started = one.status, timestamp(one.status, "started")
-        step = f"{status['step']}/{status.get('total_steps', '?')}" if "step" in status else "starting"
-        loss = f"{status['loss_nats']:.3f}" if "loss_nats" in status else ""
-        recalled = f"{status['recalled_share']:.1%}" if "recalled_share" in status else ""
-        age = duration(max(0.0, time.time() - started)) if started else ""
-        process = f"{status.get('host', '?')}:{status.get('pid', '?')}"
-        table.add_row(escape(one.name), step, loss, recalled, age, escape(process))
+    for observation in observations:
+        status = observation.status
+        step = "starting" if status.step is None else f"{status.step}/{or_unknown(status.total_steps)}"
+        loss = "" if status.loss_nats is None else f"{status.loss_nats:.3f}"
+        recalled = "" if status.recalled_share is None else f"{status.recalled_share:.1%}"
+        age = duration(max(0.0, time.time() - status.started_at)) if status.started_at else ""
+        process = f"{or_unknown(status.host)}:{or_unknown(status.pid)}"
+        table.add_row(escape(observation.name), step, loss, recalled, age, escape(process))
     return table
 
 
-def _wrong(study: Path, seen: Sequence[Observation]) -> Iterator[RenderableType]:
-    """A line for each cell that failed, died or cannot be read, and what to do about them."""
-    troubled = [one for one in seen if one.state in (FAILED, DEAD, UNREADABLE)]
+def _wrong(study: Path, observations: Sequence[Observation]) -> Iterator[RenderableType]:
+    """Yield a line for each cell that failed, died or cannot be read, and what to do about them."""
+    troubled = [observation for observation in observations if observation.state in (FAILED, DEAD, UNREADABLE)]
     if not troubled:
         return
     yield ""
-    for one in troubled:
-        yield Text.assemble((one.state, COLOURS[one.state]), f" {one.name}: {cause(study, one)}")
+    for observation in troubled:
+        yield Text.assemble(
+            (observation.state, COLOURS[observation.state]), f" {observation.name}: {cause(study, observation)}"
+        )
     yield Text(f"{_advice(troubled)}python -m memlaw.logs {study} CELL says more.")
 
 
 def _advice(troubled: Sequence[Observation]) -> str:
-    """Which sweep trains the cells again; those whose config is broken it refuses, as long as they are there."""
-    states, broken = {one.state for one in troubled if one.cell}, [one for one in troubled if not one.cell]
+    """Say which sweep trains the cells again. It refuses to start while directories with a broken config are there."""
+    readable = [observation for observation in troubled if observation.cell]
+    states, broken = {observation.state for observation in readable}, len(troubled) - len(readable)
     policies = {"failed": FAILED in states, "stale": bool(states & {DEAD, UNREADABLE})}
     again = " or ".join(f"rerun={policy}" for policy, applies in policies.items() if applies)
     them = "the others" if broken else "them"
-    away = f"Move away the directories of broken configs ({len(broken)}); a sweep refuses them. " if broken else ""
+    away = f"Move away the directories of broken configs ({broken}); a sweep refuses them. " if broken else ""
     return away + (f"The sweep's command with {again} trains {them} again; " if again else "")
 
 
-def cause(study: Path, one: Observation) -> str:
-    """Why a cell failed, died or cannot be read, in one line."""
-    if one.state != DEAD:
-        return str(one.status["cause"])
-    silent = silence_seconds(CellPaths(study / one.name), one.status)
-    ago = f"last seen {duration(silent)} ago" if silent < float("inf") else "never seen"
-    at = f" at step {one.status['step']}" if "step" in one.status else ""
-    return f"process {one.status.get('pid', '?')} on {one.status.get('host', '?')} is gone{at}, {ago}"
-
-
-def as_json(study: Path, seen: Sequence[Observation], jobs: Sequence[Job]) -> dict[str, Any]:
-    """The same for programs: `counts`, `eta_seconds`, `cells` and `jobs`."""
+def as_json(study: Path, observations: Sequence[Observation], jobs: Sequence[Job]) -> dict[str, Any]:
+    """Give programs the same as `view`: `counts`, `eta_seconds`, `cells` and `jobs`."""
     keys = ("step", "total_steps", "loss_nats", "recalled_share", "host", "pid", "attempt", "started", "updated")
     cells = []
-    for one in seen:
-        flat = one.cell.flat if one.cell else {}
+    for observation in observations:
+        flat = observation.cell.flat if observation.cell else {}
         axes = {
             key: flat.get(key) for key in ("model.name", "data.name", "method.name", "lora.rank", "seq_len", "seed")
         }
-        row = {"cell": one.name, "state": one.state, **axes, **{key: one.status.get(key) for key in keys}}
-        row["cause"] = cause(study, one) if one.state in (FAILED, DEAD, UNREADABLE) else None
+        row = {
+            "cell": observation.name,
+            "state": observation.state,
+            **axes,
+            **{key: getattr(observation.status, key) for key in keys},
+        }
+        row["cause"] = cause(study, observation) if observation.state in (FAILED, DEAD, UNREADABLE) else None
         cells.append(row)
     return {
         "study": str(study),
-        "counts": Counter(one.state for one in seen),
-        "eta_seconds": eta_seconds(seen),
+        "counts": Counter(observation.state for observation in observations),
+        "eta_seconds": eta_seconds(observations),
         "cells": cells,
         "jobs": [vars(job) for job in jobs],
     }
@@ -123,24 +121,24 @@ def as_json(study: Path, seen: Sequence[Observation], jobs: Sequence[Job]) -> di
 def watch(study: Path, console: Console) -> None:
     """Show the study until no cell runs or waits and no job is queued, or Ctrl-C.
 
-    Dead cells do not keep it: nobody trains them, unless a job does. Where the output is no terminal, it is the view at
-    first and at last, and in between the counts whenever they change.
+    Dead cells do not count as running. Where the output is no terminal, print the view at first and at last, and the
+    counts whenever they change.
     """
     load, jobs, asked = cached_load(), study_jobs(study), time.monotonic()
     with _screen(study, console) as show:
         while True:
-            seen = observe(study, load)
+            observations = survey_study(study, load)
             if time.monotonic() - asked > SQUEUE_EVERY_S:
                 jobs, asked = study_jobs(study), time.monotonic()
-            ended = not jobs and not any(one.state in (RUNNING, PENDING) for one in seen)
-            show(seen, jobs, ended)
+            ended = not jobs and not any(observation.state in (RUNNING, PENDING) for observation in observations)
+            show(observations, jobs, ended)
             if ended:
                 return
             time.sleep(EVERY_S)
 
 
 Show = Callable[[Sequence[Observation], Sequence[Job], bool], None]
-"""Shows what was seen, and whether it is the last look."""
+"""Shows observations and jobs; the last argument says whether it is the last look."""
 
 
 @contextmanager
@@ -149,42 +147,31 @@ def _screen(study: Path, console: Console) -> Iterator[Show]:
         yield _lines(study, console)
         return
     with Live(console=console, auto_refresh=False) as live:
-        yield lambda seen, jobs, ended: live.update(view(study, seen, jobs), refresh=True)
+        yield lambda observations, jobs, ended: live.update(view(study, observations, jobs), refresh=True)
 
 
 def _lines(study: Path, console: Console) -> Show:
-    told: list[str] = []
+    shown: list[str] = []
 
-    def show(seen: Sequence[Observation], jobs: Sequence[Job], ended: bool) -> None:
-        counts = tally(seen)
-        if ended or not told:
-            console.print(view(study, seen, jobs))
-        elif counts != told[-1]:
-            console.print(_counts(seen))
-        told[:] = [counts]
+    def show(observations: Sequence[Observation], jobs: Sequence[Job], ended: bool) -> None:
+        counts = tally(observations)
+        if ended or not shown:
+            console.print(view(study, observations, jobs))
+        elif counts != shown[-1]:
+            console.print(_counts(observations))
+        shown[:] = [counts]
         console.file.flush()  # a file or a pipe is read while this goes on
 
     return show
-
-
-@contextmanager
-def reader_may_leave() -> Iterator[None]:
-    """End the program quietly, with exit code 1, once nobody reads its output any more, as after `| head -1`."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # takes what Python flushes at its end
-        sys.exit(1)
 
 
 def main() -> None:
     """Command line entry."""
     parser = argparse.ArgumentParser(prog="python -m memlaw.status", description=__doc__)
     parser.add_argument("study", type=Path, help="directory of the study, runs/<study>")
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--watch", action="store_true", help="look again every two seconds while cells run or wait")
-    how.add_argument("--json", action="store_true", help="print one JSON object instead")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--watch", action="store_true", help="look again every two seconds while cells run or wait")
+    form.add_argument("--json", action="store_true", help="print one JSON object instead")
     options = parser.parse_args()
     console = Console(highlight=False)
     try:
@@ -192,11 +179,11 @@ def main() -> None:
             if options.watch:
                 watch(options.study, console)
                 return
-            seen, jobs = observe(options.study), study_jobs(options.study)
+            observations, jobs = survey_study(options.study), study_jobs(options.study)
             if options.json:
-                print(json.dumps(as_json(options.study, seen, jobs), indent=1))
+                print(json.dumps(as_json(options.study, observations, jobs), indent=1))
             else:
-                console.print(view(options.study, seen, jobs))
+                console.print(view(options.study, observations, jobs))
     except NoStudy as error:
         print(error, file=sys.stderr)
         sys.exit(2)

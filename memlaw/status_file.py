@@ -1,35 +1,109 @@
-"""A cell's `status.json`: the states that it names, and a reader that no content can crash."""
+"""A cell's `status.json`: its type, and a reader that no content can crash."""
 
 import json
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast, get_args, get_type_hints
+
+from memlaw.cell_paths import AnyPath
 
 PENDING, RUNNING, DONE, FAILED = "pending", "running", "done", "failed"
-"""What a cell's own process writes."""
+"""The states that a cell's process writes."""
 
 UNREADABLE = "unreadable"
-"""What a reader makes of a file that is broken, or not memlaw's."""
+"""The state of a file that is broken, or not memlaw's."""
 
 FORECAST = ("total_steps", "step_flops")
-"""What a status tells from the moment the cell is planned: its steps, and their arithmetic (`memlaw.cost`)."""
+"""Fields of `Status` that are known from the moment the cell is planned: its steps, and their cost (`memlaw.cost`)."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """The content of a `status.json`. What is None is not in the file.
+
+    Attributes:
+        state: `pending`, `running`, `done`, `failed` or `unreadable`. A killed cell keeps saying `running`.
+        attempt: number of times that training was started.
+        total_steps: optimizer steps that the cell is to take.
+        step_flops: floating-point operations of one of them (`memlaw.cost`).
+        host, pid: machine and process that train or trained the cell.
+        started: time at which this attempt began, ISO 8601.
+        updated: time at which the file was written, ISO 8601.
+        step: optimizer steps taken when the cell was last evaluated.
+        loss_nats: mean loss per target token then.
+        recalled_share: share of target tokens with p > 0.5 then.
+        stop_reason: why training ended, for a done cell.
+        cause: why the cell failed or its status is unreadable, in one line.
+        traceback: of a failure.
+    """
+
+    state: str = PENDING
+    attempt: int = 0
+    total_steps: int | None = None
+    step_flops: int | float | None = None
+    host: str | None = None
+    pid: int | None = None
+    started: str | None = None
+    step: int | None = None
+    loss_nats: int | float | None = None
+    recalled_share: int | float | None = None
+    stop_reason: str | None = None
+    cause: str | None = None
+    traceback: str | None = None
+    updated: str | None = None
+
+    @classmethod
+    def from_json(cls, content: Any) -> "Status":
+        """Take the known fields of a parsed `status.json`; others are ignored.
+
+        Raises:
+            ValueError: it is not what a cell's process writes.
+        """
+        if not isinstance(content, dict):
+            raise ValueError(f"status.json holds a {type(content).__name__}, not an object")
+        if content.get("state") not in (PENDING, RUNNING, DONE, FAILED):
+            raise ValueError(f"status.json names no state of a cell: {content.get('state')!r}")
+        _check_types("status.json", content, _TYPES)
+        if content["state"] == FAILED and content.get("cause") is None:
+            raise ValueError("status.json says failed and gives no cause")
+        return cls(**{name: content[name] for name in _TYPES if name in content})
+
+    def to_json(self) -> dict[str, Any]:
+        """The object to write: every field that is not None."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+    @property
+    def ended(self) -> bool:
+        """Whether the cell is done or failed."""
+        return self.state in (DONE, FAILED)
+
+    @property
+    def forecast(self) -> dict[str, Any]:
+        """Those of the fields `FORECAST` that are given."""
+        return {name: value for name in FORECAST if (value := getattr(self, name)) is not None}
+
+    @property
+    def trained_share(self) -> float:
+        """Share of its steps that the cell has taken, from 0 to 1; 1 when it has ended."""
+        if self.ended:
+            return 1.0
+        return self.step / self.total_steps if self.step is not None and self.total_steps else 0.0
+
+    @property
+    def started_at(self) -> float | None:
+        """`started` in seconds since the epoch; None where it is no time."""
+        return _seconds(self.started)
+
+    @property
+    def updated_at(self) -> float | None:
+        """`updated` in seconds since the epoch; None where it is no time."""
+        return _seconds(self.updated)
+
 
 _NUMBER = (int, float)
 _Types = dict[str, type | tuple[type, ...]]
 
-_TYPES: _Types = {
-    "attempt": int,
-    "host": str,
-    "pid": int,
-    "started": str,
-    "updated": str,
-    "step": int,
-    "total_steps": int,
-    "step_flops": _NUMBER,
-    "loss_nats": _NUMBER,
-    "recalled_share": _NUMBER,
-    "cause": str,
-    "traceback": str,
-}
+_TYPES: _Types = {name: get_args(hint) or hint for name, hint in get_type_hints(Status).items()}
 
 _NAME = (str, *_NUMBER)
 
@@ -62,8 +136,8 @@ _POSITIVE = ("trainable_parameters", "target_tokens", "step_flops", "pack_size")
 """Those of them that are divided by."""
 
 
-def read_status(path: Path) -> dict[str, Any]:
-    """The content of a `status.json`, `attempt` always in it; pending when there is no such file.
+def read_status(path: AnyPath) -> Status:
+    """Read a `status.json`; pending when there is no such file.
 
     Where it cannot be read, or promises a result that is not there, the state is `unreadable`, with the cause. A
     missing adapter is no such case: studies that are kept for their numbers leave it out.
@@ -71,30 +145,26 @@ def read_status(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return {"state": PENDING, "attempt": 0}
+        return Status()
     except (OSError, ValueError) as error:  # bytes that are no UTF-8 are a ValueError, as is broken JSON
         return _unreadable(error)
     try:
-        status = _checked(json.loads(text, parse_constant=_no_constant))
-        if status["state"] == DONE:
-            _check_result(path.parent)
+        status = Status.from_json(json.loads(text, parse_constant=_no_constant))
+        if status.state == DONE:
+            _check_result(cast(AnyPath, path.parent))
     except (OSError, ValueError, RecursionError) as error:
         return _unreadable(error)
     return status
 
 
-def _checked(status: Any) -> dict[str, Any]:
-    if not isinstance(status, dict):
-        raise ValueError(f"status.json holds a {type(status).__name__}, not an object")
-    if status.get("state") not in (PENDING, RUNNING, DONE, FAILED):
-        raise ValueError(f"status.json names no state of a cell: {status.get('state')!r}")
-    _check_types("status.json", status, _TYPES)
-    if status["state"] == FAILED and "cause" not in status:
-        raise ValueError("status.json says failed and gives no cause")
-    return {"attempt": 0, **status}
+def _seconds(time: str | None) -> float | None:
+    try:
+        return datetime.fromisoformat(time or "").timestamp()
+    except ValueError:
+        return None
 
 
-def _check_result(directory: Path) -> None:
+def _check_result(directory: AnyPath) -> None:
     """Raise ValueError or OSError where a cell's directory holds no row of that cell, or no token table."""
     row = json.loads((directory / "result.json").read_text(encoding="utf-8"), parse_constant=_no_constant)
     if not isinstance(row, dict):
@@ -112,8 +182,8 @@ def _check_result(directory: Path) -> None:
         raise ValueError("tokens.parquet is missing")
 
 
-def _check_types(file: str, found: dict[str, Any], types: _Types) -> None:
-    for key, value in found.items():
+def _check_types(file: str, content: dict[str, Any], types: _Types) -> None:
+    for key, value in content.items():
         if key in types and (isinstance(value, bool) or not isinstance(value, types[key])):
             raise ValueError(f"{file}: {key} is a {type(value).__name__}")
 
@@ -122,6 +192,5 @@ def _no_constant(name: str) -> None:
     raise ValueError(f"it holds {name}, which memlaw never writes")
 
 
-def _unreadable(error: Exception) -> dict[str, Any]:
-    cause = " ".join(f"{type(error).__name__}: {error}".split())
-    return {"state": UNREADABLE, "attempt": 0, "cause": cause}
+def _unreadable(error: Exception) -> Status:
+    return Status(UNREADABLE, cause=" ".join(f"{type(error).__name__}: {error}".split()))

@@ -5,31 +5,22 @@ from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
+from memlaw.conditions import split
 from memlaw.heartbeat import DEAD
-from memlaw.observe import STATES, Observation
-from memlaw.progress import trained_share
 from memlaw.status_file import DONE, FAILED, PENDING, RUNNING, UNREADABLE
-from memlaw.tables import COLOURS, varied_keys
+from memlaw.survey import STATES, Observation
+from memlaw.tables import COLOURS
 
-AXES = ("seq_len", "lora.rank", "seed")
 _PRESSING = (FAILED, UNREADABLE, DEAD, RUNNING)
 """What a place of the map shows first where its seeds differ."""
 
 
-def conditions(seen: Sequence[Observation]) -> Iterator[tuple[str, list[Observation]]]:
-    """Split cells by everything that varies beside rank, length and seed: (label, cells).
-
-    The label names what varies, e.g. `method.name=sft`; it is empty when nothing does.
-    """
-    known = [one for one in seen if one.cell]
-    keys = [key for key in varied_keys([one.cell for one in known if one.cell]) if key not in AXES]
-    groups: dict[str, list[Observation]] = {}
-    for one in known:
-        assert one.cell
-        flat = one.cell.flat
-        label = " ".join(f"{key}={'–' if flat.get(key) is None else flat[key]}" for key in keys)
-        groups.setdefault(label, []).append(one)
-    yield from sorted(groups.items())
+def conditions(observations: Sequence[Observation]) -> Iterator[tuple[str, list[Observation]]]:
+    """Split cells into conditions: (label, cells), as `memlaw.conditions.split` does; unreadable cells are left out."""
+    readable = [observation for observation in observations if observation.cell]
+    rows = [observation.cell.flat for observation in readable if observation.cell]
+    for label, indices in split(rows, list(dict.fromkeys(key for row in rows for key in row))):
+        yield label, [readable[index] for index in indices]
 
 
 def state_map(seen: Sequence[Observation]) -> Table:
@@ -56,8 +47,8 @@ def place(seen: Sequence[Observation]) -> str:
     shown = next((state for state in _PRESSING if states[state]), DONE if states[DONE] else PENDING)
     if len(seen) > 1:
         text = f"{states[shown]}/{len(seen)} {shown}"
-    elif shown == RUNNING and "step" in seen[0].status:
-        text = f"{trained_share(seen[0].status):.0%}"
+    elif shown == RUNNING and seen[0].status.step is not None:
+        text = f"{seen[0].status.trained_share:.0%}"
     else:
         text = shown
     return f"[{COLOURS[shown]}]{text}[/]"

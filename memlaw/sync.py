@@ -16,8 +16,8 @@ from filelock import Timeout
 from memlaw.cell import Cell
 from memlaw.errors import ConfigError, leave_interrupted, refuse
 from memlaw.heartbeat import DEAD
-from memlaw.observe import NoStudy, observe
 from memlaw.status_file import DONE, PENDING, RUNNING
+from memlaw.survey import NoStudy, survey_study
 from memlaw.tracking.contents import run_id
 from memlaw.tracking.local_runs import LocalRun, local_runs, read_log
 from memlaw.tracking.mode import base_url, check_name, has_credentials, own_settings
@@ -157,7 +157,7 @@ def sync(
         ConfigError: the server cannot be used.
         NoStudy: the directory is no study.
     """
-    seen = {one.name.rpartition("-")[2]: one for one in observe(study)}
+    seen = {one.name.rpartition("-")[2]: one for one in survey_study(study)}
     known = local_runs(study)
     logged = {run.id.rpartition("-")[2] for run in known}
     unlogged = [

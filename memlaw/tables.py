@@ -1,6 +1,5 @@
 """What the terminal shows of a study: the table of its cells, and the plan of what would run."""
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -8,43 +7,44 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from memlaw.canonical import NAMED_BY
 from memlaw.cell import Cell
-from memlaw.heartbeat import DEAD, observed_state
-from memlaw.status_file import DONE, FAILED, PENDING, RUNNING, UNREADABLE
+from memlaw.conditions import differing_keys
+from memlaw.heartbeat import DEAD
+from memlaw.status_file import DONE, FAILED, PENDING, RUNNING, UNREADABLE, Status
+from memlaw.survey import Observation
 
 if TYPE_CHECKING:
-    from memlaw.plan import Plan
+    from memlaw.planning import Plan
 
 COLOURS = {DONE: "green", RUNNING: "yellow", PENDING: "white", FAILED: "red", DEAD: "magenta", UNREADABLE: "red"}
 """Of each state that a cell can be found in."""
 
 
-def print_study(cells: Sequence[Cell]) -> None:
+def print_study(observations: Sequence[Observation]) -> None:
     """Print the table of cells and the directory of their study."""
     console = Console()
     console.print()
-    console.print(study_table(cells))
-    for cell in cells:
-        if cell.state == FAILED:
-            print_failure(console, cell)
-    for study in dict.fromkeys(cell.study for cell in cells):
+    console.print(study_table(observations))
+    for observation in observations:
+        if observation.state == FAILED:
+            print_failure(console, observation.name, observation.status)
+    for study in dict.fromkeys(cell.study for cell in _cells(observations)):
         console.print(f"Study: {study}", soft_wrap=True, highlight=False)
 
 
-def print_failure(console: Console, cell: Cell) -> None:
+def print_failure(console: Console, name: str, status: Status) -> None:
     """Print a failed cell's one-line cause."""
-    console.print(f"[red]failed[/] {cell.name}: {escape(cell.status['cause'])}", soft_wrap=True, highlight=False)
+    console.print(f"[red]failed[/] {name}: {escape(str(status.cause))}", soft_wrap=True, highlight=False)
 
 
-def study_table(cells: Sequence[Cell]) -> Table:
+def study_table(observations: Sequence[Observation]) -> Table:
     """A row per cell: what it is, its state, and once done its losses (nats per token) and cost."""
-    varied = varied_keys(cells)
-    table = _table(cells, varied, "L0", "L", "ΔL", "p>0.5", "bits/par", "steps", "s")
-    for cell in cells:
-        row = _row(cell, varied)
-        if cell.state == DONE:
-            r = json.loads(cell.paths.result.read_text(encoding="utf-8"))
+    varied = varied_keys(_cells(observations))
+    table = _table(observations, varied, "L0", "L", "ΔL", "p>0.5", "bits/par", "steps", "s")
+    for observation in observations:
+        row = _row(observation, varied)
+        if observation.state == DONE:
+            r = observation.result
             row += [f"{r[key]:.3f}" for key in ("base_loss_nats", "loss_nats", "delta_loss_nats")]
             row += [f"{r['recalled_share']:.1%}", f"{r['bits_per_parameter']:.2f}"]
             row += [f"{r['steps_trained']}", f"{r['seconds']:.0f}"]
@@ -52,23 +52,28 @@ def study_table(cells: Sequence[Cell]) -> Table:
     return table
 
 
-def print_plan(cells: Sequence[Cell], plan: "Plan", workers: int) -> None:
+def print_plan(observations: Sequence[Observation], plan: "Plan", workers: int) -> None:
     """Print what is done and what would run: a row per cell with its pack's memory, and the sum."""
     console = Console()
-    varied = varied_keys(cells)
-    table = _table(cells, varied, "pack", "parameters", "GB", "time")
+    varied = varied_keys(_cells(observations))
+    table = _table(observations, varied, "pack", "parameters", "GB", "time")
     planned = {
-        cell.name: (str(number), f"{size.adapter_parameters:,}", f"{pack.bytes / 1e9:.1f}", duration(seconds))
+        member.cell.name: (
+            str(number),
+            f"{member.sizes.adapter_parameters:,}",
+            f"{pack.bytes / 1e9:.1f}",
+            duration(seconds),
+        )
         for number, pack in enumerate(plan.packs, start=1)
-        for cell, size, seconds in zip(pack.cells, pack.sizes, pack.cell_seconds(plan.cost), strict=True)
+        for member, seconds in zip(pack.members, pack.cell_seconds(plan.cost), strict=True)
     }
-    for cell in cells:
-        table.add_row(*_row(cell, varied), *planned.get(cell.name, ()))
+    for observation in observations:
+        table.add_row(*_row(observation, varied), *planned.get(observation.name, ()))
     console.print(table)
     busy = min(workers, len(plan.packs))
     total = duration(sum(sum(pack.cell_seconds(plan.cost)) for pack in plan.packs) / busy)
     console.print(
-        f"{len(planned)} of {len(cells)} cells to train in {count(len(plan.packs), 'pack')} "
+        f"{len(planned)} of {len(observations)} cells to train in {count(len(plan.packs), 'pack')} "
         f"on {count(busy, 'worker')}: {_basis(plan, total)}",
         soft_wrap=True,
         highlight=False,
@@ -95,33 +100,27 @@ def varied_keys(cells: Sequence[Cell]) -> list[str]:
     """The config keys that tell the cells apart, rank and length always among them."""
     flats = [cell.flat for cell in cells]
     keys = dict.fromkeys(key for flat in flats for key in flat)
-    varied = [key for key in keys if len({str(flat.get(key)) for flat in flats}) > 1]
-    told = [key for key in varied if not _follows(flats, key)]
-    return list(dict.fromkeys(["seq_len", "lora.rank", *told]))
+    return list(dict.fromkeys(["seq_len", "lora.rank", *differing_keys(flats, keys)]))
 
 
-def _follows(flats: Sequence[dict], key: str) -> bool:
-    """Whether a constant of the method, data or model, `method.threshold`, is given by its name already."""
-    name = NAMED_BY.get(key, f"{key.split('.')[0]}.name")
-    pairs = {(flat.get(name), str(flat.get(key))) for flat in flats}
-    return (
-        key != name and None not in {owner for owner, _ in pairs} and len({owner for owner, _ in pairs}) == len(pairs)
-    )
-
-
-def _table(cells: Sequence[Cell], varied: Sequence[str], *numbers: str) -> Table:
+def _table(observations: Sequence[Observation], varied: Sequence[str], *numbers: str) -> Table:
     headings = [key.rpartition(".")[2] for key in varied]
     if len(set(headings)) < len(headings):
         headings = list(varied)
-    table = Table(*headings, "state", title=count(len(cells), "cell"), title_justify="left", box=None)
+    table = Table(*headings, "state", title=count(len(observations), "cell"), title_justify="left", box=None)
     for heading in numbers:
         table.add_column(heading, justify="right")
     return table
 
 
-def _row(cell: Cell, varied: Sequence[str]) -> list[str]:
-    state = observed_state(cell.paths, cell.status)
-    return [*(escape(str(cell.flat.get(key, "–"))) for key in varied), f"[{COLOURS[state]}]{state}[/]"]
+def _row(observation: Observation, varied: Sequence[str]) -> list[str]:
+    flat = observation.cell.flat if observation.cell else {}
+    colour = COLOURS[observation.state]
+    return [*(escape(str(flat.get(key, "–"))) for key in varied), f"[{colour}]{observation.state}[/]"]
+
+
+def _cells(observations: Sequence[Observation]) -> list[Cell]:
+    return [observation.cell for observation in observations if observation.cell]
 
 
 def count(number: int, noun: str) -> str:

@@ -54,24 +54,27 @@ def module_names(targets: Sequence[Target]) -> list[str]:
     return list(dict.fromkeys(re.sub(r"^.*?\.\d+\.", "", target.name, count=1) for target in targets))
 
 
-def resolve_targets(config: PreTrainedConfig, spec: LoraSpec) -> list[Target]:
-    """The modules that `spec` adapts, in the order of the model's modules.
+def resolve_targets(model: PreTrainedModel, spec: LoraSpec) -> list[Target]:
+    """Find the modules that `spec` adapts, in the order of the model's modules.
+
+    Args:
+        model: the base model, with or without memory behind its weights; it is left as it is.
+        spec: the adapter.
 
     Raises:
         ConfigError: nothing matches in a layer that was asked for, a match lies outside the decoder's layers, or PEFT
             would read the exported adapter as something else. The message lists what the model has.
     """
-    model = without_weights(config)
     path = layers_path(model)
     if path is None:
-        raise ConfigError(f"model: a {config.model_type} has no list of decoder layers to adapt")
+        raise ConfigError(f"model: a {model.config.model_type} has no list of decoder layers to adapt")
     layers = layer_indices(spec.layers, len(layers_of(model)))
     if spec.placement == "block":
         return _blocks(model, path, spec, layers)
     if spec.target_modules == AUTO:
-        return _default(config, model, path, spec, layers)
+        return _default(model, path, spec, layers)
     targets = _asked(model, path, spec, layers)
-    misread = _misread(config, spec, targets)
+    misread = _misread(model.config, spec, targets)
     if misread:
         raise ConfigError(f"lora.target_modules={_listed(spec.target_modules)}: {misread} {_has(model, path)}")
     return targets
@@ -108,9 +111,7 @@ def _matched(model: PreTrainedModel, spec: LoraSpec) -> set[str]:
         raise ConfigError(f"lora.target_modules={_listed(spec.target_modules)}: {one_line(error)}") from error
 
 
-def _default(
-    config: PreTrainedConfig, model: PreTrainedModel, path: str, spec: LoraSpec, layers: list[int]
-) -> list[Target]:
+def _default(model: PreTrainedModel, path: str, spec: LoraSpec, layers: list[int]) -> list[Target]:
     """In each layer the modules of the first of `DEFAULT_KINDS` that is there and that PEFT adapts."""
     maps = [linear for linear in linear_maps(model) if _layer(path, linear[0]) in layers]
     why = "no linear map has a known name."
@@ -118,7 +119,7 @@ def _default(
         targets = [target for layer in layers for target in _first_kind(maps, path, layer, DEFAULT_KINDS[first:])]
         complete = {target.layer for target in targets} == set(layers)
         if targets and (complete or spec.layers is None):
-            misread = _misread(config, spec, targets)
+            misread = _misread(model.config, spec, targets)
             if misread is None:
                 return targets
             why = misread
@@ -146,7 +147,7 @@ def _misread(config: PreTrainedConfig, spec: LoraSpec, targets: Sequence[Target]
     """What PEFT makes of an adapter on exactly these modules, where it is something else; None where it is the same."""
     model, smallest = without_weights(config), replace(spec, rank=1)  # a large one takes long to be made
     names = [target.name for target in targets]
-    one = f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0]
+    listed = f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0]
     state = {
         f"base_model.model.{target.name}.lora_{side}.weight": torch.empty(shape, device="meta")
         for target in targets
@@ -157,12 +158,12 @@ def _misread(config: PreTrainedConfig, spec: LoraSpec, targets: Sequence[Target]
             peft_model = get_peft_model(model, smallest.peft_config(names, None))
             loaded: Any = set_peft_model_state_dict(peft_model, state)
     except Exception as error:  # PEFT's many ways to refuse
-        return f"PEFT cannot adapt {one}: {one_line(error)}"
+        return f"PEFT cannot adapt {listed}: {one_line(error)}"
     adapted = {name for name, module in model.named_modules() if isinstance(module, LoraLayer)}
     if adapted != set(names):
-        return f"PEFT reads {one} as {', '.join(sorted(adapted - set(names))) or 'nothing'}, fused experts perhaps."
+        return f"PEFT reads {listed} as {', '.join(sorted(adapted - set(names))) or 'nothing'}, fused experts perhaps."
     if loaded.unexpected_keys or any(".lora_" in key for key in loaded.missing_keys):
-        return f"PEFT does not load an adapter of {one}: it looks for it under another name."
+        return f"PEFT does not load an adapter of {listed}: it looks for it under another name."
     return None
 
 

@@ -1,43 +1,9 @@
 """The sweep: `python -m memlaw.train -m lora.rank=1,4,16 seq_len=64,256,1024`. Without `-m`, one cell."""
 
-import errno
-import os
 import sys
 
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig
-
-from memlaw import errors
-from memlaw.cell import Cell
-from memlaw.errors import ConfigError, SweepFailed, leave_interrupted, refuse
-from memlaw.hydra_errors import explained
-from memlaw.paths import add_launchers, config_dir
+from memlaw.application import run_application
 from memlaw.words import as_typed
-
-add_launchers()
-
-
-@hydra.main(version_base="1.3", config_path=config_dir(), config_name="config")
-def run(cfg: DictConfig) -> None:
-    """Train the one cell that `cfg` describes, unless the study has it."""
-    from memlaw.runner import Runner
-    from memlaw.sweep import run_sweep
-
-    hydra_config = HydraConfig.get()
-    sweep = hydra_config.mode == RunMode.MULTIRUN
-    launcher = hydra_config.runtime.choices["hydra/launcher"]
-    try:
-        if not sweep and launcher != "local":
-            raise ConfigError(f"hydra/launcher={launcher} launches a sweep: add -m; without it the cell trains here")
-        run_sweep([Cell.from_config(cfg)], cfg, Runner())
-    except ConfigError as error:
-        if sweep:  # the sweep's other jobs are not to blame
-            raise
-        refuse(error)
-    except KeyboardInterrupt:
-        leave_interrupted()
 
 
 def main() -> None:
@@ -45,24 +11,7 @@ def main() -> None:
 
     HYDRA_FULL_ERROR=1 shows a traceback first, as with Hydra.
     """
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on, and does not end with 1 whatever they are
-    sys.argv[1:] = as_typed(sys.argv[1:])
-    try:
-        with explained(sys.argv[1:]):
-            run()
-    except SweepFailed as failed:
-        print(failed, file=sys.stderr)
-        sys.exit(1)
-    except ConfigError as error:
-        refuse(error)
-    except KeyboardInterrupt:  # while Hydra starts
-        leave_interrupted()
-    except OSError as error:  # a directory that cannot be written to, a full disk
-        if errors.TRACEBACKS:
-            raise
-        if error.errno == errno.ENAMETOOLONG:  # Hydra makes the study's directory before anything looks at its name
-            refuse(ConfigError("study and runs_dir make a path that is longer than the file system takes"))
-        sys.exit(str(error))
+    run_application(as_typed(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -18,13 +18,13 @@ from typing import TypeVar
 
 import psutil
 import pytest
-from hydra import compose, initialize_config_dir
 from hypothesis import settings
 from omegaconf import DictConfig
 
 from memlaw import train as command
 from memlaw.cell import Cell
-from memlaw.paths import config_dir
+from memlaw.compose import compose_config
+from memlaw.composition import compose_cell
 from tests.wandb_server import WandbServer
 
 settings.register_profile("no deadline", deadline=None)  # machines that run tests are busy ones
@@ -70,8 +70,7 @@ def composed(*overrides: str) -> DictConfig:
 
 @cache
 def _composed(overrides: tuple[str, ...]) -> DictConfig:
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        return compose("config", overrides=list(overrides))
+    return compose_config(overrides)
 
 
 def pytest_unconfigure() -> None:
@@ -95,7 +94,7 @@ def tiny(tmp_path: Path) -> Callable[..., tuple[Cell, DictConfig]]:
     def make(*overrides: str) -> tuple[Cell, DictConfig]:
         cfg = composed(*TINY, *overrides)
         cfg.runs_dir = f"{tmp_path}/runs"
-        return Cell.from_config(cfg), cfg
+        return compose_cell(cfg), cfg
 
     return make
 

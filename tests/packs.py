@@ -20,7 +20,7 @@ def train(cells: Sequence[Cell], cfg: DictConfig) -> list[np.ndarray]:
     for cell in cells:
         cell.plan()
     train_pack(cells, cfg)
-    assert [cell.status.get("traceback") for cell in cells] == [None] * len(cells)
+    assert [cell.status.traceback for cell in cells] == [None] * len(cells)
     tables = [read_tokens(cell.paths.tokens) for cell in cells]
     assert all((table["base_nll"] - table["nll"]).max() > 1 for table in tables)  # all learned something
     return [table[table["step"] == STEPS]["p"].to_numpy() for table in tables]

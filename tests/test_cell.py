@@ -1,11 +1,17 @@
 import json
+from dataclasses import replace
 
 import pytest
 from conftest import TINY, composed
 from omegaconf import OmegaConf
+from omegaconf.errors import ReadonlyConfigError
 
-from memlaw.cell import SCIENTIFIC_KEYS, Cell, config_hash
+from memlaw import keys
+from memlaw.cell import Cell
+from memlaw.composition import compose_cell
 from memlaw.errors import CellError, ConfigError
+from memlaw.identity import config_hash
+from memlaw.status_file import Status
 
 OPERATIONAL = [
     "study=other",
@@ -45,7 +51,7 @@ SCIENTIFIC = [
 
 
 def cell_of(*overrides: str) -> Cell:
-    return Cell.from_config(composed(*TINY, *overrides))
+    return compose_cell(composed(*TINY, *overrides))
 
 
 @pytest.mark.parametrize("override", SCIENTIFIC)
@@ -54,7 +60,7 @@ def test_every_scientific_key_changes_the_hash(override: str):
 
 
 def test_the_scientific_cases_cover_every_scientific_group():
-    assert {override.split("=")[0].split(".")[0] for override in SCIENTIFIC} >= set(SCIENTIFIC_KEYS) - {
+    assert {override.split("=")[0].split(".")[0] for override in SCIENTIFIC} >= set(keys.SCIENTIFIC) - {
         "epochs",
         "method",
     }
@@ -109,8 +115,8 @@ def test_a_planned_cell_is_read_back(tiny):
     cell, _ = tiny()
     cell.plan()
     assert Cell.load(cell.paths.directory) == cell
-    assert cell.status["state"] == "pending"
-    assert set(OmegaConf.load(cell.paths.config)) == set(SCIENTIFIC_KEYS)
+    assert cell.status.state == "pending"
+    assert set(OmegaConf.load(cell.paths.config)) == set(keys.SCIENTIFIC)
 
 
 def test_planning_again_keeps_the_config_and_forgets_the_attempt_before(tiny):
@@ -119,7 +125,7 @@ def test_planning_again_keeps_the_config_and_forgets_the_attempt_before(tiny):
     frozen = cell.paths.config.stat().st_mtime_ns
     cell.start(step=5, loss_nats=1.0)
     cell.plan()
-    assert {key: cell.status[key] for key in cell.status if key != "updated"} == {"state": "pending", "attempt": 1}
+    assert replace(cell.status, updated=None) == Status("pending", attempt=1)
     assert cell.paths.config.stat().st_mtime_ns == frozen
 
 
@@ -161,12 +167,12 @@ def test_a_study_is_the_name_of_one_directory(tiny, study: str):
 @pytest.mark.parametrize("runs", ["null", "''", "'a\nb'"])
 def test_runs_dir_is_a_path(runs: str):
     with pytest.raises(ConfigError, match=r"runs_dir=.* is not the path of a directory"):
-        Cell.from_config(composed(*TINY, f"runs_dir={runs}"))
+        compose_cell(composed(*TINY, f"runs_dir={runs}"))
 
 
 def test_missing_values_are_named():
     with pytest.raises(ConfigError, match=r"data\.path|model\.id"):
-        Cell.from_config(composed("model=hub"))
+        compose_cell(composed("model=hub"))
 
 
 def test_a_new_attempt_forgets_the_failure_before(tiny):
@@ -174,18 +180,18 @@ def test_a_new_attempt_forgets_the_failure_before(tiny):
     cell.plan()
     cell.start()
     cell.fail(CellError("first line\nsecond line"))
-    assert (cell.status["cause"], cell.status["attempt"]) == ("first line", 1)
-    assert "CellError" in cell.status["traceback"]
+    assert (cell.status.cause, cell.status.attempt) == ("first line", 1)
+    assert "CellError" in cell.status.traceback
     cell.start()
-    assert "cause" not in cell.status
-    assert cell.status["attempt"] == 2
+    assert cell.status.cause is None
+    assert cell.status.attempt == 2
 
 
 def test_an_unexpected_failure_names_its_type(tiny):
     cell, _ = tiny()
     cell.plan()
     cell.fail(KeyError("x"))
-    assert cell.status["cause"] == "KeyError: 'x'"
+    assert cell.status.cause == "KeyError: 'x'"
 
 
 def test_the_flat_row_has_dotted_keys_and_no_code(tiny):
@@ -194,3 +200,19 @@ def test_the_flat_row_has_dotted_keys_and_no_code(tiny):
     assert flat["lora.layers"] == "[1]"
     assert not any("_target_" in key for key in flat)
     json.dumps(flat)
+
+
+def test_the_identity_of_a_cell_is_computed_once(tiny, monkeypatch):
+    cell, _ = tiny()
+    hashed = []
+    monkeypatch.setattr("memlaw.cell.config_hash", lambda config: hashed.append(config) or "12345678")
+    cell.plan()
+    cell.start()
+    assert (cell.hash, cell.state, cell.paths.directory.name) == ("12345678", "running", cell.name)
+    assert len(hashed) == 1
+
+
+def test_the_config_of_a_cell_is_read_only(tiny):
+    cell, _ = tiny()
+    with pytest.raises(ReadonlyConfigError):
+        cell.config.seed = 1

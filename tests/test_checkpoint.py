@@ -18,7 +18,7 @@ from conftest import PATIENCE_S, wait_for
 from packs import BOOK, LONG, make_cells, train
 from safetensors.torch import save_file
 
-from memlaw import checkpointing
+from memlaw import checkpointing, pack_loop
 from memlaw.checkpoint import FORMAT, Checkpoint, check_origin, read_checkpoint, step_of
 from memlaw.module import PackModule
 from memlaw.pack import train_pack
@@ -46,7 +46,7 @@ def interrupted(monkeypatch, cells, cfg, at: int) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(PackModule, "training_step", breaking)
         train_pack(cells, cfg)
-    assert {cell.status["cause"] for cell in cells} == {f"Broken: at {at}"}
+    assert {cell.status.cause for cell in cells} == {f"Broken: at {at}"}
 
 
 EACH_STEP = "checkpoint.every_min=1e-9"
@@ -84,7 +84,7 @@ def test_cells_go_on_in_another_pack_and_from_different_steps(tiny, monkeypatch)
     interrupted(monkeypatch, cells[1:2], cfg, 20)
     assert [step_of(cell.paths.checkpoint) for cell in cells] == [10, 20, 0]
     np.testing.assert_allclose(train(cells, cfg), whole, atol=1e-4)
-    assert cells[1].status["attempt"] == 3
+    assert cells[1].status.attempt == 3
 
 
 def test_checkpoints_are_written_when_they_are_due_and_not_before(tiny, monkeypatch):
@@ -164,21 +164,21 @@ def test_a_checkpoint_of_another_model_fails_its_cell_alone(tiny, monkeypatch):
         cell.plan()
     train_pack(cells, cfg)
     assert [cell.state for cell in cells] == ["failed", "done"]
-    assert cells[0].status["cause"].startswith("the model is not the one that")
+    assert cells[0].status.cause.startswith("the model is not the one that")
 
 
 def test_a_diverged_cell_does_not_go_on_from_where_it_was(tiny, monkeypatch):
     cells, cfg = make_cells(tiny, [("lora.rank=2", *LONG)], EACH_STEP)
-    losses = PackModule.training_losses
+    original = pack_loop.evaluated_cells
 
-    def poisoned(self):
-        found, weights = losses(self)
-        return (found._replace(nll=found.nll * float("nan")) if self.steps_taken else found), weights
+    def poisoned(measured, valid_NPL, step):
+        evaluations = original(measured, valid_NPL, step)
+        return [evaluated._replace(nll_S=evaluated.nll_S * (np.nan if step else 1)) for evaluated in evaluations]
 
-    monkeypatch.setattr(PackModule, "training_losses", poisoned)
+    monkeypatch.setattr(pack_loop, "evaluated_cells", poisoned)
     cells[0].plan()
     train_pack(cells, cfg)
-    assert cells[0].status["cause"].startswith("diverged")
+    assert cells[0].status.cause.startswith("diverged")
     assert not cells[0].paths.checkpoint.exists()
 
 

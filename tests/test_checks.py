@@ -7,10 +7,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from memlaw.base_model import resolve_device
-from memlaw.cell import Cell
-from memlaw.checks import check_cell, check_length, check_settings, resolve_cell
+from memlaw.checks import check_cell, check_length, check_settings
+from memlaw.composition import compose_cell
 from memlaw.errors import ConfigError
 from memlaw.paths import config_dir
+from memlaw.resolved import resolve
 
 IMPOSSIBLE = {
     "seq_len=0": "seq_len=0 is not a whole number of at least 1",
@@ -57,21 +58,20 @@ def test_impossible_values_name_their_key(tiny, override: str):
 
 def test_a_possible_cell_passes_and_resolves(tiny):
     cell, _ = tiny()
-    check_cell(cell)
-    config, targets = resolve_cell(cell)
-    assert config.hidden_size == 64
-    assert [target.name for target in targets] == ["model.layers.1.mlp.down_proj"]
+    adapted = check_cell(cell).adapted
+    assert adapted.model.config.hidden_size == 64
+    assert [target.name for target in adapted.targets] == ["model.layers.1.mlp.down_proj"]
 
 
 def test_a_length_past_the_models_positions_is_refused_before_loading(tiny):
     cell, _ = tiny("seq_len=2049")
     with pytest.raises(ConfigError, match="seq_len=2049 is longer than the 2048 positions"):
-        check_length(cell, resolve_cell(cell)[0])
+        check_length(resolve(cell))
 
 
 def test_a_target_that_matches_nothing_is_refused_before_loading(tiny):
     with pytest.raises(ConfigError, match=r"lora\.target_modules=\[nothing\]"):
-        resolve_cell(tiny("lora.target_modules=[nothing]")[0])
+        _ = resolve(tiny("lora.target_modules=[nothing]")[0]).adapted
 
 
 ODD = [None, "text", [1, 2], -1, {"a": 1}, 1.5, True]
@@ -109,10 +109,9 @@ def test_no_value_of_any_key_is_more_than_a_config_error(tmp_path, variant):
             try:
                 check_settings(cfg)
                 resolve_device(cfg.trainer.device)
-                cell = Cell.from_config(cfg)
+                cell = compose_cell(cfg)
                 assert cell.name
-                check_cell(cell)
-                resolve_cell(cell)
+                assert check_cell(cell).adapted.targets
             except ConfigError as error:
                 if "\n" in str(error):
                     crashes.append(f"{key}={value}: {error}")

@@ -13,13 +13,11 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, composed
-from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from pages import PAGES, commands_of
 
 from analysis.forms import Inputs, saturating
 from memlaw import __main__ as console
-from memlaw.paths import config_dir
+from memlaw.compose import compose_config, first_values
 from tests.analysis.studies import BASE_LOSS, write_cell
 
 COMMANDS = list(dict.fromkeys(command for page in PAGES for command in commands_of(page)))
@@ -57,12 +55,7 @@ def test_training_commands_compose(command: str):
     overrides = [word for word in arguments_of(command) if word != "-m"]
     if overrides == ["--help"]:
         return
-    points = []
-    for override in OverridesParser.create().parse_overrides(overrides):
-        first = next(iter(override.sweep_string_iterator())) if override.is_sweep_override() else None
-        points.append(override.input_line if first is None else f"{override.key_or_group}={first}")
-    with initialize_config_dir(config_dir(), version_base="1.3"):
-        compose("config", overrides=points, return_hydra_config=True)
+    compose_config(first_values(overrides), with_hydra=True)
 
 
 @of("parsed")

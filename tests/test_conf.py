@@ -6,8 +6,8 @@ import pytest
 from conftest import TINY, composed
 from omegaconf import OmegaConf
 
-from memlaw.cell import Cell
 from memlaw.checks import check_cell
+from memlaw.composition import compose_cell
 from memlaw.pack import train_pack
 from memlaw.paths import config_dir
 
@@ -33,7 +33,7 @@ def test_every_option_composes_to_a_checked_cell(group: str, name: str, tmp_path
         overrides += MANDATORY.get(name, [])
     if group == "data" and name in PATHS:
         overrides += [f"data.path={PATHS[name]}"]
-    cell = Cell.from_config(composed(*overrides))
+    cell = compose_cell(composed(*overrides))
     check_cell(cell)
     assert cell.name
 
@@ -76,7 +76,7 @@ def test_users_add_their_own_options_with_a_search_path(train, tmp_path: Path):
 
 def test_a_phonebook_cell_looks_up_the_papers_hyper_parameters():
     def chosen(*overrides: str) -> tuple:
-        c = Cell.from_config(composed(*overrides)).config
+        c = compose_cell(composed(*overrides)).config
         until = list(c.method.curriculum.until_epochs) if c.method.name == "memft_sw" else []
         return c.epochs, c.batch_size, c.optimizer.lr, c.lora.layers, until
 

@@ -12,13 +12,14 @@ import torch
 from conftest import composed, stub
 from packaging.requirements import Requirement
 
+from memlaw.backends.slurm.commands import PROGRAMS
 from memlaw.base_model import HubModel, LocalModel, PackagedModel
-from memlaw.checks import instantiate_checked
+from memlaw.compose import compose_config, first_values
 from memlaw.doctor import __main__ as command
 from memlaw.doctor import cluster, hardware, installation, services, storage
 from memlaw.doctor.verdict import Verdict, answer
+from memlaw.instantiation import instantiate_checked
 from memlaw.paths import config_dir
-from memlaw.slurm_programs import PROGRAMS
 
 SLURM = """Configuration data as of 2026-01-01
 ClusterName             = tiny
@@ -243,7 +244,9 @@ def test_the_sweeps_own_words_are_taken(monkeypatch, tmp_path):
 
 
 def test_all_checks_run_here(path, tmp_path):
-    found = command.examine(command._composed(["model=random", "logger.mode=disabled"]), tmp_path, try_job=False)
+    found = command.examine(
+        compose_config(["model=random", "logger.mode=disabled"], with_hydra=True), tmp_path, try_job=False
+    )
     expected = "Python packages GPU bf16 runs cache Hub+cache clock model W&B Slurm"
     assert [verdict.check for verdict in found] == [word.replace("+", " ") for word in expected.split()]
     assert [place.name for place in tmp_path.iterdir()] == ["bin"]
@@ -253,7 +256,7 @@ def test_a_sweep_that_is_to_be_queued_is_looked_at_with_its_launchers_options(pa
     for name in PROGRAMS:
         stub(path, name, "exit 1")
     sweep = ["model=random", "logger.mode=disabled", "hydra/launcher=slurm", "hydra.launcher.partition=gpu"]
-    cfg = command._composed([*sweep, "hydra.launcher.account=me"])
+    cfg = compose_config(first_values([*sweep, "hydra.launcher.account=me"]), with_hydra=True)
     lost = {verdict.check: verdict.level for verdict in command.examine(cfg, tmp_path / "runs", try_job=False)}
     assert (lost["Slurm"], lost["submitit"]) == ("red", "green")
     stub(path, "scontrol", f"cat <<'X'\n{SLURM.format(parameters='(null)')}X")

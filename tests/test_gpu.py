@@ -8,11 +8,11 @@ import torch
 from models import random_base
 
 from memlaw.base_model import BaseModel
-from memlaw.data.tokens import TokenTable
 from memlaw.module import PackModule
 from memlaw.pack import train_pack
 from memlaw.prefix import Prefix
 from memlaw.records import read_tokens
+from memlaw.token_table import TokenTable
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
@@ -24,7 +24,7 @@ def train(cells, cfg) -> list[np.ndarray]:
     for cell in cells:
         cell.plan()
     train_pack(cells, cfg)
-    assert [cell.status.get("traceback") for cell in cells] == [None] * len(cells)
+    assert [cell.status.traceback for cell in cells] == [None] * len(cells)
     tables = [read_tokens(cell.paths.tokens) for cell in cells]
     return [table[table["step"] == 30]["p"].to_numpy() for table in tables]
 

@@ -13,7 +13,7 @@ from memlaw import heartbeat
 from memlaw.heartbeat import SILENT_S, beating, observed_state
 from memlaw.module import PackModule
 from memlaw.pack import train_pack
-from memlaw.status_file import FORECAST
+from memlaw.status_file import Status
 
 
 def gone() -> int:
@@ -24,7 +24,7 @@ def gone() -> int:
 
 
 def running(cell, seconds_ago: float | None, started: datetime | None = None, **process) -> None:
-    cell.plan(**{key: cell.status[key] for key in FORECAST if key in cell.status})
+    cell.plan(**cell.status.forecast)
     cell.start(**process)
     if started:
         cell.set_status("running", started=started.isoformat())
@@ -61,9 +61,9 @@ def test_a_later_process_with_the_same_number_does_not_count(tiny):
 
 def test_a_status_without_process_or_time_is_dead_and_other_states_stay(tiny):
     cell, _ = tiny()
-    assert observed_state(cell.paths, {"state": "running"}) == "dead"
-    assert observed_state(cell.paths, {"state": "running", "pid": 10**30, "host": socket.gethostname()}) == "dead"
-    assert observed_state(cell.paths, {"state": "failed"}) == "failed"
+    assert observed_state(cell.paths, Status("running")) == "dead"
+    assert observed_state(cell.paths, Status("running", pid=10**30, host=socket.gethostname())) == "dead"
+    assert observed_state(cell.paths, Status("failed")) == "failed"
 
 
 def test_the_heart_beats_for_running_cells_alone_and_stops(tiny, monkeypatch):

@@ -7,7 +7,7 @@ import sys
 import pytest
 from conftest import PATIENCE_S
 
-from memlaw import errors, sweep, train
+from memlaw import application, errors, sweep, train
 from memlaw.errors import ConfigError
 from memlaw.hydra_errors import explained
 
@@ -70,7 +70,7 @@ def test_other_errors_of_values_are_shown_whole(monkeypatch):
 
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     monkeypatch.setattr(sys, "argv", ["memlaw.train", "lora=null"])
-    monkeypatch.setattr(train, "run", broken)
+    monkeypatch.setattr(application, "run", broken)
     with pytest.raises(ValueError, match="a mistake of ours"):
         train.main()
 
@@ -100,7 +100,7 @@ def test_ctrl_c_while_hydra_starts_is_one_line(monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    monkeypatch.setattr(train, "run", interrupted)
+    monkeypatch.setattr(application, "run", interrupted)
     with pytest.raises(SystemExit) as ended:
         train.main()
     assert ended.value.code == 130
@@ -147,6 +147,6 @@ def test_a_disk_error_is_one_line_unless_more_is_asked_for(monkeypatch, wanted: 
 
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     monkeypatch.setattr(errors, "TRACEBACKS", wanted)
-    monkeypatch.setattr(train, "run", full)
+    monkeypatch.setattr(application, "run", full)
     with pytest.raises(OSError if wanted else SystemExit, match="No space left"):
         train.main()

@@ -23,7 +23,7 @@ def checkpoints(study: Path) -> list[int]:
 
 
 def states(study: Path) -> set[str]:
-    return {read_status(path)["state"] for path in study.glob("*/status.json")}
+    return {read_status(path).state for path in study.glob("*/status.json")}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP])
@@ -65,7 +65,7 @@ def test_workers_whose_sweep_was_killed_write_checkpoints_and_end(tmp_path: Path
 def test_a_second_ctrl_c_kills(tmp_path: Path):
     run, study = started(tmp_path, *TWO)
     workers = psutil.Process(run.pid).children(recursive=True)
-    trainer = next(worker for worker in workers if worker.pid == read_status(next(study.glob("*/status.json")))["pid"])
+    trainer = next(worker for worker in workers if worker.pid == read_status(next(study.glob("*/status.json"))).pid)
     trainer.suspend()  # a step that takes for ever
     os.killpg(run.pid, signal.SIGINT)
     said = ""

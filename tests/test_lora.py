@@ -13,7 +13,7 @@ from memlaw.targets import Target, resolve_targets
 
 def trained_pack(base, specs: list[LoraSpec]) -> LoraPack:
     """A pack whose B are no longer zero."""
-    pack = LoraPack(resolve_targets(base.model.config, specs[0]), specs)
+    pack = LoraPack(resolve_targets(base.model, specs[0]), specs)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for stack in pack.stacks:
@@ -80,7 +80,7 @@ def test_keeping_some_cells_crops_parameters_and_optimizer_state():
     stack = pack.stacks[0]
     before = stack.A_NRI[1:, :2].detach().clone()
     moments = optimizer.state[stack.A_NRI]["exp_avg"][1:, :2].clone()
-    pack.keep(torch.tensor([1, 2]), optimizer)
+    pack.keep([1, 2], optimizer)
     assert stack.A_NRI.shape == (2, 2, 6)
     assert stack.B_NOR.shape == (2, 5, 2)
     assert torch.equal(stack.A_NRI, before)

@@ -9,18 +9,20 @@ import torch
 from conftest import composed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import DictConfig
 
-from memlaw.cell import Cell
 from memlaw.checks import check_cell
+from memlaw.composition import compose_cell
 from memlaw.errors import ConfigError
+from memlaw.instantiation import instantiate_checked
 from memlaw.memft import (
     BatchLosses,
+    Method,
     OnlyThreshold,
     Plain,
     SlidingWindow,
     Window,
     first_wrong,
-    method_of,
     next_window,
     threshold_weights,
     weighted_mean,
@@ -40,6 +42,10 @@ def losses(p: list[float], wrong: list[int] | None = None, valid: list[int] | No
     wrong_L = torch.tensor(wrong or [0] * len(p)).bool()
     valid_L = torch.tensor(valid or [1] * len(p)).bool()
     return BatchLosses((nll * valid_L)[None, None], (wrong_L & valid_L)[None, None], valid_L[None, None])
+
+
+def method_of(config: DictConfig, pairs: int) -> Method:
+    return instantiate_checked(config.method).on(pairs)
 
 
 def sliding(**changes) -> SlidingWindow:
@@ -150,7 +156,7 @@ def test_a_table_is_trained_by_the_threshold_with_a_curriculum():
 )
 def test_impossible_constants_are_refused(override, said):
     with pytest.raises(ConfigError, match=re.escape(said)):
-        check_cell(Cell.from_config(composed("method=memft_sw", override)))
+        check_cell(compose_cell(composed("method=memft_sw", override)))
 
 
 @settings(max_examples=20)
@@ -189,11 +195,12 @@ def test_cells_of_a_pack_have_their_own_methods_and_state_survives_dropping_cell
         for _ in range(5):
             expected = alone(rows, at[:1])
         torch.testing.assert_close(weights[n], expected[0])
-    assert pack.expansion_NP[1, 0] > 1
+    assert pack.window.expansion[1, 0] > 1
     again = Weighting(methods, 1)
-    again.load_state_dict(pack.state_dict())
+    for n in range(4):
+        again.restore(n, pack.state(n, 1))
     for weighting in (pack, again):
-        weighting.keep(torch.tensor([1, 3]))
+        weighting.keep([1, 3])
     two = BatchLosses(*(value[:2] for value in vars(four).values()))
     torch.testing.assert_close(pack(two, at[:2]), again(two, at[:2]))
     looked = pack(two, at[:2], advance=False)
@@ -207,7 +214,7 @@ def test_the_recorded_weights_are_those_that_trained(tiny, monkeypatch):
 
     def noted(self, rows_NB, index):
         loss = step(self, rows_NB, index)
-        used[self.steps_taken] = self._latest[2][0, 0].clone().numpy()
+        used[self.steps_taken] = self.last_forward.weight_NBL[0, 0].clone().numpy()
         return loss
 
     monkeypatch.setattr(PackModule, "training_step", noted)

@@ -17,11 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from conftest import composed
 from hydra.utils import instantiate
+from memlaw.composition import compose_cell
 from memlaw.random_model import byte_tokenizer
-from memlaw.cell import Cell
+
 from memlaw.pack import train_pack
 from memlaw.packing import pack_bytes
-from memlaw.plan import Machine, make_plan
+from memlaw.machine import Machine
+from memlaw.planning import make_plan
 from memlaw.token_loss import CHUNK_BYTES
 
 def peak_and_now():
@@ -36,7 +38,7 @@ def cells(steps, *overrides):
                  *sys.argv[2:], *overrides)
         for point in grid
     ]
-    return [Cell.from_config(cfg) for cfg in configs], configs[0]
+    return [compose_cell(cfg) for cfg in configs], configs[0]
 
 def train(cells, cfg):
     for cell in cells:
@@ -54,7 +56,7 @@ train(pack, cfg)
 peak, _ = peak_and_now()
 pairs = instantiate(cfg.data).build(byte_tokenizer(8192), cfg.seq_len, cfg.seed).pairs
 positions = max(len(pair.query_ids) + len(pair.target_ids) for pair in pairs)  # a plan allows for a longer query
-sizes = [replace(size, positions=positions) for size in plan.sizes]
+sizes = [replace(size, positions=positions) for size in (member.sizes for member in plan.members)]
 print(peak - before, pack_bytes(sizes, CHUNK_BYTES["cpu"]))
 """
 

@@ -15,12 +15,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from memlaw.cell import Cell
 from memlaw.data.curriculum import WHOLE
-from memlaw.data.tokens import RowOrder
 from memlaw.lora import initial_A
 from memlaw.lora_spec import LoraSpec
 from memlaw.module import PackModule
 from memlaw.pack import train_pack
 from memlaw.records import read_tokens
+from memlaw.row_order import row_stream
 from memlaw.targets import resolve_targets
 
 
@@ -144,14 +144,14 @@ def _reference(
     base = instantiate(c.model, _convert_="all").load(torch.float32, torch.device("cpu"))
     memory = instantiate(c.data).build(base.tokenizer, c.seq_len, c.seed)
     spec = LoraSpec.from_config(c.lora, c.seed)
-    (target,) = resolve_targets(base.model.config, spec)
+    (target,) = resolve_targets(base.model, spec)
     model = get_peft_model(base.model, spec.peft_config([target.name], None))
     (adapted,) = [module for name, module in model.named_modules() if name.endswith("1.mlp.down_proj")]
     with torch.no_grad():
         adapted.lora_A["default"].weight.copy_(initial_A(target, spec))
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=c.optimizer.lr, weight_decay=0.0)
-    order = iter(RowOrder((len(memory.pairs),), (c.seed,), (WHOLE,), c.batch_size))
+    order = row_stream(len(memory.pairs), c.seed, WHOLE, c.batch_size)
     recorded = []
     for step in range(STEPS + 1):
         if step in steps:
@@ -159,7 +159,7 @@ def _reference(
                 recorded.append(torch.cat([torch.exp(-_nll(model, pair)[0]) for pair in memory.pairs]).numpy())
         for group in optimizer.param_groups:
             group["lr"] = c.optimizer.lr * (1 - step / STEPS)
-        rows = [_nll(model, memory.pairs[row]) for row in next(order)[0].tolist() if row >= 0]
+        rows = [_nll(model, memory.pairs[row]) for row in next(order).tolist() if row >= 0]
         losses, wrong = (torch.cat(values) for values in zip(*rows, strict=True))
         weights = torch.tensor(weigh(losses.tolist(), wrong.tolist()))
         optimizer.zero_grad()

@@ -14,20 +14,22 @@ from packs import COMMON, LONG, STEPS, make_cells, train
 from rows import write_row
 from test_heartbeat import running
 
-from memlaw import fit as fit_module
 from memlaw import pack as pack_module
+from memlaw.backends.this_process import ThisProcess
+from memlaw.base_model_cache import BaseModelCache
 from memlaw.errors import is_out_of_memory
 from memlaw.heartbeat import SILENT_S
+from memlaw.live_cell import LiveCell
+from memlaw.lora import LoraPack
 from memlaw.module import PackModule
 from memlaw.pack import train_pack
 from memlaw.random_model import byte_tokenizer
 from memlaw.records import read_tokens
-from memlaw.runner import Runner
 from memlaw.sweep import run_sweep
 
 
 def test_a_diverged_cell_fails_and_the_others_finish(tiny, monkeypatch):
-    draw = fit_module.LoraPack.__init__
+    draw = LoraPack.__init__
 
     def poisoned(self, targets, specs):
         draw(self, targets, specs)
@@ -38,10 +40,10 @@ def test_a_diverged_cell_fails_and_the_others_finish(tiny, monkeypatch):
     healthy = train([cells[0], cells[2]], cfg)
     for cell in cells:
         cell.plan()
-    monkeypatch.setattr(fit_module.LoraPack, "__init__", poisoned)
+    monkeypatch.setattr(LoraPack, "__init__", poisoned)
     train_pack(cells, cfg)
     assert [cell.state for cell in cells] == ["done", "failed", "done"]
-    assert cells[1].status["cause"].startswith("diverged: 40 of 40 losses are not finite after step 0")
+    assert cells[1].status.cause.startswith("diverged: 40 of 40 losses are not finite after step 0")
     after = [read_tokens(cells[n].paths.tokens).query(f"step == {STEPS}")["p"] for n in (0, 2)]
     np.testing.assert_allclose(after, healthy, atol=1e-4)
 
@@ -76,7 +78,7 @@ def test_a_half_that_waits_shows_progress_and_the_broken_loops_model_is_gone(tin
 
     monkeypatch.setattr(PackModule, "training_step", limited)
     cells, cfg = make_cells(tiny, [("lora.rank=2", *LONG, f"seed={seed}") for seed in range(2)])
-    load = pack_module._base_model
+    load = BaseModelCache.load
 
     def loading(*arguments):
         gc.collect()
@@ -84,10 +86,10 @@ def test_a_half_that_waits_shows_progress_and_the_broken_loops_model_is_gone(tin
             seen.append(models[0]() is None)
         return load(*arguments)
 
-    monkeypatch.setattr(pack_module, "_base_model", loading)
+    monkeypatch.setattr(BaseModelCache, "load", loading)
     train(cells, cfg)
     assert seen[1] is True  # two base models may not fit beside each other
-    assert [(status["step"], status["total_steps"]) for status in seen[2]] == [(0, STEPS), (0, STEPS)]
+    assert [(status.step, status.total_steps) for status in seen[2]] == [(0, STEPS), (0, STEPS)]
 
 
 def test_a_cell_that_does_not_fit_alone_fails(tiny, monkeypatch):
@@ -100,7 +102,7 @@ def test_a_cell_that_does_not_fit_alone_fails(tiny, monkeypatch):
         cell.plan()
     train_pack(cells, cfg)
     assert [cell.state for cell in cells] == ["failed", "failed"]
-    assert all("CUDA out of memory" in cell.status["cause"] for cell in cells)
+    assert all("CUDA out of memory" in cell.status.cause for cell in cells)
 
 
 def test_a_pack_halved_late_does_not_repeat_a_finished_cell(tiny, monkeypatch):
@@ -142,20 +144,20 @@ def test_memory_that_the_cpu_cannot_give_counts_as_out_of_memory():
 
 
 def test_a_full_disk_fails_its_cell_alone(tiny, monkeypatch):
-    write = fit_module.CellRun.finish
+    write = LiveCell.finish
 
     def full(self, *arguments):
         if self.cell.config.seed == 1:
             raise OSError(28, "No space left on device")
         write(self, *arguments)
 
-    monkeypatch.setattr(fit_module.CellRun, "finish", full)
+    monkeypatch.setattr(LiveCell, "finish", full)
     cells, cfg = make_cells(tiny, [("lora.rank=2", *LONG, f"seed={seed}") for seed in range(3)])
     for cell in cells:
         cell.plan()
     train_pack(cells, cfg)
     assert [cell.state for cell in cells] == ["done", "failed", "done"]
-    assert "No space left on device" in cells[1].status["cause"]
+    assert "No space left on device" in cells[1].status.cause
 
 
 def test_a_cell_that_was_finished_meanwhile_is_not_trained_again(tiny):
@@ -164,7 +166,7 @@ def test_a_cell_that_was_finished_meanwhile_is_not_trained_again(tiny):
     write_row(cell.paths.directory)
     cell.set_status("done")
     train_pack([cell], cfg)
-    assert cell.status["attempt"] == 0
+    assert cell.status.attempt == 0
 
 
 def test_a_cell_that_another_process_trains_is_left_to_it(tiny):
@@ -183,9 +185,9 @@ def test_a_cell_of_another_machine_is_left_to_it_while_that_is_heard_of(tiny, se
     (cell,), cfg = make_cells(tiny, [LONG])
     running(cell, seconds_ago, host="elsewhere", pid=1)
     cfg.rerun = "missing"
-    run_sweep([cell], cfg, Runner()) if state == "done" else train_pack([cell], cfg)
+    run_sweep([cell], cfg, ThisProcess()) if state == "done" else train_pack([cell], cfg)
     assert cell.state == state
-    assert cell.status["attempt"] == (2 if state == "done" else 1)
+    assert cell.status.attempt == (2 if state == "done" else 1)
 
 
 def test_a_memory_that_cannot_be_built_fails_its_cell_alone(tiny, tmp_path):
@@ -196,7 +198,7 @@ def test_a_memory_that_cannot_be_built_fails_its_cell_alone(tiny, tmp_path):
     bad.plan(), good.plan()
     train_pack([bad, good], cfg)
     assert (bad.state, good.state) == ("failed", "done")
-    assert "longer than the text, which has 5 tokens" in bad.status["cause"]
+    assert "longer than the text, which has 5 tokens" in bad.status.cause
 
 
 def test_a_target_that_fits_only_without_its_query_fails_with_the_reason(tiny):
@@ -204,7 +206,7 @@ def test_a_target_that_fits_only_without_its_query_fails_with_the_reason(tiny):
     cells[0].plan()
     train_pack(cells, cfg)
     assert cells[0].state == "failed"
-    assert "query and target take 2066 tokens; random_llama_h64 has 2048 positions" in cells[0].status["cause"]
+    assert "query and target take 2066 tokens; random_llama_h64 has 2048 positions" in cells[0].status.cause
 
 
 def test_a_token_that_the_model_does_not_know_fails_its_cells_by_name(tiny, tmp_path):
@@ -222,8 +224,8 @@ def test_a_token_that_the_model_does_not_know_fails_its_cells_by_name(tiny, tmp_
     train_pack(cells, cfg)
     assert [cell.state for cell in cells] == ["failed", "failed", "done"]
     unknown = "of pair 1 has the token '<added>' with id 300, and the model knows ids below 300 only; leave it out"
-    assert cells[0].status["cause"] == f"data: the target {unknown}"
-    assert cells[1].status["cause"] == f"data: the query {unknown} or set data.chat_template=off"
+    assert cells[0].status.cause == f"data: the target {unknown}"
+    assert cells[1].status.cause == f"data: the query {unknown} or set data.chat_template=off"
 
 
 def test_a_tokenizer_larger_than_the_model_draws_what_the_model_knows(tiny, tmp_path):
@@ -248,12 +250,12 @@ def test_a_model_that_changed_under_its_name_is_kept_out_of_the_study(tiny, tmp_
     with torch.no_grad():
         base.model.lm_head.weight.mul_(1.01)
     base.model.save_pretrained(directory)
-    pack_module._loaded.clear()  # as in a later process
+    pack_module.BASE_MODELS.clear()  # as in a later process
     cells[1].plan()
     train_pack(cells[1:], cfg)
     assert [cell.state for cell in cells] == ["done", "failed"]
-    assert "the weights of model mine changed since" in cells[1].status["cause"]
-    assert "bring them back or choose another study" in cells[1].status["cause"]
+    assert "the weights of model mine changed since" in cells[1].status.cause
+    assert "bring them back or choose another study" in cells[1].status.cause
 
 
 def test_a_version_that_cannot_be_told_costs_no_training(tiny, monkeypatch):
@@ -262,10 +264,10 @@ def test_a_version_that_cannot_be_told_costs_no_training(tiny, monkeypatch):
 
     trained = MagicMock()
     monkeypatch.setattr(importlib.metadata, "version", version)
-    monkeypatch.setattr("memlaw.fit._loop", trained)
+    monkeypatch.setattr("memlaw.fit._run", trained)
     cell, cfg = tiny("steps=20", "seq_len=8")
     cell.plan()
     train_pack([cell], cfg)
     assert cell.state == "failed"
-    assert "PackageNotFoundError" in cell.status["cause"]
+    assert "PackageNotFoundError" in cell.status.cause
     trained.assert_not_called()

@@ -9,7 +9,9 @@ from test_heartbeat import gone, running
 
 from memlaw import plan
 from memlaw.errors import ConfigError
-from memlaw.plan import Machine, make_plan
+from memlaw.machine import Machine
+from memlaw.planning import make_plan
+from memlaw.survey import survey
 from memlaw.tables import print_plan
 
 
@@ -109,7 +111,7 @@ def test_the_plan_shows_what_is_done_and_what_would_run_and_trains_nothing(train
 def test_a_plan_is_a_dry_run_wherever_options_stand(monkeypatch, given: str, passed: str):
     seen = []
     monkeypatch.setattr(sys, "argv", ["memlaw.plan", *given.split()])
-    monkeypatch.setattr("memlaw.train.main", lambda: seen.append(sys.argv[1:]))
+    monkeypatch.setattr(plan, "run_application", seen.append)
     plan.main()
     assert seen == [passed.split()]
 
@@ -130,7 +132,7 @@ def test_a_plan_shows_a_cell_whose_process_is_gone_as_dead(tiny, capsys):
     for cell in cells:
         cell.plan()
     running(cells[1], 300, pid=gone())
-    print_plan(cells, make_plan(cells, cfg, Machine.here("cpu", workers=1)), workers=1)
+    print_plan(survey(cells), make_plan(cells, cfg, Machine.here("cpu", workers=1)), workers=1)
     shown = capsys.readouterr().out
     assert [line[:3] for line in _lines(shown, "dead")] == [["8", "2", "dead"]]
     assert not _lines(shown, "running")

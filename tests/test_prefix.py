@@ -6,17 +6,17 @@ import torch
 from models import ARCHITECTURES, random_base, spec
 
 from memlaw.anatomy import layers_path
-from memlaw.data.tokens import TokenTable
 from memlaw.prefix import Prefix
 from memlaw.prefix_cache import cache_prefix
 from memlaw.targets import resolve_targets
+from memlaw.token_table import TokenTable
 
 FIRST = 2
 
 
 def names(base, *overrides: str, first: int = FIRST) -> list[str]:
     lora = spec(f"lora.layers=[{first}]", *overrides)
-    return [target.name for target in resolve_targets(base.model.config, lora)]
+    return [target.name for target in resolve_targets(base.model, lora)]
 
 
 def ids(rows: int, tokens: int) -> torch.Tensor:
@@ -147,7 +147,7 @@ def test_a_model_whose_later_layers_look_back_is_refused(caplog, monkeypatch):
     layers[3].register_forward_hook(lambda _module, _args, output: output + seen["first"])
     with caplog.at_level(logging.INFO):
         assert cache_prefix(Prefix(base.model, FIRST, names(base)), _table(ids(1, 12)), 1, 1e9) is None
-    assert "later layers use more of the first ones than their output" in caplog.text
+    assert "later layers read more from the first layers than the output of the last of them" in caplog.text
 
 
 @pytest.mark.parametrize("model_type", ARCHITECTURES)

@@ -12,10 +12,10 @@ from packs import BOOK, LONG, make_cells, train
 from peft import PeftModel
 from transformers import GenerationConfig
 
-from memlaw import cell_run, evaluation
+from memlaw import history, pack_clock
 from memlaw.data.memory import Memory, Pair
 from memlaw.pack import train_pack
-from memlaw.recall import Written, compare, recall_record
+from memlaw.recall_record import Written, compare, recall_record
 from memlaw.records import read_tokens
 
 
@@ -100,7 +100,7 @@ def test_a_decode_that_fails_costs_no_trained_cell(tiny, monkeypatch, caplog):
     train(cells, cfg)
     assert [cell.state for cell in cells] == ["done"] * 3
     assert [cell.paths.recall.exists() for cell in cells] == [True, True, False]
-    assert f"{cells[2].name} ends without it: OutOfMemoryError" in caplog.text
+    assert f"{cells[2].name} ends without recall: OutOfMemoryError" in caplog.text
 
 
 def test_what_finished_cells_write_is_nobodys_training_time(tiny, monkeypatch):
@@ -114,7 +114,7 @@ def test_what_finished_cells_write_is_nobodys_training_time(tiny, monkeypatch):
 
     clock = {"late": 0}
     late = SimpleNamespace(monotonic=lambda: time.monotonic() + clock["late"], time=time.time)
-    for module in (cell_run, evaluation):
+    for module in (history, pack_clock):
         monkeypatch.setattr(module, "time", late)
     monkeypatch.setattr(recall_module, "write_memories", slow)
     early = ("stop.when_recalled=true", "stop.patience=1", "stop.every=5", "seq_len=8", "steps=40")

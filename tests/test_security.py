@@ -11,10 +11,10 @@ from packs import LONG, make_cells, train
 from test_checkpoint import EACH_STEP, interrupted
 
 from analysis.load import all_tokens, load_studies
-from memlaw.observe import observe
-from memlaw.runner import Runner
-from memlaw.squeue import study_jobs
+from memlaw.backends.slurm.queue import study_jobs
+from memlaw.backends.this_process import ThisProcess
 from memlaw.status import as_json, view
+from memlaw.survey import survey_study
 from memlaw.sweep import run_sweep
 
 
@@ -44,8 +44,8 @@ def test_nothing_in_a_study_is_unpickled(tiny, tmp_path: Path, monkeypatch):
         patched.setattr(torch, "load", refused)
         patched.setattr(np, "load", refused)
         cfg.rerun = "failed"
-        run_sweep(cells, cfg, Runner())
-        seen = observe(study)
+        run_sweep(cells, cfg, ThisProcess())
+        seen = survey_study(study)
         view(study, seen, study_jobs(study))
         json.dumps(as_json(study, seen, []))
         rows = load_studies([study])

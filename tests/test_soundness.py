@@ -5,14 +5,22 @@ from architectures.sizes import tiny_sizes
 from models import ARCHITECTURES, random_base, spec
 from transformers import AutoConfig, LlamaForCausalLM
 
+from memlaw.base_model import without_weights
 from memlaw.errors import ConfigError
 from memlaw.random_model import RandomModel
+from memlaw.resolved import AdaptedModel, ResolvedModel
 from memlaw.soundness import alike, length_matters, refuse_unsound, refuse_unsound_architecture
 from memlaw.targets import resolve_targets
 
 
+def adapted(config) -> AdaptedModel:
+    """A model with that configuration, as its cells share it before any weight is loaded."""
+    model = ResolvedModel(source=None, config=config, skeleton=without_weights(config))
+    return AdaptedModel(model, spec("lora.layers=[0.667]"), targets=[])
+
+
 def refuse(model, placement: str = "linear") -> None:
-    targets = resolve_targets(random_base().model.config, spec(f"lora.placement={placement}"))
+    targets = resolve_targets(random_base().model, spec(f"lora.placement={placement}"))
     refuse_unsound(model, targets, placement)
 
 
@@ -20,7 +28,7 @@ def refuse(model, placement: str = "linear") -> None:
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 def test_causal_models_pass(model_type: str, dtype: torch.dtype):
     model = random_base(model_type, dtype).model
-    refuse_unsound(model, resolve_targets(model.config, spec()), "linear")
+    refuse_unsound(model, resolve_targets(model, spec()), "linear")
 
 
 def test_blocks_pass():
@@ -34,7 +42,7 @@ def test_a_model_that_sees_the_future_is_refused():
         model = (
             RandomModel("m", "bert", {**sizes, "is_decoder": decoder}).load(torch.float32, torch.device("cpu")).model
         )
-        targets = resolve_targets(model.config, spec())
+        targets = resolve_targets(model, spec())
         if decoder:
             refuse_unsound(model, targets, "linear")
         else:
@@ -124,7 +132,7 @@ def test_a_model_is_tried_once_for_its_targets():
 def test_an_architecture_is_refused_before_its_weights_are_there(model_type: str):
     config = AutoConfig.for_model(model_type)
     with pytest.raises(ConfigError, match=f"a {model_type} lets tokens depend on what follows them"):
-        refuse_unsound_architecture(config, spec("lora.layers=[0.667]"))
+        refuse_unsound_architecture(adapted(config))
 
 
 @pytest.mark.parametrize("model_type", ["gpt2", "qwen3_moe"])
@@ -132,7 +140,7 @@ def test_an_architecture_of_usual_size_is_tried_small_and_left_as_it_is(model_ty
     config = AutoConfig.for_model(model_type)
     before = config.to_dict()
     with caplog.at_level("DEBUG", "memlaw.soundness"):
-        refuse_unsound_architecture(config, spec("lora.layers=[0.667]"))
+        refuse_unsound_architecture(adapted(config))
     assert config.to_dict() == before
     assert "not tried" not in caplog.text
 
@@ -140,7 +148,7 @@ def test_an_architecture_of_usual_size_is_tried_small_and_left_as_it_is(model_ty
 def test_what_cannot_be_made_small_is_left_to_the_start(caplog):
     config = AutoConfig.for_model("longcat_flash")
     with caplog.at_level("DEBUG", "memlaw.soundness"):
-        refuse_unsound_architecture(config, spec("lora.layers=[0.667]"))
+        refuse_unsound_architecture(adapted(config))
     assert "not tried on random weights: two layers have" in caplog.text
 
 

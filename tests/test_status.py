@@ -18,12 +18,12 @@ from rows import write_row
 from test_heartbeat import gone, running
 
 from memlaw import eta, logs, status
+from memlaw.backends.slurm.queue import Job
 from memlaw.errors import CellError
 from memlaw.eta import eta_seconds
-from memlaw.observe import NoStudy, find_cell, observe
-from memlaw.squeue import Job
 from memlaw.status import view, watch
 from memlaw.status_map import conditions, place
+from memlaw.survey import NoStudy, find_cell, survey_study
 
 
 def finish(cell, **row) -> None:
@@ -82,13 +82,15 @@ def command(monkeypatch, capsys) -> Callable[..., SimpleNamespace]:
 
 def shown(study: Path) -> str:
     console = Console(record=True, width=160)
-    console.print(view(study, observe(study), []))
+    console.print(view(study, survey_study(study), []))
     return console.export_text()
 
 
 def test_every_state_is_found(study):
     directory, cells = study
-    assert {one.name: one.state for one in observe(directory)} == {cell.name: state for state, cell in cells.items()}
+    assert {one.name: one.state for one in survey_study(directory)} == {
+        cell.name: state for state, cell in cells.items()
+    }
 
 
 def test_the_map_shows_ranks_by_lengths_with_seeds_together_one_per_condition(study):
@@ -108,14 +110,14 @@ def test_losses_causes_and_the_dead_are_told(study):
     assert "1 of 6 cells done · 1 running · 1 pending · 1 failed · 1 dead · 1 unreadable" in text
     assert "4/10  1.250  50.0%" in text
     assert f"failed {cells['failed'].name}: diverged: [16 of 16] losses are not finite\n" in text
-    assert f"dead {cells['dead'].name}: process {cells['dead'].status['pid']} on" in text
+    assert f"dead {cells['dead'].name}: process {cells['dead'].status.pid} on" in text
     assert "is gone at step 7, last seen 5 min ago" in text
     assert f"unreadable {cells['unreadable'].name}: JSONDecodeError" in text
     assert "rerun=failed or rerun=stale" in text
 
 
 def test_the_most_pressing_state_of_a_place_is_shown(study):
-    found = {one.state: one for one in observe(study[0])}
+    found = {one.state: one for one in survey_study(study[0])}
     assert place([]) == "[dim]·[/]"
     assert place([found["done"], found["failed"], found["running"]]) == "[red]1/3 failed[/]"
     assert place([found["done"], found["done"], found["pending"]]) == "[green]2/3 done[/]"
@@ -129,11 +131,11 @@ def test_a_config_that_cannot_be_read_is_no_crash(study):
     (directory / ".hydra").mkdir()  # where hydra.output_subdir puts it
     (directory / ".hydra/config.yaml").write_text("")
     (directory / "stray/status.json").write_text("{}")
-    assert sum(one.cell is None for one in observe(directory)) == 2
+    assert sum(one.cell is None for one in survey_study(directory)) == 2
     assert "stray: " in shown(directory)
     for cell in cells.values():
         cell.paths.config.write_text("[")
-    assert list(conditions(observe(directory))) == []
+    assert list(conditions(survey_study(directory))) == []
     assert "6 unreadable" in shown(directory).replace("7 unreadable", "6 unreadable")
 
 
@@ -141,22 +143,22 @@ def test_the_eta_is_the_work_left_over_the_workers_that_run(study):
     directory, cells = study
     # a step takes 2 s at length 8, so 4 s at twice its arithmetic: 6 steps of the running, 10 of the dead, 10 of the
     # pending at length 8; the unreadable does not say what it takes
-    assert eta_seconds(observe(directory)) == pytest.approx(6 * 4 + 10 * 4 + 10 * 2, rel=0.01)
+    assert eta_seconds(survey_study(directory)) == pytest.approx(6 * 4 + 10 * 4 + 10 * 2, rel=0.01)
     running(cells["pending"], 0, host="elsewhere", pid=1)
-    assert eta_seconds(observe(directory)) == pytest.approx((6 * 4 + 10 * 4 + 10 * 2) / 2, rel=0.01)
+    assert eta_seconds(survey_study(directory)) == pytest.approx((6 * 4 + 10 * 4 + 10 * 2) / 2, rel=0.01)
 
 
 def test_without_a_finished_cell_the_eta_rests_on_the_running_ones(tiny, monkeypatch):
     cell = tiny("steps=10", "seq_len=8")[0]
     cell.plan(total_steps=10, step_flops=1e6)
     running(cell, 0)
-    assert eta_seconds(observe(cell.study)) is None
+    assert eta_seconds(survey_study(cell.study)) is None
     now = datetime.now(UTC)
     running(cell, 0, step=4, total_steps=10, started=now - timedelta(seconds=40))
     monkeypatch.setattr(eta, "time", SimpleNamespace(time=now.timestamp))
-    assert eta_seconds(observe(cell.study)) == pytest.approx(60)
+    assert eta_seconds(survey_study(cell.study)) == pytest.approx(60)
     cell.set_status("failed", cause="a cause")
-    assert eta_seconds(observe(cell.study)) is None
+    assert eta_seconds(survey_study(cell.study)) is None
 
 
 def test_the_command_prints_json_reads_only_and_needs_no_torch(study, command):

@@ -1,12 +1,15 @@
 import logging
+from contextlib import contextmanager
 
 import pytest
 from rows import write_row
 from test_heartbeat import gone, running
 
+from memlaw.backends.backend import NoPacks
+from memlaw.backends.this_process import ThisProcess
 from memlaw.errors import ConfigError
 from memlaw.pack import train_pack
-from memlaw.runner import Runner
+from memlaw.survey import survey
 from memlaw.sweep import run_sweep, select
 
 
@@ -28,6 +31,11 @@ def study(tiny):
     return cells, made[0][1]
 
 
+def chosen_by(cells: dict, rerun) -> list:
+    grid = list(cells.values())
+    return select(grid, survey(grid), rerun)
+
+
 @pytest.mark.parametrize(
     ("rerun", "chosen"),
     [
@@ -39,19 +47,19 @@ def study(tiny):
 )
 def test_each_policy_chooses_by_state(study, rerun: str, chosen: str):
     cells, _ = study
-    assert select(list(cells.values()), rerun) == [cells[state] for state in chosen.split()]
+    assert chosen_by(cells, rerun) == [cells[state] for state in chosen.split()]
 
 
 @pytest.mark.parametrize("by", ["name", "hash"])
 def test_one_cell_is_chosen_by_name_or_hash_whatever_its_state(study, by: str):
     cells, _ = study
-    assert select(list(cells.values()), getattr(cells["done"], by)) == [cells["done"]]
+    assert chosen_by(cells, getattr(cells["done"], by)) == [cells["done"]]
 
 
 @pytest.mark.parametrize("rerun", ["sometimes", "random", 12345678, None])
 def test_anything_else_is_one_error_that_names_what_is_allowed(study, rerun):
     with pytest.raises(ConfigError, match=f"rerun={rerun} is not one of missing, failed, stale, all, nor the name"):
-        select(list(study[0].values()), rerun)
+        chosen_by(study[0], rerun)
 
 
 def test_stale_cells_are_trained_again_and_no_others(study, capsys, caplog):
@@ -59,7 +67,7 @@ def test_stale_cells_are_trained_again_and_no_others(study, capsys, caplog):
     cells, cfg = study
     chosen = [cells[state] for state in ("dead", "unreadable", "pending")]
     cfg.rerun = "stale"
-    run_sweep(chosen, cfg, Runner())
+    run_sweep(chosen, cfg, ThisProcess())
     assert [cell.state for cell in chosen] == ["done", "done", "pending"]
     assert "unreadable" not in capsys.readouterr().out
     logged = (chosen[0].study / "logs/main.log").read_text()
@@ -69,18 +77,20 @@ def test_stale_cells_are_trained_again_and_no_others(study, capsys, caplog):
 def test_a_cell_that_another_sweep_finishes_while_this_one_plans_stays_done(study):
     cells, cfg = study
 
-    class Meanwhile(Runner):
+    class Meanwhile(ThisProcess):
         def machine(self, cfg):
             train_pack([cells["pending"]], cfg)
             running(cells["dead"], 0, host="elsewhere")
             return super().machine(cfg)
 
-        def run(self, plan, settings):
+        @contextmanager
+        def submit(self, plan, settings):
             assert cells["pending"].state == "done"
             assert cells["dead"].state == "running"
+            yield NoPacks()
 
-        def account_for(self, left):
-            assert left == [cells["dead"]]
+        def account_for(self, unfinished, study):
+            assert [one.name for one in unfinished] == [cells["dead"].name]
 
     run_sweep([cells["pending"], cells["dead"]], cfg, Meanwhile())
 
@@ -90,4 +100,4 @@ def test_a_directory_whose_config_is_no_cells_is_refused(study):
     for content in ("{", "- a list", "model: 3", ""):
         cells["pending"].paths.config.write_text(content)
         with pytest.raises(ConfigError, match="is not the config of a cell"):
-            run_sweep([cells["pending"]], cfg, Runner())
+            run_sweep([cells["pending"]], cfg, ThisProcess())

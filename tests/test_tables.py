@@ -1,6 +1,7 @@
 from rich.console import Console
 
 from memlaw.errors import CellError
+from memlaw.survey import survey
 from memlaw.tables import study_table, varied_keys
 
 
@@ -10,7 +11,7 @@ def test_the_table_shows_brackets_as_they_are_and_a_cell_that_failed(tiny):
     cell.plan()
     cell.fail(CellError("cause with [/closing] tag"))
     console = Console(record=True, width=200)
-    console.print(study_table([cell, other]))
+    console.print(study_table(survey([cell, other])))
     text = console.export_text()
     assert "[/INST]" in text
     assert "[b]" in text
@@ -28,5 +29,5 @@ def test_cells_whose_configs_have_different_keys_share_a_table(tiny):
     assert varied_keys(cells) == ["seq_len", "lora.rank", "method.name"]
     thresholds = [tiny("method=memft_ot", f"method.threshold={tau}")[0] for tau in (0.5, 0.6)]
     assert varied_keys([*cells[:1], *thresholds]) == ["seq_len", "lora.rank", "method.name", "method.threshold"]
-    table = study_table([*cells[:1], *thresholds])
+    table = study_table(survey([*cells[:1], *thresholds]))
     assert list(table.columns[3].cells) == ["–", "0.5", "0.6"]

@@ -2,6 +2,7 @@ import pytest
 from architectures.sizes import tiny_sizes
 from models import random_base, spec
 
+from memlaw.base_model import without_weights
 from memlaw.canonical import layer_indices
 from memlaw.errors import ConfigError
 from memlaw.random_model import RandomModel
@@ -27,14 +28,14 @@ def test_layers_outside_the_model_are_refused(layer):
 
 
 def test_targets_follow_pefts_rules():
-    config = random_base().model.config
-    assert len(resolve_targets(config, spec("lora.target_modules=all-linear", "lora.layers=null"))) == 4 * 7
+    model = random_base().model
+    assert len(resolve_targets(model, spec("lora.target_modules=all-linear", "lora.layers=null"))) == 4 * 7
     regex = spec(r"lora.target_modules='.*\.(q|v)_proj'", "lora.layers=null")
-    assert [target.name for target in resolve_targets(config, regex)][:2] == [
+    assert [target.name for target in resolve_targets(model, regex)][:2] == [
         "model.layers.0.self_attn.q_proj",
         "model.layers.0.self_attn.v_proj",
     ]
-    assert {target.layer for target in resolve_targets(config, spec("lora.layers=[1,-1]"))} == {1, 3}
+    assert {target.layer for target in resolve_targets(model, spec("lora.layers=[1,-1]"))} == {1, 3}
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_targets_follow_pefts_rules():
 )
 def test_targets_that_match_nothing_usable_list_what_the_model_has(overrides: list[str]):
     with pytest.raises(ConfigError, match=r"(?s)lora\.(target|block)_modules=.*down_proj"):
-        resolve_targets(random_base().model.config, spec(*overrides))
+        resolve_targets(random_base().model, spec(*overrides))
 
 
 DEFAULTS = {
@@ -67,8 +68,8 @@ DEFAULTS = {
 
 @pytest.mark.parametrize("model_type", DEFAULTS)
 def test_the_default_is_a_linear_map_in_the_layer_asked_for_that_peft_adapts_alike(model_type: str):
-    config = RandomModel("m", model_type, tiny_sizes(model_type)).config()
-    assert [target.name for target in resolve_targets(config, spec("lora.layers=[2]"))] == DEFAULTS[model_type]
+    model = without_weights(RandomModel("m", model_type, tiny_sizes(model_type)).config())
+    assert [target.name for target in resolve_targets(model, spec("lora.layers=[2]"))] == DEFAULTS[model_type]
 
 
 @pytest.mark.parametrize(
@@ -82,34 +83,34 @@ def test_the_default_is_a_linear_map_in_the_layer_asked_for_that_peft_adapts_ali
     ],
 )
 def test_what_peft_would_read_as_something_else_is_refused(model_type: str, modules: str, message: str | None):
-    config = RandomModel("m", model_type, tiny_sizes(model_type)).config()
+    model = without_weights(RandomModel("m", model_type, tiny_sizes(model_type)).config())
     asked = spec("lora.layers=[2]", f"lora.target_modules={modules}")
     if message is None:
-        assert resolve_targets(config, asked)
+        assert resolve_targets(model, asked)
         return
     with pytest.raises(ConfigError, match=rf"(?s)^lora\.target_modules=.*{message}"):
-        resolve_targets(config, asked)
+        resolve_targets(model, asked)
 
 
 def test_every_layer_asked_for_must_have_a_match():
-    config = RandomModel("m", "deepseek_v3", tiny_sizes("deepseek_v3")).config()
+    model = without_weights(RandomModel("m", "deepseek_v3", tiny_sizes("deepseek_v3")).config())
     with pytest.raises(ConfigError, match=r"mlp\.gate_proj\] matches no linear map in layer 1"):
-        resolve_targets(config, spec("lora.layers=[0,1]", "lora.target_modules=[mlp.gate_proj]"))
+        resolve_targets(model, spec("lora.layers=[0,1]", "lora.target_modules=[mlp.gate_proj]"))
 
 
 def test_a_regex_and_all_linear_keep_to_the_layers():
-    config = random_base().model.config
+    model = random_base().model
     for modules, count in ((r"'.*\.(q|v)_proj'", 2), ("all-linear", 7)):
-        targets = resolve_targets(config, spec("lora.layers=[1]", f"lora.target_modules={modules}"))
+        targets = resolve_targets(model, spec("lora.layers=[1]", f"lora.target_modules={modules}"))
         assert {target.layer for target in targets} == {1}
         assert len(targets) == count
 
 
 def test_a_regex_that_is_none_is_refused():
     with pytest.raises(ConfigError, match=r"lora\.target_modules=\[a-z: unterminated character set"):
-        resolve_targets(random_base().model.config, spec("lora.target_modules='[a-z'"))
+        resolve_targets(random_base().model, spec("lora.target_modules='[a-z'"))
 
 
 def test_targets_outside_the_layers_are_refused():
     with pytest.raises(ConfigError, match="lm_head, which is not in the decoder's layers"):
-        resolve_targets(random_base().model.config, spec("lora.target_modules=[lm_head]", "lora.layers=null"))
+        resolve_targets(random_base().model, spec("lora.target_modules=[lm_head]", "lora.layers=null"))

@@ -70,7 +70,7 @@ class TableFile:
 
     Attributes:
         path: of the file; see `memlaw.data.rows.read_rows`.
-        content: the file's hash (`memlaw.cell.file_hash`) when the cell was made; None is not checked.
+        content: the file's hash (`memlaw.files.file_hash`) when the cell was made; None is not checked.
     """
 
     path: str

@@ -46,7 +46,7 @@ class TextFile:
 
     Attributes:
         path: of a file of rows (`memlaw.data.rows.SUFFIXES`) with `question` and `matching`, or `text`; or of a text.
-        content: the file's hash (`memlaw.cell.file_hash`) when the cell was made; None is not checked.
+        content: the file's hash (`memlaw.files.file_hash`) when the cell was made; None is not checked.
         row: which row, from 0.
     """
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from memlaw.cell import file_hash
 from memlaw.errors import ConfigError, shown
+from memlaw.files import file_hash
 
 
 def named(path: str) -> str:

@@ -5,20 +5,21 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from memlaw.compose import compose_config, first_values
+from memlaw.composition import compose_cell
 from memlaw.doctor import installation
 from memlaw.doctor.verdict import Verdict
 from memlaw.errors import ConfigError, refuse
 from memlaw.hydra_errors import explained
-from memlaw.paths import add_launchers, cache_dir, config_dir
+from memlaw.paths import add_launchers, cache_dir
 from memlaw.words import as_typed
+
+add_launchers()
 
 WORDS = {"green": "ok", "yellow": "look", "red": "bad"}
 
@@ -41,8 +42,8 @@ def examine(cfg: DictConfig, runs: Path, try_job: bool) -> list[Verdict]:
     import torch  # with all that the other checks import, only now that it is known to be there
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    from memlaw.checks import instantiate_checked
     from memlaw.doctor import cluster, hardware, services, storage
+    from memlaw.instantiation import instantiate_checked
 
     _check_sweep(cfg)
     found += [hardware.gpu(torch.cuda.device_count()), hardware.precision(cfg.trainer.device)]
@@ -80,30 +81,14 @@ def verdict_table(found: Sequence[Verdict]) -> Table:
     return table
 
 
-def _composed(overrides: Sequence[str], own: Path | None = None) -> DictConfig:
-    """The first cell of a sweep, with Hydra's own part; `own` is a directory of the user's options."""
-    add_launchers()
-    with explained(overrides), initialize_config_dir(config_dir(), version_base="1.3"):
-        single = [_first(override) for override in OverridesParser.create().parse_overrides(list(overrides))]
-        places = [f"hydra.searchpath=['file://{own.resolve()}']"] if own else []
-        return compose("config", overrides=[*places, *single], return_hydra_config=True)
-
-
-def _first(override: Override) -> str:
-    """An override without a sweep: with its first value."""
-    if not override.is_sweep_override():
-        return str(override.input_line)
-    return f"{str(override.input_line).partition('=')[0]}={next(override.sweep_string_iterator())}"
-
-
 def _check_sweep(cfg: DictConfig) -> None:
     """Refuse what the sweep refuses before it looks for a model. Raises ConfigError."""
     from hydra_plugins.memlaw_launchers.launcher import PackLauncher
 
-    from memlaw.cell import Cell
-    from memlaw.checks import check_cell, check_settings, instantiate_checked
+    from memlaw.checks import check_cell, check_settings
+    from memlaw.instantiation import instantiate_checked
 
-    check_cell(Cell.from_config(cfg))
+    check_cell(compose_cell(cfg))
     check_settings(cfg)
     launcher = instantiate_checked(cfg.hydra.launcher)
     if isinstance(launcher, PackLauncher):
@@ -120,7 +105,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="of the sweep to come, such as model=qwen3_8b logger.mode=online")
     options = parser.parse_intermixed_args()
     try:
-        cfg = _composed(as_typed(options.overrides), options.config_dir)
+        cfg = compose_config(first_values(as_typed(options.overrides)), options.config_dir, with_hydra=True)
         with explained():  # a mandatory value is missing, such as the id of model=hub
             found = examine(cfg, options.runs or Path(str(cfg.runs_dir)).expanduser(), options.job)
     except ConfigError as error:

@@ -2,16 +2,16 @@
 
 import importlib.metadata
 import importlib.util
-import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from memlaw.doctor.verdict import Level, Verdict, answer
-from memlaw.slurm_programs import PROGRAMS, REMEDY, missing_programs
+from memlaw.backends.slurm.commands import PROGRAMS, REMEDY, cluster_config, missing_programs, run
+from memlaw.doctor.verdict import Level, Verdict
+from memlaw.errors import ConfigError
 
+CONFIG_TIMEOUT_S = 20.0
 JOB_TIMEOUT_S = 120
 WHERE = "try again when a node is free; SLURM_PARTITION and SLURM_ACCOUNT choose where srun goes"
 
@@ -45,9 +45,11 @@ def submission() -> Verdict:
 
 
 def slurm_config() -> dict[str, str]:
-    """What `scontrol show config` says; empty when it says nothing."""
-    pairs = re.findall(r"^(\w+)\s*=[ \t]*(.*?)\s*$", answer("scontrol", "show", "config") or "", re.MULTILINE)
-    return dict(pairs)
+    """Read the cluster's configuration; empty when Slurm gives no answer."""
+    try:
+        return cluster_config(CONFIG_TIMEOUT_S)
+    except ConfigError:
+        return {}
 
 
 def array_size(config: Mapping[str, str]) -> Verdict:
@@ -94,10 +96,10 @@ def shared_directory(runs: Path, try_job: bool, where: Sequence[str] = ()) -> Ve
         with tempfile.NamedTemporaryFile("w", prefix=".memlaw-doctor-", dir=runs.resolve()) as file:
             file.write("seen by the job")
             file.flush()
-            job = subprocess.run([*tiny, file.name], capture_output=True, text=True, timeout=JOB_TIMEOUT_S + 30)
+            job = run(*tiny, file.name, timeout_s=JOB_TIMEOUT_S + 30)
     except OSError as error:
         return Verdict(check, "red", f"{runs} cannot be written: {error}", "choose another runs_dir")
-    except subprocess.TimeoutExpired:
+    except ConfigError:
         return Verdict(check, "yellow", f"no job ran within {JOB_TIMEOUT_S} s", WHERE)
     if job.stdout == "seen by the job":
         return Verdict(check, "green", f"a job sees {runs}")

@@ -10,9 +10,9 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from omegaconf import DictConfig
 
 from memlaw.base_model import HubModel, LocalModel, ModelSource, PackagedModel
-from memlaw.checks import instantiate_checked
 from memlaw.doctor.verdict import Verdict
 from memlaw.errors import ConfigError
+from memlaw.instantiation import instantiate_checked
 from memlaw.random_model import RandomModel
 from memlaw.tracking.mode import base_url, has_credentials, resolve_mode, told
 from memlaw.tracking.wandb_service import WandbService

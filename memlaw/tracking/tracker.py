@@ -1,4 +1,4 @@
-"""When a cell's run is told what: through one background thread.
+"""Sends each cell's metrics to the tracking service from one background thread.
 
 A slow, failing or hanging service costs a warning and the mirror, never a cell and never a step.
 """
@@ -135,7 +135,7 @@ class _Telling:
 
 
 class CellTracker:
-    """Mirrors one cell. No method raises or waits, but `settle`.
+    """Mirrors one cell. No method raises or blocks.
 
     What it is told is kept until the service has all of it, so that `retell` can begin again.
 
@@ -191,11 +191,6 @@ class CellTracker:
         """The process is about to end; the cell will go on in another."""
         self._end(lambda run: run.interrupt())
 
-    def settle(self) -> None:
-        """Wait, at most `SETTLE_S`, until the service has been told all of it."""
-        if self._worker:
-            self._worker.drain(SETTLE_S)
-
 
 class _Worker:
     """Runs calls in order on one daemon thread."""
@@ -235,6 +230,11 @@ class Tracker:
         """Open the run of a cell."""
         self._cells.append(CellTracker(self._worker, self.service.name, lambda: self.service.open(cell)))
         return self._cells[-1]
+
+    def settle(self) -> None:
+        """Wait, at most `SETTLE_S`, until the service has been told all of every cell."""
+        if self._worker:
+            self._worker.drain(SETTLE_S)
 
     def drain(self) -> None:
         """Give the service `timeout_s` to open a run that it may be opening, and as long to catch up.

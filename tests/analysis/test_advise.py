@@ -8,8 +8,12 @@ import pytest
 from cells import table
 from rows import write_row
 
-from analysis.advise import Link, NoAdvice, advise, solve
+from analysis.advice import Advice, Question
+from analysis.fits import Fits
 from analysis.forms import Inputs, saturating
+from analysis.inverse import solve
+from analysis.link import Link, NoAdvice
+from analysis.rank_advice import advise
 from memlaw.files import write_json
 
 TRUTH = {"C": 60.0, "alpha": 0.7, "beta": 0.6, "q": 4.0}
@@ -26,10 +30,14 @@ def study() -> pd.DataFrame:
     )
 
 
+def ask(cells: pd.DataFrame, extrapolate: bool = False, **question: float) -> Advice:
+    return advise(Fits(cells), Question(**question), extrapolate)
+
+
 def test_the_rank_needed_is_the_laws_own():
     cells = study()
     goal = float(saturating(Inputs.grid(5, 300, 13.24), **TRUTH))
-    advice = advise(cells, lambda _: goal, tokens=300)
+    advice = ask(cells, tokens=300, delta_loss=goal)
     assert advice.value == pytest.approx(5, rel=0.01)
     assert advice.low <= advice.value * 1.001
     assert advice.high >= advice.value * 0.999
@@ -39,29 +47,30 @@ def test_the_rank_needed_is_the_laws_own():
 
 def test_the_longest_text_is_the_inverse_of_the_rank():
     cells = study()
-    assert advise(cells, lambda _: 8.0, rank=advise(cells, lambda _: 8.0, tokens=400).value).value == pytest.approx(
-        400, rel=0.01
-    )
+    rank = ask(cells, tokens=400, delta_loss=8).value
+    assert ask(cells, rank=rank, delta_loss=8).value == pytest.approx(400, rel=0.01)
 
 
 def test_an_answer_beyond_the_cells_says_how_far():
-    assert advise(study(), lambda _: 8.0, tokens=10240).extrapolation == pytest.approx(10, rel=0.2)
+    assert ask(study(), True, tokens=10240, delta_loss=8).extrapolation == pytest.approx(10, rel=0.2)
+    with pytest.raises(NoAdvice, match="times beyond the measured cells"):
+        ask(study(), tokens=10240, delta_loss=8)
 
 
 def test_a_goal_above_the_base_loss_is_refused():
     with pytest.raises(NoAdvice, match="never reached"):
-        advise(study(), lambda _: 13.3, tokens=300)
+        ask(study(), tokens=300, delta_loss=13.3)
 
 
 def test_rank_one_is_enough_where_it_exceeds_the_goal():
-    advice = advise(study(), lambda _: 2.0, tokens=64)
+    advice = ask(study(), tokens=64, delta_loss=2)
     assert (advice.value, advice.low, advice.high, advice.extrapolation) == (1, 1, 1, 1)
 
 
 def test_a_goal_in_recall_is_uncertain_with_the_cells():
     noisy = study().assign(recalled_share=lambda rows: rows["recalled_share"] ** np.linspace(0.8, 1.2, len(rows)))
-    by_recall = advise(noisy, lambda cells: Link.of(cells).needed(0.6) * 13.24, tokens=300)
-    by_loss = advise(noisy, lambda _: by_recall.delta_loss, tokens=300)
+    by_recall = ask(noisy, tokens=300, recall=0.6)
+    by_loss = ask(noisy, tokens=300, delta_loss=by_recall.delta_loss)
     assert by_recall.high - by_recall.low > 2 * (by_loss.high - by_loss.low)
 
 
@@ -84,14 +93,46 @@ def test_an_answer_does_not_rest_on_cells_that_memorized_nothing():
     cells = study()
     diverged = cells.iloc[[0]].assign(delta_loss_nats=-40.0, recalled_share=0.0, seed=1)
     sound, with_it = (
-        advise(table, lambda rows: Link.of(rows).needed(0.3) * 13.24, tokens=300)
-        for table in (cells, pd.concat([cells, diverged], ignore_index=True))
+        ask(table, tokens=300, recall=0.3) for table in (cells, pd.concat([cells, diverged], ignore_index=True))
     )
     assert (with_it.value, with_it.low, with_it.high) == (sound.value, sound.low, sound.high)
     assert (with_it.cells, sound.cautions) == (len(cells), ())
     assert "ℓ = 64 (ΔL = -40)" in with_it.cautions[0]
     with pytest.raises(NoAdvice, match="nothing was memorized"):
-        advise(cells.assign(delta_loss_nats=0.0), lambda _: 1.0, tokens=300)
+        ask(cells.assign(delta_loss_nats=0.0), tokens=300, delta_loss=1)
+
+
+def test_an_answer_reads_as_the_command_prints_it():
+    advice = ask(study(), tokens=300, delta_loss=8)
+    words = str(advice)
+    assert f"300 tokens need rank {advice.value:.3g} (95 % interval" in words
+    assert f"To be safe take rank {advice.safe_rank}: {2112 * advice.safe_rank:,} parameters" in words
+    assert all(f"{rank} × {length}" in words for rank, length in advice.next_cells)
+    assert len(advice.next_cells) > 0
+
+
+def test_a_loss_is_asked_for_without_any_recalled_share():
+    unknown = study().assign(recalled_share=np.nan)
+    assert np.isnan(ask(unknown, tokens=300, delta_loss=8).recalled_share)
+    for cells in (unknown, study().drop(columns="recalled_share")):
+        with pytest.raises(NoAdvice, match="no cell has a share of recalled tokens"):
+            ask(cells, tokens=300, recall=0.9)
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ({}, "give tokens"),
+        ({"tokens": 3, "rank": 3}, "give tokens"),
+        ({"rank": 3, "recall": 0.9, "delta_loss": 8}, "not both"),
+        ({"tokens": -1}, "-1 is not a positive number"),
+        ({"rank": float("inf")}, "inf is not a positive number"),
+        ({"rank": 4, "recall": 1.5}, "1.5 is not a share of tokens"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused(question: dict[str, float], message: str):
+    with pytest.raises(ValueError, match=message):
+        Question(**question)
 
 
 def test_the_command_line_answers_and_refuses_to_extrapolate(tmp_path: Path):
@@ -100,15 +141,15 @@ def test_the_command_line_answers_and_refuses_to_extrapolate(tmp_path: Path):
         write_row(tmp_path / f"c{number}", **row)
         write_json(tmp_path / f"c{number}/status.json", {"state": "done"})
 
-    def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "analysis.advise", str(tmp_path), *arguments]
         return subprocess.run(command, capture_output=True, text=True)
 
-    answer = ask("--tokens", "300", "--recall", "0.6")
+    answer = call("--tokens", "300", "--recall", "0.6")
     assert answer.returncode == 0, answer.stderr
     assert "300 tokens need rank" in answer.stdout
     assert "python -m memlaw.train -m study=" in answer.stdout
-    refused = ask("--tokens", "100000", "--recall", "0.6")
+    refused = call("--tokens", "100000", "--recall", "0.6")
     assert refused.returncode == 1
     assert "times beyond the measured cells" in refused.stderr
-    assert ask("--rank", "4", "--delta-loss", "8").returncode == 0
+    assert call("--rank", "4", "--delta-loss", "8").returncode == 0

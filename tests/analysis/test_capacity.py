@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from cells import table
 
-from analysis.capacity import capacity, leveling, loads
-from analysis.law import TooFewCells
+from analysis.capacity import fit_capacity, leveling, loads
+from analysis.enough import TooFewCells
 
 PER_RANK = 2112
 
@@ -24,7 +24,7 @@ def test_bits_per_parameter_are_what_the_definition_says():
 
 
 def test_a_plateau_is_found_with_its_level():
-    found = capacity(cells_with(level=1.2, k=3, longest=4096))
+    found = fit_capacity(cells_with(level=1.2, k=3, longest=4096))
     assert found.reached
     assert found.plateau == pytest.approx(1.2, rel=0.02)
     assert found.plateau_interval[0] <= 1.2 * 1.001
@@ -33,7 +33,7 @@ def test_a_plateau_is_found_with_its_level():
 
 
 def test_where_bits_still_rise_no_plateau_is_claimed():
-    found = capacity(cells_with(level=50, k=3, longest=1024))
+    found = fit_capacity(cells_with(level=50, k=3, longest=1024))
     assert not found.reached
     assert found.slope == pytest.approx(1, abs=0.05)
     assert found.best == pytest.approx(found.loads["bits_per_parameter"].max())
@@ -41,6 +41,6 @@ def test_where_bits_still_rise_no_plateau_is_claimed():
 
 def test_too_few_cells_and_unknown_sizes_are_refused():
     with pytest.raises(TooFewCells, match="3 different loads; a plateau needs 6"):
-        capacity(cells_with(1.2, 3, 64))
+        fit_capacity(cells_with(1.2, 3, 64))
     with pytest.raises(TooFewCells, match="without a number of trainable parameters"):
-        capacity(table([(1, 64, 3.0)] * 9))
+        fit_capacity(table([(1, 64, 3.0)] * 9))

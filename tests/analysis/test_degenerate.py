@@ -12,9 +12,10 @@ from cells import synthetic, table
 from studies import write_cell, write_study
 
 from analysis import advise, load, publish, report
-from analysis.capacity import capacity
+from analysis.capacity import fit_capacity
+from analysis.enough import TooFewCells
 from analysis.findings import find
-from analysis.law import TooFewCells, fit_law
+from analysis.law import fit_law
 from analysis.load import load_points, load_studies
 from analysis.part import condition_part
 from analysis.residuals import diagnose
@@ -83,7 +84,7 @@ def test_a_cell_that_diverged_moves_no_fit_and_is_named():
 
 @pytest.mark.parametrize("spoilt", [-50.0, 0.0, 1e-9])
 def test_nothing_small_stands_in_for_a_capacity_of_nothing(spoilt: float):
-    assert capacity(nine(spoilt)).slope == capacity(nine().iloc[:8]).slope
+    assert fit_capacity(nine(spoilt)).slope == fit_capacity(nine().iloc[:8]).slope
     assert usable(nine(spoilt)).record() == {"silent": ["c8"]}
 
 

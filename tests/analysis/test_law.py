@@ -5,8 +5,9 @@ from cells import MEASURED, TRUTH, synthetic, table
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analysis.enough import TooFewCells
 from analysis.forms import FORMS, POWER, Inputs, power, saturating
-from analysis.law import MIN_CELLS_OFFSET, TooFewCells, fit_law
+from analysis.law import MIN_CELLS_OFFSET, fit_law
 from analysis.saturation import DEFAULT, NONE, Rule
 
 

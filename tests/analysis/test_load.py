@@ -11,6 +11,7 @@ from analysis.load import (
     NoCells,
     NoTokens,
     all_tokens,
+    condition_title,
     conditions,
     last_tokens,
     load_points,
@@ -19,8 +20,6 @@ from analysis.load import (
     write_table,
 )
 from memlaw.files import write_json
-from memlaw.observe import Observation
-from memlaw.status_map import conditions as status_conditions
 from memlaw.tables import varied_keys
 
 
@@ -49,6 +48,13 @@ def test_a_cell_in_two_studies_counts_once_and_where_it_lies_makes_no_condition(
     table = load_studies(studies)
     assert len(table) == 9
     assert len(list(conditions(table))) == 1
+
+
+def test_the_column_condition_names_each_cell_s_condition(tmp_path: Path):
+    table = load_studies([write_study(tmp_path, models=("beta", "alpha"))])
+    assert set(table["condition"]) == {"alpha long_context", "beta long_context"}
+    assert (table["condition"] == table["model.name"] + " long_context").all()
+    assert {condition_title(cells, label) for label, cells in conditions(table)} == set(table["condition"])
 
 
 def test_token_tables_are_read_one_by_one(tmp_path: Path):
@@ -127,21 +133,12 @@ def test_null_is_a_value_like_any_other(tmp_path: Path):
         write_cell(tmp_path, 1, 128, seed, **{"optimizer.clip_norm": clip})
     table = load_studies([tmp_path])
     found = {label: len(rows) for label, rows in conditions(table)}
-    assert found == {"optimizer.clip_norm=1.0": 2, "optimizer.clip_norm=null": 2}
+    assert found == {"optimizer.clip_norm=1": 2, "optimizer.clip_norm=null": 2}
     thresholds = [0.5, 0.9, None, None]
     tau = table.drop(columns="optimizer.clip_norm").assign(
         **{"method.threshold": thresholds, "method.name": ["memft_ot", "memft_ot", "sft", "sft"]}
     )
     assert sum(len(rows) for _, rows in conditions(tau)) == 4
-
-
-GRIDS = [
-    ("data=long_context", "data=phonebook"),
-    ("data.random_ratio=1.0", "data.random_ratio=0.0"),
-    ("method=sft", "method=memft_ot"),
-    ("model=smollm2_135m", "model=qwen3_0.6b"),
-    ("optimizer.lr=0.01", "optimizer.lr=0.02"),
-]
 
 
 def test_models_of_other_depths_are_one_condition_when_they_are_fitted_together(tiny):
@@ -152,14 +149,3 @@ def test_models_of_other_depths_are_one_condition_when_they_are_fitted_together(
     assert [label for label, _ in conditions(table, ignoring=("model.",))] == [""]
     assert [label for label, _ in conditions(table)] == ["model.name=m3", "model.name=m6"]
     assert varied_keys(made) == ["seq_len", "lora.rank", "model.name"]
-
-
-@pytest.mark.parametrize("grid", GRIDS)
-def test_status_and_report_tell_the_same_conditions_apart_by_the_same_words(tiny, grid):
-    made = [tiny(word)[0] for word in grid]
-    table = pd.DataFrame([{**cell.flat, "model_fingerprint": cell.config.model.name} for cell in made])
-    seen = [Observation(cell.name, cell, {}, "done") for cell in made]
-    shown = {label for label, _ in status_conditions(seen)}
-    assert {label for label, _ in conditions(table)} == shown
-    assert len(shown) == 2
-    assert all(len(label) < 60 for label in shown)

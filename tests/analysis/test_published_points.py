@@ -6,11 +6,12 @@ import pytest
 
 import analysis
 from analysis.collapse import fit_collapse
-from analysis.compare import compare, held_out_error
+from analysis.fits import Fits
 from analysis.forms import FORMS, POWER
 from analysis.law import fit_law
 from analysis.load import load_points
 from analysis.residuals import diagnose
+from analysis.rivals import compare_forms, held_out_error
 from analysis.saturation import NONE, Rule
 
 POINTS = load_points(Path(analysis.__file__).parent / "data/paper_points.csv", 12.33)
@@ -72,7 +73,7 @@ def test_all_points_collapse_onto_one_curve():
 
 
 def test_the_saturating_form_wins_on_unseen_points():
-    rows = compare(WITHOUT_FIRST).set_index("form")
+    rows = compare_forms(Fits(WITHOUT_FIRST)).set_index("form")
     splits = [name for name in rows if name.startswith(("ℓ", "r ", "both", "5-fold"))]
     assert len(splits) == 5
     assert rows[splits].mean(axis=1).idxmin() == "saturating"

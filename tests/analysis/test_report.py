@@ -13,10 +13,10 @@ import pytest
 from studies import write_cell, write_study
 
 from analysis import report
-from analysis.card import record
 from analysis.figures import MEANING, figures
 from analysis.forms import Inputs, power
 from analysis.load import load_studies
+from analysis.record import law_record
 from memlaw.files import write_json
 
 SEVERAL = {"models", "methods", "convergence"}
@@ -134,10 +134,10 @@ def test_models_are_reported_one_by_one_and_together(tmp_path: Path):
     alpha, beta, together = report.findings_of(load_studies([tmp_path]), with_tokens=False)
     assert [found.label for found in (alpha, beta)] == ["model.name=alpha", "model.name=beta"]
     assert len(together.cells) == 18
-    assert "power_model" in record(together)["unseen_error"]
+    assert "power_model" in law_record(together)["unseen_error"]
     assert together.law.fit.form.name == "power_model"
-    assert record(together)["parameters"]["gamma"]["value"] == pytest.approx(0, abs=1e-3)
-    assert "power_model" not in record(beta)["unseen_error"]
+    assert law_record(together)["parameters"]["gamma"]["value"] == pytest.approx(0, abs=1e-3)
+    assert "power_model" not in law_record(beta)["unseen_error"]
     assert "models" in figures(together)
     assert "models" not in figures(alpha)
 

@@ -1,10 +1,11 @@
 from cells import MEASURED, synthetic
 
+from analysis.fits import Fits
 from analysis.sensitivity import sensitivity, spread_of
 
 
 def test_the_measured_case_shows_how_much_the_exponents_depend_on_saturation():
-    rows = sensitivity(MEASURED)
+    rows = sensitivity(Fits(MEASURED))
     low, high = spread_of(rows, "alpha")
     assert high > 1.3 * low
     unbounded = rows[(rows["form"] == "power") & (rows["rule"] == "none left out")].iloc[0]
@@ -12,5 +13,5 @@ def test_the_measured_case_shows_how_much_the_exponents_depend_on_saturation():
 
 
 def test_a_clean_law_gives_one_answer_whatever_the_rule():
-    low, high = spread_of(sensitivity(synthetic()).query("form == 'power' and rule != 'none left out'"), "alpha")
+    low, high = spread_of(sensitivity(Fits(synthetic())).query("form == 'power' and rule != 'none left out'"), "alpha")
     assert high - low < 0.2

@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT
 
 from analysis.load import load_studies
-from analysis.phase import violations
+from analysis.transition import violations
 from memlaw.records import read_tokens
 
 STUDY = ROOT / "docs/study/smollm2"

@@ -14,13 +14,16 @@ from sizes import tiny_sizes
 from torch import nn
 
 from memlaw.base_model import without_weights
-from memlaw.cell import DONE, Cell
+from memlaw.cell import Cell
+from memlaw.composition import compose_cell
 from memlaw.data.memory import Memory
 from memlaw.errors import ConfigError
+from memlaw.machine import Machine
 from memlaw.pack import train_pack
-from memlaw.plan import Machine, make_plan
+from memlaw.planning import make_plan
 from memlaw.random_model import RandomModel
 from memlaw.records import read_tokens
+from memlaw.status_file import DONE
 
 LARGEST = 20_000_000
 """Parameters of what still counts as tiny."""
@@ -73,7 +76,7 @@ def examine(model_type: str, runs: Path) -> Row:
         cell.plan()
     train_pack(cells, cfg)
     if any(cell.state != DONE for cell in cells):
-        return Row(model_type, f"refused when training starts: {cells[0].status['cause']}")
+        return Row(model_type, f"refused when training starts: {cells[0].status.cause}")
     for cell in cells:
         _hold_against_reference(source, cell)
     result = _result(cells[0])
@@ -87,7 +90,7 @@ def _cells(source: RandomModel, runs: Path) -> tuple[list[Cell], DictConfig]:
         cfg = composed(*OVERRIDES, f"lora.rank={rank}", f"runs_dir={runs}")
         cfg.model.name = cfg.model.model_type = source.model_type
         cfg.model.sizes = OmegaConf.create(dict(source.sizes))
-        cells.append(Cell.from_config(cfg))
+        cells.append(compose_cell(cfg))
     return cells, cfg
 
 

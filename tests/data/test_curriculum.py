@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memlaw.data.curriculum import WHOLE, Curriculum
-from memlaw.data.tokens import RowOrder, loop_shape
 from memlaw.errors import ConfigError
+from memlaw.row_order import row_stream
+from memlaw.schedule import Schedule, schedule_of
 
 PAPER = Curriculum((0.2, 0.4, 0.6, 0.8), (20, 40, 60, 80))
 
@@ -22,11 +23,11 @@ def test_shares_are_rounded_down_to_whole_batches_but_never_to_none():
 
 @given(st.integers(1, 60), st.integers(1, 12), st.integers(0, 3))
 def test_pairs_join_and_never_leave(pairs, batch, seed):
-    order = RowOrder((pairs,), (seed,), (Curriculum((0.3, 0.7), (2, 4)),), batch)
-    batch, seen, batches = order.batch_size, [], iter(order)
+    curriculum, batch, seen = Curriculum((0.3, 0.7), (2, 4)), min(batch, pairs), []
+    batches = row_stream(pairs, seed, curriculum, batch)
     for epoch in range(6):
-        taking_part = order.curricula[0].pairs_in(epoch, pairs, batch)
-        rows = [row for rows in islice(batches, -(-taking_part // batch)) for row in rows[0].tolist() if row >= 0]
+        taking_part = curriculum.pairs_in(epoch, pairs, batch)
+        rows = [row for rows in islice(batches, -(-taking_part // batch)) for row in rows.tolist() if row >= 0]
         assert sorted(rows) == sorted(set(rows))
         assert len(rows) == taking_part
         seen.append(set(rows))
@@ -41,16 +42,16 @@ def test_a_run_that_ends_before_all_pairs_took_part_is_refused(steps, epochs):
 
     Config.steps, Config.epochs = steps, epochs
     with pytest.raises(ConfigError, match=r"that takes 410 steps, or epochs=81"):
-        loop_shape(Config, 100, PAPER)
-    assert loop_shape(Config, 100, WHOLE)[1] == (200 if steps else 800)
+        schedule_of(Config, 100, PAPER)
+    assert schedule_of(Config, 100, WHOLE).total_steps == (200 if steps else 800)
 
 
 def test_epochs_are_counted_in_the_batches_that_take_part():
     class Config:
         batch_size, steps, epochs = 10, None, 100
 
-    assert loop_shape(Config, 100, PAPER) == (10, 20 * (2 + 4 + 6 + 8) + 20 * 10)
-    assert loop_shape(Config, 100, WHOLE) == (10, 1000)
+    assert schedule_of(Config, 100, PAPER) == Schedule(10, 20 * (2 + 4 + 6 + 8) + 20 * 10)
+    assert schedule_of(Config, 100, WHOLE) == Schedule(10, 1000)
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from memlaw.cell import file_hash
 from memlaw.data import prose
 from memlaw.data.long_context import fictional, from_file, from_hub, ordinary_ids, replaced_positions
 from memlaw.data.memory import Memory
 from memlaw.errors import ConfigError
+from memlaw.files import file_hash
 from memlaw.random_model import byte_tokenizer
 
 TOKENIZER = byte_tokenizer(512)

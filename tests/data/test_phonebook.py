@@ -4,9 +4,9 @@ from itertools import islice
 import pytest
 from tokenizers import normalizers
 
-from memlaw.cell import file_hash
 from memlaw.data.phonebook import from_file, invented
 from memlaw.errors import ConfigError
+from memlaw.files import file_hash
 from memlaw.random_model import byte_tokenizer
 
 TOKENIZER = byte_tokenizer(512)

@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from memlaw.cell import file_hash
 from memlaw.data import rows
 from memlaw.data.rows import field_text, read_rows
 from memlaw.errors import ConfigError
+from memlaw.files import file_hash
 
 ONE = {"query": "A?", "target": "12345"}
 

@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 from cluster import MAX_ARRAY_SIZE, Cluster, missing, running_cluster
 from conftest import FAST, PATIENCE_S, TINY, wait_for
-from hydra_plugins.memlaw_launchers.slurm_tasks import Task
 
+from memlaw.backends.slurm.tasks import Task
 from memlaw.checkpoint import step_of
 from memlaw.records import read_results
 

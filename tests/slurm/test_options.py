@@ -9,19 +9,12 @@ import pytest
 from conftest import ROOT, stub
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from hydra_plugins.memlaw_launchers.slurm_options import SlurmOptions
-from hydra_plugins.memlaw_launchers.slurm_submission import Submission
-from omegaconf import OmegaConf
+from slurm_options import DEFAULTS, options
 
+from memlaw.backends.slurm.submission import Submission
 from memlaw.errors import ConfigError
 
-DEFAULTS = OmegaConf.to_container(OmegaConf.load(ROOT / "conf/hydra/launcher/slurm.yaml"))
 CLUSTERS = sorted(path.stem for path in (ROOT / "conf/hydra/launcher").glob("slurm*.yaml"))
-
-
-def options(**own) -> SlurmOptions:
-    assert isinstance(DEFAULTS, dict)
-    return SlurmOptions(**{key: value for key, value in {**DEFAULTS, **own}.items() if key != "_target_"})
 
 
 @pytest.mark.parametrize("name", CLUSTERS)
@@ -31,7 +24,7 @@ def test_every_example_is_a_launcher_with_possible_options(name: str, monkeypatc
         cfg = compose("config", overrides=[f"hydra/launcher={name}"], return_hydra_config=True)
     launcher = instantiate(cfg.hydra.launcher)
     assert set(cfg.hydra.launcher) == set(DEFAULTS)
-    found = launcher.runner().options
+    found = launcher.backend().options
     assert found.pack_memory_gb > 0 if name != "slurm" else asdict(found) == asdict(options())
     if name == "slurm_container":
         assert found.python == ["apptainer", "exec", "--nv", "/images/memlaw.sif", "python3"]
@@ -41,7 +34,7 @@ def script(directory: Path, name: str, tasks: int) -> list[str]:
     """Lines of the script that the launcher `name` would submit."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("config", overrides=[f"hydra/launcher={name}"], return_hydra_config=True)
-    submission = Submission(directory / "my study/slurm/dry-run", instantiate(cfg.hydra.launcher).runner().options)
+    submission = Submission(directory / "my study/slurm/dry-run", instantiate(cfg.hydra.launcher).backend().options)
     return submission.write_scripts([range(tasks)])[0].read_text(encoding="utf-8").splitlines()
 
 
@@ -127,7 +120,7 @@ def test_options_become_what_sbatch_is_told():
         ({"partition": ["a"]}, r"partition=\['a'\] is not a text of one line"),
         ({"additional": {"comment": "a\nrm -r x"}}, "comment=.* is not a text of one line"),
         ({"additional": None}, r"hydra\.launcher\.additional=None does not name options"),
-        ({"additional": {"array": "1-5"}}, r"array is the launcher's own: it decides that"),
+        ({"additional": {"array": "1-5"}}, r"array is the launcher's own: it follows from the packs"),
         ({"additional": {"requeue": False}}, r"requeue is the launcher's own: a preempted task is queued again"),
         ({"additional": {"time": "1"}}, r"time is the launcher's own: signal_delay_s and timeout_min"),
         ({"setup": "module load cuda"}, r"hydra\.launcher\.setup=module load cuda is not a list of texts"),
@@ -147,7 +140,7 @@ def test_an_unknown_option_is_told_beside_the_known_ones():
         overrides = ["hydra/launcher=slurm", "+hydra.launcher.partitoin=gpu"]
         cfg = compose("config", overrides=overrides, return_hydra_config=True)
     with pytest.raises(ConfigError, match=r"hydra\.launcher: partitoin is none of account, additional"):
-        instantiate(cfg.hydra.launcher).runner()
+        instantiate(cfg.hydra.launcher).backend()
 
 
 def test_the_memory_of_a_pack_is_that_of_the_job_and_not_of_this_machine():

@@ -10,25 +10,26 @@ import torch
 from conftest import FAST, stub
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from hydra_plugins.memlaw_launchers.slurm_job import TrainTask
-from hydra_plugins.memlaw_launchers.slurm_queue import live_jobs, max_array_size, ranges
-from hydra_plugins.memlaw_launchers.slurm_submission import Submission, submitted
-from hydra_plugins.memlaw_launchers.slurm_tasks import (
+from slurm_options import options
+
+from memlaw.backends.slurm.commands import PROGRAMS
+from memlaw.backends.slurm.job import TrainTask
+from memlaw.backends.slurm.submission import Submission
+from memlaw.backends.slurm.tasks import (
     Task,
     by_number,
     by_seconds,
     seconds_per_task,
     split_arrays,
     start_within_s,
+    submitted,
 )
-from test_options import options
-
 from memlaw.errors import ConfigError
 from memlaw.files import write_json
 from memlaw.heartbeat import SILENT_S
+from memlaw.machine import Machine
 from memlaw.paths import config_dir
-from memlaw.plan import Machine, make_plan
-from memlaw.slurm_programs import PROGRAMS
+from memlaw.planning import make_plan
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"1": 2}'])
@@ -43,36 +44,36 @@ def test_a_broken_list_of_jobs_is_named(tmp_path: Path, content: str):
 def test_a_broken_task_is_named(tmp_path: Path, content: str | None):
     if content is not None:
         (tmp_path / "00000.json").write_text(content)
-    with pytest.raises(ConfigError, match=r"00000\.json is no task .*; cancel its job"):
+    with pytest.raises(ConfigError, match=r"00000\.json is not a task .*; cancel its job"):
         Task.read(tmp_path / "00000.json")
 
 
-def slurm_runner(**options):
+def slurm_backend(**options):
     with initialize_config_dir(config_dir(), version_base="1.3"):
         overrides = [f"hydra.launcher.{key}={value}" for key, value in options.items()]
         cfg = compose("config", ["hydra/launcher=slurm_cpu", *overrides], return_hydra_config=True)
-    return instantiate(cfg.hydra.launcher).runner()
+    return instantiate(cfg.hydra.launcher).backend()
 
 
 def test_arrays_share_the_tasks_at_a_time_and_are_refused_where_there_are_more(tmp_path: Path, monkeypatch):
     stub(tmp_path, "scontrol", "echo MaxArraySize = 4")
     stub(tmp_path, "srun", "")  # submitit looks whether it is there
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    runner = slurm_runner(array_parallelism=5)
-    arrays = runner._arrays(list(range(9)))
+    slurm = slurm_backend(array_parallelism=5)
+    arrays = slurm._arrays(list(range(9)))
     assert [len(array) for array in arrays] == [3, 3, 3]
-    submission = Submission(tmp_path / "s/slurm/x", runner.options)
+    submission = Submission(tmp_path / "s/slurm/x", slurm.options)
     parallel = [submission._executor(arrays, number).parameters["array_parallelism"] for number in range(3)]
     assert parallel == [2, 2, 1]
-    with pytest.raises(ConfigError, match=r"array_parallelism=2 is less than the 3 arrays that 9 tasks are here"):
-        slurm_runner(array_parallelism=2)._arrays(list(range(9)))
+    with pytest.raises(ConfigError, match=r"array_parallelism=2 is less than 3, .* that 9 tasks need"):
+        slurm_backend(array_parallelism=2)._arrays(list(range(9)))
 
 
 def test_a_study_whose_name_slurm_would_read_is_refused(tiny):
     cell, cfg = tiny("study='50%j'")
     plan = make_plan([cell], cfg, Machine(torch.device("cpu"), int(1e9), 1))
     with pytest.raises(ConfigError, match="holds a %"):
-        slurm_runner()._tasks(plan, cfg)
+        slurm_backend()._tasks(plan, cfg)
 
 
 def test_packs_fill_tasks():
@@ -99,12 +100,6 @@ def test_a_crowd_of_tasks_spreads_its_start_and_a_few_do_not_wait():
     assert start_within_s(1000) == 30
 
 
-def test_jobs_that_are_ending_are_not_live(tmp_path: Path, monkeypatch):
-    stub(tmp_path, "squeue", 'echo "$*" | tr " " "\\n" | grep states')
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert live_jobs() == {"--states=PENDING,RUNNING,SUSPENDED"}
-
-
 def test_a_job_that_submits_hands_on_the_users_wishes_and_not_its_own_limits(tmp_path: Path, monkeypatch):
     stub(tmp_path, "srun", "")
     stub(tmp_path, "sbatch", f"env > {tmp_path}/seen; echo Submitted batch job 7")
@@ -119,16 +114,6 @@ def test_a_job_that_submits_hands_on_the_users_wishes_and_not_its_own_limits(tmp
     seen = dict(line.partition("=")[::2] for line in (tmp_path / "seen").read_text().splitlines())
     assert {name: value for name, value in seen.items() if name.startswith(("SLURM", "SBATCH"))} == kept
     assert os.environ["SLURM_JOB_ID"] == "1"
-
-
-def test_the_limit_is_read_from_scontrol():
-    shown = "Configuration data as of 2026-01-01\nMaxArraySize            = 10001\nMaxJobCount  = 20000\n"
-    assert max_array_size(shown) == 10001
-    assert max_array_size("") == 1001
-
-
-def test_jobs_are_told_in_ranges():
-    assert ranges(["12_0", "12_1", "12_2", "13"]) == "12_[0-2], 13"
 
 
 def test_task_files_say_what_is_queued(tmp_path: Path):
@@ -151,7 +136,7 @@ def test_a_task_goes_past_a_cell_that_is_moved_away_and_waits_for_one_that_is_he
             cell.set_status("failed", cause="a cause")
 
     monkeypatch.setattr("memlaw.pack.train_pack", held_once)
-    monkeypatch.setattr("hydra_plugins.memlaw_launchers.slurm_job.RETRY_S", 0.01)
+    monkeypatch.setattr("memlaw.backends.slurm.job.RETRY_S", 0.01)
     path = tmp_path / "task.json"
     Task(str(cell.study), [[moved.name], [cell.name]], {}).write(path)
     began = time.monotonic()
@@ -233,9 +218,3 @@ def test_each_program_of_slurm_that_is_missing_is_named_before_a_cell_is_planned
         f"hydra/launcher=slurm: no {', '.join(absent)} on PATH of this machine, from which jobs are submitted; install"
     )
     assert not list(tmp_path.glob("runs/default/*/"))
-
-
-def test_a_study_with_jobs_needs_a_squeue_to_be_run_again(tmp_path: Path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ConfigError, match="no sbatch, srun, squeue, scontrol on PATH of this machine"):
-        live_jobs()

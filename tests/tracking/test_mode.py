@@ -1,6 +1,7 @@
 """W&B is asked no more than W&B's own switches allow, wherever they stand."""
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from click.testing import CliRunner
 from conftest import composed
 
 from memlaw import sweep
+from memlaw.backends.backend import NoPacks
+from memlaw.backends.this_process import ThisProcess
 from memlaw.errors import ConfigError
-from memlaw.runner import Runner
 from memlaw.tracking.mode import base_url, has_credentials, resolve_mode
 
 KEY = "a" * 40
@@ -132,12 +134,13 @@ def test_a_mode_that_is_none_is_refused():
 def test_workers_and_jobs_are_told_what_this_process_was(tiny, monkeypatch, told: str, mode: str):
     seen = []
 
-    class Elsewhere(Runner):
-        def run(self, plan, settings):
-            seen.append(settings.logger.mode)
+    class Elsewhere(ThisProcess):
+        waits = False
 
-        def follow(self, cells, cfg):
-            return False
+        @contextmanager
+        def submit(self, plan, settings):
+            seen.append(settings.logger.mode)
+            yield NoPacks()
 
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.setenv("WANDB_MODE", told)

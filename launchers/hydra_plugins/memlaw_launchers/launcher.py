@@ -1,4 +1,4 @@
-"""What memlaw's launchers share: they compose the cells of a sweep and hand them to a runner."""
+"""What memlaw's launchers share: they compose the cells of a sweep and hand them to a backend."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -10,17 +10,19 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from memlaw.composition import compose_cell
 from memlaw.errors import INTERRUPTED, ConfigError, SweepFailed, leave_interrupted, refuse
+from memlaw.keys import OPERATIONAL
 
 if TYPE_CHECKING:
-    from memlaw.runner import Runner
+    from memlaw.backends.backend import Backend
 
 
 class PackLauncher(Launcher):
-    """Composes the cells and lets its runner train those that the study lacks, in packs."""
+    """Composes the cells and lets its backend train those that the study lacks, in packs."""
 
     interrupted = INTERRUPTED
-    """What Ctrl-C is answered with."""
+    """The message after Ctrl-C."""
 
     config: DictConfig | None = None
     hydra_context: HydraContext | None = None
@@ -35,12 +37,12 @@ class PackLauncher(Launcher):
         """Raise ConfigError when the launcher's own options are impossible."""
 
     @abstractmethod
-    def runner(self) -> "Runner":
-        """Where the packs are trained. Raises ConfigError when the launcher's own options are impossible."""
+    def backend(self) -> "Backend":
+        """Return where the packs run. Raises ConfigError when the launcher's own options are impossible."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Train one cell per job; a failed cell is raised only after all others were trained."""
-        from memlaw.cell import DONE, Cell
+        from memlaw.status_file import DONE
         from memlaw.sweep import run_sweep
 
         setup_globals()
@@ -51,13 +53,13 @@ class PackLauncher(Launcher):
         configs = [loader.load_sweep_config(self.config, list(overrides)) for overrides in job_overrides]
         failure: SweepFailed | None = None
         try:
-            runner = self.runner()
+            backend = self.backend()
             cells = []
             for cfg in configs:
                 HydraConfig.instance().set_config(cfg)  # for values that look up Hydra's own, as in a single job
-                cells.append(Cell.from_config(cfg))
+                cells.append(compose_cell(cfg))
             _refuse_operational_sweeps(configs)
-            run_sweep(cells, configs[0], runner)
+            run_sweep(cells, configs[0], backend)
         except ConfigError as error:
             refuse(error)
         except KeyboardInterrupt:
@@ -73,6 +75,6 @@ class PackLauncher(Launcher):
 
 
 def _refuse_operational_sweeps(configs: Sequence[DictConfig]) -> None:
-    for group in ("trainer", "logger", "checkpoint", "pack", "rerun", "dry_run", "study", "runs_dir"):
-        if len({str(cfg[group]) for cfg in configs}) > 1:
-            raise ConfigError(f"{group} says how or where to run and is one for the whole sweep; it cannot be swept")
+    for key in OPERATIONAL:
+        if len({str(cfg[key]) for cfg in configs}) > 1:
+            raise ConfigError(f"{key} says how or where to run and is one for the whole sweep; it cannot be swept")

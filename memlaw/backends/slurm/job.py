@@ -1,0 +1,85 @@
+"""What runs inside a Slurm job: the packs of one task, one after another in one process."""
+
+import logging
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from memlaw.backends.slurm.tasks import Task
+from memlaw.cell import Cell
+from memlaw.errors import ConfigError
+from memlaw.heartbeat import SILENT_S
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 10.0
+"""Seconds between two looks at a cell that another process holds."""
+
+
+class TrainTask:
+    """Trains the cells of a task from their directories. submitit pickles it: a path and nothing else.
+
+    Args:
+        path: the task's file.
+    """
+
+    def __init__(self, path: Path):
+        self.path = str(path)
+
+    def __call__(self) -> None:
+        """Train the cells that have not ended; outcomes are in their directories.
+
+        A cell that another process holds is tried again for as long as a lost node, or a job that is being cancelled,
+        may go on holding it.
+        """
+        from memlaw.pack import train_pack
+
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
+        _leave_cells_unfinished()
+        task = Task.read(Path(self.path))
+        settings = OmegaConf.create(task.settings)
+        time.sleep(random.uniform(0, task.start_within_s))
+        for names in task.packs:
+            train_pack(_unended(task.study, names), settings)
+        deadline = time.monotonic() + SILENT_S
+        while time.monotonic() < deadline and any(_unended(task.study, names) for names in task.packs):
+            time.sleep(RETRY_S)
+            for names in task.packs:
+                train_pack(_unended(task.study, names), settings)
+
+    def checkpoint(self) -> Any:
+        """Return what submitit queues after a preemption or a timeout: the same task, whose state is on disk."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def _unended(study: str, names: list[str]) -> list[Cell]:
+    """Load the cells that are neither done nor failed; leave out a cell whose directory is no longer its own."""
+    cells = []
+    for name in names:
+        try:
+            cells.append(Cell.load(Path(study) / name))
+        except ConfigError as error:
+            log.error("%s is not trained: %s", name, error)
+    return [cell for cell in cells if not cell.status.ended]
+
+
+def _leave_cells_unfinished() -> None:
+    """Let the job end, rather than the cell fail, when submitit raises because it cannot requeue."""
+    requeue = signal.getsignal(signal.SIGUSR2)
+    if not callable(requeue):
+        return
+
+    def requeue_or_exit(signum: int, frame: Any) -> None:
+        try:
+            requeue(signum, frame)
+        except Exception as error:
+            sys.exit(f"{error} The same sweep, run again, trains what is missing.")
+
+    signal.signal(signal.SIGUSR2, requeue_or_exit)

@@ -1,0 +1,36 @@
+"""The held-out text on which side effects are measured: the one that comes with memlaw, or a user's file."""
+
+from importlib.resources import files
+
+from memlaw.data.text_file import read_text
+from memlaw.errors import ConfigError, shown
+from memlaw.files import file_hash
+
+OFF, SHIPPED = "off", "on"
+
+
+def held_out_text(side_effects: str, content: str | None) -> str | None:
+    """Read the text that `eval.side_effects` names: `on` is the one that comes with memlaw, `off` none.
+
+    Args:
+        side_effects: the name.
+        content: the file's hash (`memlaw.files.file_hash`) when the cell was made; None is not checked.
+
+    Raises:
+        ConfigError: it names neither of them, nor a text file that can be read and is not empty, or has been edited.
+    """
+    if side_effects == OFF:
+        return None
+    if side_effects == SHIPPED:
+        return files("memlaw.data").joinpath("held_out.txt").read_text(encoding="utf-8")
+    if content is not None and file_hash(side_effects) != content:
+        raise ConfigError(f"eval.side_effects={shown(side_effects)} is gone or was edited since the cell was planned")
+    try:
+        text = read_text(side_effects)
+    except ValueError as error:
+        raise ConfigError(
+            f"eval.side_effects={side_effects} is neither {SHIPPED}, nor {OFF}, nor a text file: {error}"
+        ) from error
+    if not text.strip():
+        raise ConfigError(f"eval.side_effects={side_effects} is an empty file")
+    return text
