@@ -26,12 +26,12 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from memlaw.errors import ConfigError, one_line, shown
+from memlaw.errors import ConfigError, one_line, shown, spelled
 from memlaw.gguf import convert_gguf
 from memlaw.pretrained import read_model, read_pretrained, refuse_adapter
-from memlaw.values import check_switch
+from memlaw.values import check_choice, check_switch
 
-NOT_HAD = "could not be had from the Hugging Face Hub or its local cache"
+NOT_LOADED = "could not be loaded from the Hugging Face Hub or its local cache"
 HUB_TIMEOUT_S = 10
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -88,7 +88,7 @@ def resolve_device(device: str) -> torch.device:
     if chosen and chosen.type == "cuda" and (chosen.index or 0) < gpus:
         return chosen
     raise ConfigError(
-        f"trainer.device={device} is not usable here: allowed are auto, cpu, and cuda or cuda:<index> "
+        f"trainer.device={spelled(device)} cannot be used here: allowed are auto, cpu, and cuda or cuda:<index> "
         f"of the {gpus} GPUs that torch sees"
     )
 
@@ -101,8 +101,7 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     """
     if precision == "auto":
         return torch.bfloat16 if _multiplies_bf16(device) else torch.float32
-    if precision not in PRECISIONS:
-        raise ConfigError(f"precision={precision} is not one of auto, {', '.join(PRECISIONS)}")
+    check_choice("precision", precision, ("auto", *PRECISIONS))
     return PRECISIONS[precision]
 
 
@@ -156,7 +155,7 @@ class HubModel:
 
     def __post_init__(self) -> None:
         if not isinstance(self.id, str):
-            raise ConfigError(f"model.id={self.id} is no id of the Hub, such as Qwen/Qwen3-8B")
+            raise ConfigError(f"model.id={spelled(self.id)} is not an id of the Hub, such as Qwen/Qwen3-8B")
         check_switch("model.trust_remote_code", self.trust_remote_code)
 
     def config(self) -> PreTrainedConfig:
@@ -179,14 +178,14 @@ class HubModel:
         except (HfHubHTTPError, ValueError):  # it answers, or cannot be asked for that; fetching says more
             return
         except Exception as error:  # the errors of a connection are those of the library that the Hub's client uses
-            raise ConfigError(f"{self._named} {NOT_HAD}: {one_line(error)}") from error
+            raise ConfigError(f"{self._named} {NOT_LOADED}: {one_line(error)}") from error
 
     @property
     def _named(self) -> str:
         return f"model.id={self.id}" + (f" at revision {self.revision}" if self.revision else "")
 
     def _fetch(self, read: Callable[..., Any], *what: Any, **kwargs: Any) -> Any:
-        return read(*what, self.id, self._named, NOT_HAD, self.trust_remote_code, revision=self.revision, **kwargs)
+        return read(*what, self.id, self._named, NOT_LOADED, self.trust_remote_code, revision=self.revision, **kwargs)
 
 
 @dataclass(frozen=True)
@@ -207,7 +206,7 @@ class LocalModel:
 
     def __post_init__(self) -> None:
         if not isinstance(self.path, str):
-            raise ConfigError(f"model.path={self.path} is no path")
+            raise ConfigError(f"model.path={spelled(self.path)} is not a path")
         check_switch("model.trust_remote_code", self.trust_remote_code)
 
     def config(self) -> PreTrainedConfig:

@@ -6,7 +6,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from memlaw.errors import ConfigError
+from memlaw.errors import ConfigError, spelled
 
 Layers = tuple[int | float, ...]
 
@@ -48,7 +48,7 @@ def parsed_layers(value: Any) -> Layers | None:
         or not layers
         or not all(isinstance(layer, int | float) and not isinstance(layer, bool) for layer in layers)
     ):
-        raise ConfigError(f"lora.layers={value} is neither null nor a list of indices or fractions of depth")
+        raise ConfigError(f"lora.layers={spelled(value)} is neither null nor a list of indices or fractions of depth")
     return tuple(layers)
 
 

@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from hydra.errors import CompactHydraException
@@ -33,8 +34,25 @@ _SHOWN = 200
 
 
 def shown(value: str) -> str:
-    """A value as errors show it: the middle of a very long one is left out."""
+    """Shorten a text for an error: leave out the middle of a very long one."""
     return value if len(value) <= _SHOWN else f"{value[: _SHOWN // 2]}…{value[-_SHOWN // 2 :]}"
+
+
+def spelled(value: object) -> str:
+    """Write a value as the command line and YAML do: null, true, [1, 2], {a: 1}. Shorten very long ones."""
+    return shown(_spelled(value))
+
+
+def _spelled(value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_spelled(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return f"[{', '.join(map(_spelled, value))}]"
+    return str(value)
 
 
 INTERRUPTED = "Interrupted. The same command goes on with what is missing."

@@ -8,8 +8,8 @@ from typing import Any, cast
 from peft import LoraConfig
 
 from memlaw.canonical import parsed_layers
-from memlaw.errors import ConfigError
-from memlaw.values import check_whole
+from memlaw.errors import ConfigError, spelled
+from memlaw.values import check_choice, check_whole
 
 SCALINGS: dict[str, Callable[[float, int], float]] = {
     "constant": lambda lora_alpha, rank: lora_alpha,
@@ -51,10 +51,8 @@ class LoraSpec:
     def from_config(cls, lora: Any, seed: int) -> "LoraSpec":
         """Check `conf/lora` values. Raises ConfigError naming the key and what is allowed."""
         check_whole("lora.rank", lora.rank, at_least=1)
-        if lora.scaling not in SCALINGS:
-            raise ConfigError(f"lora.scaling={lora.scaling} is not one of {', '.join(SCALINGS)}")
-        if lora.placement not in PLACEMENTS:
-            raise ConfigError(f"lora.placement={lora.placement} is not one of {', '.join(PLACEMENTS)}")
+        check_choice("lora.scaling", lora.scaling, SCALINGS)
+        check_choice("lora.placement", lora.placement, PLACEMENTS)
         names = {key: _names(f"lora.{key}", lora[key]) for key in ("target_modules", "block_modules")}
         return cls(
             lora.rank,
@@ -91,4 +89,4 @@ def _names(key: str, value: Any) -> str | tuple[str, ...]:
         return value
     if isinstance(value, Sequence) and value and all(isinstance(name, str) for name in value):
         return tuple(value)
-    raise ConfigError(f"{key}={value} is neither a list of names of modules nor a regex")
+    raise ConfigError(f"{key}={spelled(value)} is neither a list of names of modules nor a regex")

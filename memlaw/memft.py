@@ -19,8 +19,8 @@ from typing import Any, Protocol
 import torch
 
 from memlaw.data.curriculum import WHOLE, Curriculum
-from memlaw.errors import ConfigError
-from memlaw.values import check_number
+from memlaw.errors import ConfigError, spelled
+from memlaw.values import check_choice, check_number
 
 ALL_RECALLED = ("zero", "mean", "stop")
 """What a step does when all its weights are zero: nothing | take the plain mean | nothing, and the cell ends."""
@@ -206,7 +206,9 @@ class SlidingWindow:
         check_number("method.patience", self.patience, "a whole number", lambda value: value == int(value) >= 0)
         check_number("method.max_expansion", self.max_expansion, "at least 1", lambda value: value >= 1)
         if not isinstance(self.curriculum, Curriculum):
-            raise ConfigError(f"method.curriculum={self.curriculum} is no curriculum; see conf/method/memft_sw.yaml")
+            raise ConfigError(
+                f"method.curriculum={spelled(self.curriculum)} is not a curriculum; see conf/method/memft_sw.yaml"
+            )
 
     def on(self, pairs: int) -> Method:
         """See `Method`."""
@@ -268,5 +270,4 @@ def weighted_mean(nll_NBL: torch.Tensor, weights_NBL: torch.Tensor) -> torch.Ten
 
 def _check(threshold: float, all_recalled: str) -> None:
     check_number("method.threshold", threshold, "between 0 and 1", lambda value: 0 < value < 1)
-    if all_recalled not in ALL_RECALLED:
-        raise ConfigError(f"method.all_recalled={all_recalled} is not one of {', '.join(ALL_RECALLED)}")
+    check_choice("method.all_recalled", all_recalled, ALL_RECALLED)

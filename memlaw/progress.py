@@ -24,31 +24,36 @@ class Glance:
     """A sweep at one moment.
 
     Attributes:
-        seen: its cells.
+        observations: what its cells look like.
     """
 
-    seen: Sequence[Observation]
+    observations: Sequence[Observation]
 
     @property
     def ended(self) -> int:
         """Return how many cells are done or failed."""
-        return sum(one.status.ended for one in self.seen)
+        return sum(observation.status.ended for observation in self.observations)
 
     @property
     def eta(self) -> str:
         """Return the time until all cells have ended, without early stops, in words."""
-        seconds = eta_seconds(self.seen)
+        seconds = eta_seconds(self.observations)
         return "…" if seconds is None else duration(seconds)
 
     @property
     def losses(self) -> str:
         """Return the losses (nats per token) of the running cells, in words."""
-        running = [
-            f"r{one.cell.config.lora.rank} ℓ{one.cell.config.seq_len}: {one.status.loss_nats:.2f}"
-            for one in self.seen
-            if one.cell and one.state == RUNNING and one.status.loss_nats is not None
-        ]
-        return f"loss {', '.join(running)}" if running else ""
+        running = [_loss(observation) for observation in self.observations if observation.state == RUNNING]
+        evaluated = [loss for loss in running if loss]
+        return f"loss {', '.join(evaluated)}" if evaluated else ""
+
+
+def _loss(observation: Observation) -> str:
+    """Return a cell's rank, length and loss, as in `r4 ℓ256: 1.25`; empty before its first evaluation."""
+    if observation.cell is None or observation.status.loss_nats is None:
+        return ""
+    config = observation.cell.config
+    return f"r{config.lora.rank} ℓ{config.seq_len}: {observation.status.loss_nats:.2f}"
 
 
 class Watch:
@@ -63,7 +68,8 @@ class Watch:
 
     def __init__(self, cells: Sequence[Cell], console: Console | None = None):
         self.console = console or Console()
-        self.seen = survey(cells)
+        self.cells = cells
+        self.observations = survey(cells)
         self.reported: set[str] = set()
         self.screen = _Bar(self.console, len(cells)) if self.console.is_terminal else _Lines(self.console)
 
@@ -82,20 +88,20 @@ class Watch:
 
     def update(self, last: bool = False) -> None:
         """Look at the cells that have not ended, and show what has changed."""
-        fresh = iter(survey(one.cell for one in self.seen if one.cell and not one.status.ended))
-        self.seen = [one if one.status.ended else next(fresh) for one in self.seen]
-        for one in self.seen:
-            if one.state in self.screen.states and one.name not in self.reported:
-                self.reported.add(one.name)
-                self._print_end(one)
-        self.screen.show(Glance(self.seen), last)
+        before = zip(self.cells, self.observations, strict=True)
+        self.observations = [old if old.status.ended else survey([cell])[0] for cell, old in before]
+        for observation in self.observations:
+            if observation.state in self.screen.states and observation.name not in self.reported:
+                self.reported.add(observation.name)
+                self._print_end(observation)
+        self.screen.show(Glance(self.observations), last)
 
-    def _print_end(self, one: Observation) -> None:
-        if one.state == FAILED:
-            print_failure(self.console, one.name, one.status)
+    def _print_end(self, observation: Observation) -> None:
+        if observation.state == FAILED:
+            print_failure(self.console, observation.name, observation.status)
             return
-        loss = "" if one.status.loss_nats is None else f"  loss {one.status.loss_nats:.3f} nats"
-        self.console.print(f"done {one.name}{loss}", soft_wrap=True, highlight=False)
+        loss = "" if observation.status.loss_nats is None else f"  loss {observation.status.loss_nats:.3f} nats"
+        self.console.print(f"done {observation.name}{loss}", soft_wrap=True, highlight=False)
 
 
 class _Bar:
@@ -144,7 +150,7 @@ class _Lines:
         if last or time.monotonic() < self.next_line:
             return
         self.next_line += LINE_SECONDS
-        ended = f"{glance.ended} of {count(len(glance.seen), 'cell')} ended, ETA {glance.eta}"
+        ended = f"{glance.ended} of {count(len(glance.observations), 'cell')} ended, ETA {glance.eta}"
         self.console.print(f"{ended}  {glance.losses}".rstrip(), soft_wrap=True, highlight=False)
 
     def stop(self) -> None:

@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, Pre
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from memlaw.base_model import BaseModel
-from memlaw.errors import ConfigError, one_line
+from memlaw.errors import ConfigError, one_line, spelled
 from memlaw.values import check_whole
 
 
@@ -31,13 +31,15 @@ class RandomModel:
 
     def __post_init__(self) -> None:
         if not isinstance(self.sizes, Mapping):
-            raise ConfigError(f"model.sizes={self.sizes} is no mapping of sizes")
+            raise ConfigError(f"model.sizes={spelled(self.sizes)} is not a mapping of sizes")
         check_whole("model.init_seed", self.init_seed, at_least=0)
 
     def config(self) -> PreTrainedConfig:
         """Build the configuration. Raises ConfigError when transformers takes neither model type nor sizes."""
         if not isinstance(self.model_type, str) or self.model_type not in CONFIG_MAPPING_NAMES:
-            raise ConfigError(f"model.model_type={self.model_type} is no architecture that transformers knows")
+            raise ConfigError(
+                f"model.model_type={spelled(self.model_type)} is not an architecture that transformers knows"
+            )
         try:
             config = AutoConfig.for_model(self.model_type, **self.sizes)
         except Exception as error:  # each architecture checks in its own way

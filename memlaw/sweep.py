@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.utils import instantiate
@@ -48,60 +50,94 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, backend: Backend) -> None:
         ConfigError: before anything is trained, when the configuration is impossible.
         SweepFailed: after everything, when cells failed or were left unfinished.
     """
+    study = cells[0].study
     before = survey(cells)
+    _refuse_edited_configs(cells)
     wanted = select(cells, before, cfg.rerun)
     earlier = backend.attach(wanted)
     queued = {cell.name for cell in earlier.cells}
     missing = [cell for cell in wanted if cell.name not in queued]
-    _refuse_edited_configs(cells)
     if queued:
         log.info("%s queued already, and left to these jobs", count(len(queued), "cell"))
-    if not missing and not queued:
+    if not wanted:
         log.info("Nothing to train: %s.", _tally(before))
-    tracking: Any = instantiate(cfg.logger) if missing else None
+    prepared = _prepare(missing, cfg, backend) if missing else None
+    if wanted and cfg.dry_run:
+        if prepared:
+            print_plan(before, prepared.plan, prepared.workers)
+            print(backend.rehearse(prepared.plan, prepared.settings), end="")
+        return
     with ExitStack() as running:
         handles = [earlier]
-        if missing:
-            from memlaw.planning import make_plan  # imports torch, which a sweep with nothing to do need not wait for
-
-            machine = backend.machine(cfg)
-            plan = make_plan(missing, cfg, machine)
-            settings = _training_settings(cfg, tracking)
-            if cfg.dry_run:
-                print_plan(before, plan, machine.workers)
-                print(backend.rehearse(plan, settings), end="")
+        if prepared:
+            _write_plan(prepared.plan, cfg.rerun)
+            prepared.announce(study)
+            handles.append(running.enter_context(backend.submit(prepared.plan, prepared.settings)))
+        if wanted:
+            if not backend.waits:
                 return
-            _write_plan(plan, cfg.rerun)
-            if hint := tracking.hint(cells[0].study):
-                log.info(hint)
-            amount = count(len(missing), "cell"), count(len(plan.packs), "pack")
-            log.info("%s to train in %s, into %s", *amount, cells[0].study)
-            handles.append(running.enter_context(backend.submit(plan, settings)))
-        if wanted and (cfg.dry_run or not backend.waits):
-            return
-        _follow(handles, show=not backend.prints)
+            _follow(handles, show=not backend.prints)
     after = survey(cells)
     print_study(after)
-    if tracking and (left_behind := tracking.left_behind(cells[0].study)):
+    if prepared and (left_behind := prepared.tracking.left_behind(study)):
         log.warning(left_behind)
     _refuse_failures(after)
     names = {cell.name for cell in wanted}
-    if unfinished := [one for one in after if one.name in names and not one.status.ended]:
-        backend.account_for(unfinished, cells[0].study)
+    if unfinished := [
+        observation for observation in after if observation.name in names and not observation.status.ended
+    ]:
+        backend.account_for(unfinished, study)
 
 
-def select(cells: Sequence[Cell], seen: Sequence[Observation], rerun: str) -> list[Cell]:
+@dataclass(frozen=True)
+class _Prepared:
+    """What is ready to be submitted.
+
+    Attributes:
+        plan: the packs.
+        workers: packs that train at a time.
+        tracking: the service of `cfg.logger`, asked how it would track and what it would leave to do.
+        settings: what the training of a pack reads; jobs elsewhere track as this process would.
+    """
+
+    plan: "Plan"
+    workers: int
+    tracking: Any
+    settings: DictConfig
+
+    def announce(self, study: Path) -> None:
+        if hint := self.tracking.hint(study):
+            log.info(hint)
+        cells = sum(len(pack.cells) for pack in self.plan.packs)
+        log.info("%s to train in %s, into %s", count(cells, "cell"), count(len(self.plan.packs), "pack"), study)
+
+
+def _prepare(cells: Sequence[Cell], cfg: DictConfig, backend: Backend) -> _Prepared:
+    """Check the cells, pack them, and cut out the settings of their training. Raises ConfigError."""
+    from memlaw.planning import make_plan  # imports torch, which a sweep with nothing to do need not wait for
+
+    machine = backend.machine(cfg)
+    plan = make_plan(cells, cfg, machine)
+    tracking = instantiate(cfg.logger)
+    settings = OmegaConf.masked_copy(cfg, list(TRAINING_SETTINGS))
+    settings.logger.mode = tracking.mode
+    return _Prepared(plan, machine.workers, tracking, settings)
+
+
+def select(cells: Sequence[Cell], observations: Sequence[Observation], rerun: str) -> list[Cell]:
     """Choose the distinct cells that `rerun` asks for: those in some states, or the one of that name or hash.
 
     Args:
         cells: the grid.
-        seen: `memlaw.survey.survey` of these cells.
+        observations: `memlaw.survey.survey` of these cells.
         rerun: a policy of `RERUN`, or the name or hash of a cell.
 
     Raises:
         ConfigError: it is neither a policy nor one of the cells.
     """
-    distinct = {cell.name: (cell, one.state) for cell, one in zip(cells, seen, strict=True)}.values()
+    distinct = {
+        cell.name: (cell, observation.state) for cell, observation in zip(cells, observations, strict=True)
+    }.values()
     if str(rerun) in RERUN:
         return [cell for cell, state in distinct if RERUN[str(rerun)](state)]
     named = [cell for cell, _ in distinct if str(rerun) in (cell.name, cell.hash)]
@@ -115,13 +151,6 @@ def _refuse_edited_configs(cells: Sequence[Cell]) -> None:
     for cell in cells:
         if cell.paths.config.exists():
             Cell.load(cell.paths.directory)
-
-
-def _training_settings(cfg: DictConfig, tracking: Any) -> DictConfig:
-    """Cut out what the training of a pack reads; jobs elsewhere track as this process would."""
-    settings = OmegaConf.masked_copy(cfg, list(TRAINING_SETTINGS))
-    settings.logger.mode = tracking.mode
-    return settings
 
 
 def _write_plan(plan: "Plan", rerun: str) -> None:
@@ -150,16 +179,16 @@ def _follow(handles: Sequence[Handle], show: bool) -> None:
             watch.update()
 
 
-def _tally(seen: Sequence[Observation]) -> str:
-    failed = sum(one.state == FAILED for one in seen)
-    done = f"{sum(one.state == DONE for one in seen)} of {len(seen)} cells are done"
+def _tally(observations: Sequence[Observation]) -> str:
+    failed = sum(observation.state == FAILED for observation in observations)
+    done = f"{sum(observation.state == DONE for observation in observations)} of {len(observations)} cells are done"
     return f"{done}, {failed} failed (rerun=failed tries these again)" if failed else done
 
 
-def _refuse_failures(seen: Sequence[Observation]) -> None:
-    failed = sum(one.state == FAILED for one in seen)
+def _refuse_failures(observations: Sequence[Observation]) -> None:
+    failed = sum(observation.state == FAILED for observation in observations)
     if failed:
         raise SweepFailed(
-            f"{failed} of {len(seen)} cells failed; the causes are above and in their status.json. "
+            f"{failed} of {len(observations)} cells failed; the causes are above and in their status.json. "
             "rerun=failed trains them again."
         )

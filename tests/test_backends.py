@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
-from conftest import composed
+from conftest import composed, stub
 from slurm_options import options
 
 from memlaw.backends import workers
@@ -14,7 +14,10 @@ from memlaw.backends.slurm import backend as slurm
 from memlaw.backends.slurm.submission import Submission
 from memlaw.backends.this_process import ThisProcess
 from memlaw.backends.workers import Workers
-from memlaw.planning import CostModel, Plan
+from memlaw.cost import CostModel
+from memlaw.errors import SweepFailed
+from memlaw.planning import Plan
+from memlaw.survey import survey
 
 SETTINGS = composed("trainer.device=cpu", "logger.mode=disabled")
 
@@ -149,3 +152,27 @@ def test_jobs_of_an_earlier_call_are_attached_to_until_their_cells_have_ended(pl
     cells[2].set_status("failed", cause="a cause")
     assert handle.wait(0.0)
     assert list(later.attach(cells).cells) == []  # rerun=failed queues it again
+
+
+def test_a_rehearsal_writes_the_scripts_that_slurm_would_get(plan, tmp_path, monkeypatch):
+    stub(tmp_path, "srun", "")  # submitit looks whether it is there
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(slurm, "cluster_config", dict)
+    text = slurm.Slurm(options(gpus=0, packs_per_task=1)).rehearse(plan, SETTINGS)
+    (script,) = (plan.packs[0].cells[0].study / "slurm/dry-run").glob("*.sh")
+    assert text.startswith("2 tasks in 1 submission, the first of them:\n\n#!/bin/bash\n")
+    assert text.endswith(f"Written to {script}; nothing submitted.\n")
+    assert ThisProcess().rehearse(plan, SETTINGS) == ""
+
+
+def test_cells_that_another_process_trains_are_left_to_it_and_others_are_a_failure(plan, caplog):
+    cells = cells_of(plan)
+    cells[0].start()
+    running, pending, _ = survey(cells)
+    study = cells[0].study
+    ThisProcess().account_for([running], study)
+    assert "1 cell left to another process" in caplog.text
+    with pytest.raises(SweepFailed, match=f"^1 cell unfinished; what the workers printed is in {study}/logs"):
+        ThisProcess().account_for([running, pending], study)
+    with pytest.raises(SweepFailed, match=r"^2 cells unfinished, and no job of this sweep is left"):
+        slurm.Slurm(options(gpus=0)).account_for([running, pending], study)

@@ -276,6 +276,8 @@ def test_an_absent_hub_is_asked_once(monkeypatch, error: Exception):
 
     monkeypatch.setattr(HfApi, "model_info", unreachable)
     monkeypatch.setattr(AutoConfig, "from_pretrained", None)
-    with pytest.raises(ConfigError, match=r"model\.id=org/none could not be had from the Hugging Face Hub .*cache: "):
+    with pytest.raises(
+        ConfigError, match=r"model\.id=org/none could not be loaded from the Hugging Face Hub .*cache: "
+    ):
         HubModel("m", "org/none").config()
     assert asked == ["org/none"]

@@ -15,11 +15,11 @@ from memlaw.resolved import resolve
 
 IMPOSSIBLE = {
     "seq_len=0": "seq_len=0 is not a whole number of at least 1",
-    "seq_len=many": "seq_len=many",
+    "seq_len=many": "seq_len=many is not a whole number",
     "batch_size=0": "batch_size=0",
     "seed=-1": "seed=-1",
-    "steps=null": "give either steps or epochs",
-    "epochs=3": "give either steps or epochs",
+    "steps=null": "steps=null epochs=null: give a number to one of the two",
+    "epochs=3": "steps=200 epochs=3: give a number to one of the two",
     "steps=0": "steps=0",
     "stop.p_above=2": "stop.p_above=2",
     "optimizer.betas=[0.9]": "optimizer.betas=[0.9]",
@@ -34,18 +34,20 @@ IMPOSSIBLE = {
     "data.random_ratio=2": "data.random_ratio=2",
     "stop.every=0": "stop.every=0",
     "eval.per_decade=0": "eval.per_decade=0",
+    "optimizer.clip_norm=off": "optimizer.clip_norm=off is not a number above 0, nor null",
+    "eval.recall.temperature=0": "eval.recall.temperature=0 is not a number above 0, nor null",
     "+data.typo=1": "typo",
-    "stop=null": "stop=None is in the place of several settings",
-    "eval=null": "eval=None",
-    "eval.recall=3": "eval.recall=3",
+    "stop=null": "stop=null replaces a group of settings; set stop.when_recalled=… instead",
+    "eval=null": "eval=null replaces",
+    "eval.recall=3": "eval.recall=3 replaces a group of settings; set eval.recall.greedy=… instead",
     "optimizer.betas=3": "optimizer.betas=3 is not a pair of numbers",
-    "lora.rank=true": "lora.rank=True",
-    "lora.target_modules=null": "lora.target_modules=None is neither a list of names of modules nor a regex",
-    "lora.layers=true": "lora.layers=True",
-    "data.random_ratio=null": "data.random_ratio=None is not between 0 and 1",
+    "lora.rank=true": "lora.rank=true is not",
+    "lora.target_modules=null": "lora.target_modules=null is neither a list of names of modules nor a regex",
+    "lora.layers=true": "lora.layers=true is neither",
+    "data.random_ratio=null": "data.random_ratio=null is not between 0 and 1",
     "data.chat_template=none": "data.chat_template=none is not one of auto, off",
-    "data.query=null": "data.query=None is no text",
-    "model.name=null": "model.name=None",
+    "data.query=null": "data.query=null is not a text",
+    "model.name=null": "model.name=null is not a name",
 }
 
 
@@ -123,8 +125,8 @@ def test_no_value_of_any_key_is_more_than_a_config_error(tmp_path, variant):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("pack=null", "pack=None"),
-        ("checkpoint=null", "checkpoint=None"),
+        ("pack=null", "pack=null replaces a group of settings"),
+        ("checkpoint=null", "checkpoint=null replaces"),
         ("dry_run=maybe", "dry_run=maybe is neither true nor false"),
     ],
 )

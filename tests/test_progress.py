@@ -93,7 +93,7 @@ def test_cells_that_have_ended_are_not_read_again(three, monkeypatch):
         monkeypatch.setattr(progress, "survey", counted)
         watch.update()
         end(cells[1], 0.5)
-    assert read == [[cells[1].name, cells[2].name]] * 2
+    assert read == [[cells[1].name], [cells[2].name]] * 2
 
 
 def test_an_interrupted_watch_leaves_the_terminal_and_says_no_more(three):

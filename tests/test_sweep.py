@@ -5,6 +5,7 @@ import pytest
 from rows import write_row
 from test_heartbeat import gone, running
 
+from memlaw import status_file
 from memlaw.backends.backend import NoPacks
 from memlaw.backends.this_process import ThisProcess
 from memlaw.errors import ConfigError
@@ -101,3 +102,44 @@ def test_a_directory_whose_config_is_no_cells_is_refused(study):
         cells["pending"].paths.config.write_text(content)
         with pytest.raises(ConfigError, match="is not the config of a cell"):
             run_sweep([cells["pending"]], cfg, ThisProcess())
+
+
+class Silent(ThisProcess):
+    """A place that shows nothing of training, so that the sweep does."""
+
+    prints = False
+
+
+def test_a_sweep_shows_progress_where_training_does_not(study, capsys):
+    cells, cfg = study
+    run_sweep([cells["pending"]], cfg, Silent())
+    assert f"done {cells['pending'].name}" in capsys.readouterr().out
+
+
+def test_with_nothing_to_train_there_is_a_table_and_no_progress(study, monkeypatch, capsys):
+    cells, cfg = study
+    monkeypatch.setattr("memlaw.sweep.Watch", None)
+    run_sweep([cells["done"]], cfg, Silent())
+    assert "1 cell" in capsys.readouterr().out
+
+
+def test_an_impossible_logger_is_one_error_that_names_it(study):
+    cells, cfg = study
+    cfg.logger.mode = "sometimes"
+    with pytest.raises(ConfigError, match=r"logger\.mode=sometimes"):
+        run_sweep([cells["pending"]], cfg, ThisProcess())
+
+
+def test_each_status_is_read_a_fixed_number_of_times(study, monkeypatch):
+    cells, cfg = study
+    read = []
+    look = status_file.read_status
+
+    def counted(path):
+        read.append(path)
+        return look(path)
+
+    monkeypatch.setattr("memlaw.survey.read_status", counted)
+    monkeypatch.setattr("memlaw.cell.read_status", counted)
+    run_sweep([cells["done"]], cfg, ThisProcess())
+    assert read == [cells["done"].paths.status] * 2  # before and after

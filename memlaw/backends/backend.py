@@ -100,7 +100,7 @@ class Backend(ABC):
         Raises:
             SweepFailed: no other process is training them.
         """
-        elsewhere = [one for one in unfinished if one.state == RUNNING]
+        elsewhere = [observation for observation in unfinished if observation.state == RUNNING]
         if elsewhere:
             log.warning("%s left to another process that is training the same study", count(len(elsewhere), "cell"))
         left = len(unfinished) - len(elsewhere)

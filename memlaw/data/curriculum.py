@@ -6,7 +6,7 @@ last. A share is rounded down to whole batches, at least one.
 
 from dataclasses import dataclass
 
-from memlaw.errors import ConfigError
+from memlaw.errors import ConfigError, spelled
 from memlaw.values import check_number
 
 
@@ -26,7 +26,7 @@ class Curriculum:
         for name in ("shares", "until_epochs"):
             values = getattr(self, name)
             if not isinstance(values, list | tuple):
-                raise ConfigError(f"method.curriculum.{name}={values} is not a list")
+                raise ConfigError(f"method.curriculum.{name}={spelled(values)} is not a list")
             for value in values:
                 check_number(f"method.curriculum.{name}", value, "a list of numbers", lambda _: True)
         if any(epoch != int(epoch) for epoch in self.until_epochs):

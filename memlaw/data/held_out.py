@@ -3,7 +3,7 @@
 from importlib.resources import files
 
 from memlaw.data.text_file import read_text
-from memlaw.errors import ConfigError, shown
+from memlaw.errors import ConfigError, shown, spelled
 from memlaw.files import file_hash
 
 OFF, SHIPPED = "off", "on"
@@ -29,8 +29,8 @@ def held_out_text(side_effects: str, content: str | None) -> str | None:
         text = read_text(side_effects)
     except ValueError as error:
         raise ConfigError(
-            f"eval.side_effects={side_effects} is neither {SHIPPED}, nor {OFF}, nor a text file: {error}"
+            f"eval.side_effects={spelled(side_effects)} is neither {SHIPPED}, nor {OFF}, nor a text file: {error}"
         ) from error
     if not text.strip():
-        raise ConfigError(f"eval.side_effects={side_effects} is an empty file")
+        raise ConfigError(f"eval.side_effects={shown(side_effects)} is an empty file")
     return text

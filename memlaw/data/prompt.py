@@ -9,8 +9,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import chat_template_utils
 
-from memlaw.errors import ConfigError, one_line
-from memlaw.values import check_characters
+from memlaw.errors import ConfigError, one_line, spelled
+from memlaw.values import check_characters, check_choice
 
 CHAT_TEMPLATES = ("auto", "off")
 
@@ -47,10 +47,9 @@ def check_query(query: Any, chat_template: Any) -> None:
         ConfigError: naming the key and what is allowed.
     """
     if not isinstance(query, str):
-        raise ConfigError(f"data.query={query} is no text")
+        raise ConfigError(f"data.query={spelled(query)} is not a text")
     check_characters("data.query", query)
-    if chat_template not in CHAT_TEMPLATES:
-        raise ConfigError(f"data.chat_template={chat_template} is not one of {', '.join(CHAT_TEMPLATES)}")
+    check_choice("data.chat_template", chat_template, CHAT_TEMPLATES)
 
 
 def query_ids(

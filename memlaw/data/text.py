@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from memlaw.data import prose
 from memlaw.data.rows import FORMATS, SUFFIXES, field_text, read_rows
 from memlaw.data.text_file import check_path, checked_hash, named, read_file
-from memlaw.errors import ConfigError, one_line
+from memlaw.errors import ConfigError, one_line, spelled
 from memlaw.values import check_whole
 
 
@@ -89,7 +89,7 @@ class HubText:
         check_path(self.path)
         for key, value in (("data.subset", self.subset or ""), ("data.split", self.split)):
             if not isinstance(value, str):
-                raise ConfigError(f"{key}={value} is no name")
+                raise ConfigError(f"{key}={spelled(value)} is not a name")
         check_whole("data.row", self.row, at_least=0)
 
     def read(self, seed: int) -> Text:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from memlaw.errors import ConfigError, shown
+from memlaw.errors import ConfigError, shown, spelled
 from memlaw.files import file_hash
 
 
@@ -14,7 +14,7 @@ def named(path: str) -> str:
 def check_path(path: object) -> None:
     """Refuse what is no path at all. Raises ConfigError naming `data.path`."""
     if not isinstance(path, str) or not path:
-        raise ConfigError(f"data.path={path} is no path of a file")
+        raise ConfigError(f"data.path={spelled(path)} is not the path of a file")
 
 
 def checked_hash(path: str, content: str | None) -> str | None:

@@ -3,7 +3,8 @@
 import os
 from typing import TYPE_CHECKING, Literal, cast
 
-from memlaw.errors import ConfigError, one_line
+from memlaw.errors import ConfigError, one_line, spelled
+from memlaw.values import check_choice
 
 if TYPE_CHECKING:
     import wandb
@@ -24,8 +25,7 @@ def resolve_mode(mode: str) -> Mode:
     Raises:
         ConfigError: `mode` is none of `MODES`, or W&B refuses its own settings.
     """
-    if mode not in MODES:
-        raise ConfigError(f"logger.mode={mode} is not one of {', '.join(MODES)}")
+    check_choice("logger.mode", mode, MODES)
     if mode != "auto":
         return cast(Mode, mode)
     return told() or ("online" if has_credentials() else "offline")
@@ -52,7 +52,9 @@ def check_name(key: str, value: object) -> None:
         ConfigError: naming the key and what is allowed.
     """
     if not isinstance(value, str) or not 0 < len(value) <= 128 or any(sign in value for sign in FORBIDDEN):
-        raise ConfigError(f"{key}={value} is not a text of 1 to 128 characters without any of {' '.join(FORBIDDEN)}")
+        raise ConfigError(
+            f"{key}={spelled(value)} is not a text of 1 to 128 characters without any of {' '.join(FORBIDDEN)}"
+        )
 
 
 def has_credentials() -> bool:

@@ -11,7 +11,7 @@ from memlaw.tracking.contents import CURVES, rendered, run_config
 from memlaw.tracking.mode import check_name
 from memlaw.tracking.names import shortened
 from memlaw.tracking.wandb_service import add_files, artifact_name
-from memlaw.values import check_number
+from memlaw.values import check_choice, check_positive
 
 MODES = ("local", "disabled")
 
@@ -31,10 +31,9 @@ class TrackioService:
     name = "Trackio"
 
     def __init__(self, mode: str, project: str, timeout_s: float):
-        if mode not in MODES:
-            raise ConfigError(f"logger.mode={mode} is not one of {', '.join(MODES)}")
+        check_choice("logger.mode", mode, MODES)
         check_name("logger.project", project)
-        check_number("logger.timeout_s", timeout_s, "a number above 0", lambda value: value > 0)
+        check_positive("logger.timeout_s", timeout_s)
         if mode == "local" and importlib.util.find_spec("trackio") is None:
             raise ConfigError("logger=trackio needs the package trackio: pip install 'memlaw[trackio]'")
         self.mode = mode

@@ -15,7 +15,7 @@ from memlaw.tracking.contents import CELL, CURVES, HISTOGRAM, STRIP, TABLE, rend
 from memlaw.tracking.local_runs import local_runs
 from memlaw.tracking.mode import Mode, check_name, resolve_mode
 from memlaw.tracking.names import shortened
-from memlaw.values import check_number
+from memlaw.values import check_not_negative, check_positive
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +47,8 @@ class WandbService:
     name = "W&B"
 
     def __init__(self, mode: str, project: str, entity: str | None, timeout_s: float, stagger_s: float):
-        check_number("logger.timeout_s", timeout_s, "a number above 0", lambda value: value > 0)
-        check_number("logger.stagger_s", stagger_s, "a number of at least 0", lambda value: value >= 0)
+        check_positive("logger.timeout_s", timeout_s)
+        check_not_negative("logger.stagger_s", stagger_s)
         check_name("logger.project", project)
         if entity is not None:
             check_name("logger.entity", entity)

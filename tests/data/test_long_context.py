@@ -177,7 +177,7 @@ def test_an_empty_text_is_refused(tmp_path):
     ("subset", "split", "key"), [(3, "train", "subset"), (None, None, "split"), (None, ["a"], "split")]
 )
 def test_a_data_set_is_named_by_texts(subset, split, key: str):
-    with pytest.raises(ConfigError, match=rf"^data\.{key}=.* is no name"):
+    with pytest.raises(ConfigError, match=rf"^data\.{key}=.* is not a name"):
         from_hub("hub", 0.0, "q", "auto", "org/set", subset, split, 0)
 
 
