@@ -12,7 +12,7 @@ Layers = tuple[int | float, ...]
 
 
 def canonical_lora(lora: dict[str, Any], depth: Callable[[], int | None]) -> dict[str, Any]:
-    """`conf/lora` values in their one spelling: layers as ascending indices, names of modules in alphabetical order.
+    """The section `lora` in its one spelling: layers as ascending indices, names of modules in alphabetical order.
 
     Args:
         lora: the values.

@@ -101,12 +101,6 @@ def check_settings(cfg: DictConfig) -> None:
 
 def _check_values(config: DictConfig, checks: Mapping[str, Check]) -> None:
     for key, check in checks.items():
-        names = key.split(".")
-        for depth in range(1, len(names)):
-            section = ".".join(names[:depth])
-            value = OmegaConf.select(config, section)
-            if not isinstance(value, DictConfig):
-                raise ConfigError(f"{section}={spelled(value)} replaces a group of settings; set {key}=… instead")
         check(key, OmegaConf.select(config, key))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import hydra
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ConfigTypeError, OmegaConfBaseException
 from yaml import YAMLError
 
 from memlaw.errors import ConfigError, SweepFailed, one_line
@@ -43,6 +43,10 @@ def _in_one_line(error: Exception, overrides: Sequence[str]) -> ConfigError | No
         return _no_option(f"{group}={name}", group, error.options)
     if isinstance(error, HydraException) and isinstance(cause, ConfigAttributeError | ConfigKeyError):
         return unknown_key(str(cause.full_key), cause.parent_node or ())
+    if isinstance(error, HydraException) and isinstance(cause, ConfigTypeError):
+        kinds = ("a list", "a group of settings")
+        present, given = kinds if cause.object_type is list else kinds[::-1]
+        return ConfigError(f"{cause.full_key} is {present}, which {given} cannot replace")
     if isinstance(error, HydraException):
         return ConfigError(one_line(error))
     if isinstance(error, OmegaConfBaseException):

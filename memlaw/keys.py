@@ -1,7 +1,8 @@
-"""The keys that a configuration has: those of `conf/config.yaml` and of the groups' files that it names, no others.
+"""Which keys a configuration has: those of `conf/config.yaml` and of the groups that it names, no others.
 
-Hydra itself lets a `+key=value` and a user's own files add whatever they like, so a misspelt key would train with the
-default in silence.
+Hydra lets `+key=value` and a user's own files add any key, so that a misspelt one would train with the default.
+Hydra's structured configs do not help: `+lora.rnk=3` adds a key to a dataclass too. They would declare every key
+twice, and cannot express the allowed ranges and choices, which `memlaw.checks` holds in one table.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,9 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from memlaw.errors import ConfigError
+from memlaw.errors import ConfigError, spelled
 from memlaw.paths import config_dir
 
 SCIENTIFIC = (
@@ -42,21 +43,22 @@ TABLES = ("lookup",)
 
 
 def check_keys(cfg: DictConfig) -> None:
-    """Refuse keys that nothing reads, and the lack of one that is read.
+    """Refuse unknown keys, missing keys, and a single value in place of a section.
 
-    Below a `_target_`, the keys are that function's parameters and its own to check; below `lookup`, an experiment's.
+    The keys of a group such as `model` are parameters of its `_target_`, which checks them. Those below `lookup` are
+    an experiment's own.
 
     Args:
         cfg: the composed configuration without Hydra's own part.
 
     Raises:
-        ConfigError: naming the key, and what there is in its place.
+        ConfigError: naming the key, and what can be set instead.
     """
-    _check_section("", _plain(cfg), known_keys())
+    _check_section("", OmegaConf.to_container(cfg), _known_keys())
 
 
 def unknown_key(key: str, known: Iterable[Any]) -> ConfigError:
-    """The error for a key that its section does not have; its section has `known`."""
+    """Make the error for a key that its section does not have; its section has `known`."""
     section = key.rpartition(".")[0] or "the configuration"
     names = ", ".join(str(name) for name in known if name not in ("hydra", "_target_"))
     if names:
@@ -66,34 +68,25 @@ def unknown_key(key: str, known: Iterable[Any]) -> ConfigError:
 
 
 @cache
-def known_keys() -> dict[str, Any]:
-    """The default configuration as nested dicts."""
-    directory = Path(config_dir())
-    root = _load(directory / "config.yaml")
-    groups = [item for entry in root.pop("defaults") if isinstance(entry, dict) for item in entry.items()]
+def _known_keys() -> dict[str, Any]:
+    """Read the default configuration as nested dicts, with None for each group."""
+    root: Any = OmegaConf.to_container(OmegaConf.load(Path(config_dir()) / "config.yaml"))
+    choices = [item for entry in root.pop("defaults") if isinstance(entry, dict) for item in entry.items()]
+    groups = [group for group, name in choices if name is not None and not group.startswith("override ")]
     del root["hydra"]
-    chosen = {group: name for group, name in groups if name is not None and not group.startswith("override ")}
-    return {**{group: _load(directory / group / f"{name}.yaml") for group, name in chosen.items()}, **root}
+    return {**dict.fromkeys(groups), **root}
 
 
-def _load(path: Path) -> dict[str, Any]:
-    return _plain(OmegaConf.load(path))
-
-
-def _plain(config: DictConfig | ListConfig) -> dict[str, Any]:
-    """As nested dicts, with interpolations as they are written."""
-    found = OmegaConf.to_container(config)
-    assert isinstance(found, dict)
-    return {str(key): value for key, value in found.items()}
-
-
-def _check_section(prefix: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+def _check_section(prefix: str, given: Any, known: Mapping[str, Any]) -> None:
+    section = prefix.rstrip(".")
+    if not isinstance(given, dict):
+        first = f"{prefix}{next(iter(known))}"
+        raise ConfigError(f"{section}={spelled(given)} replaces a group of settings; set {first}=… instead")
     for key in given:
         if key not in known:
             raise unknown_key(f"{prefix}{key}", known)
-    for key in known:
+    for key, default in known.items():
         if key not in given:
-            raise ConfigError(f"{prefix}{key} is missing; {prefix.rstrip('.') or 'the configuration'} needs it")
-        both = given[key], known[key]
-        if key not in TABLES and all(isinstance(value, dict) and "_target_" not in value for value in both):
-            _check_section(f"{prefix}{key}.", *both)
+            raise ConfigError(f"{prefix}{key} is missing; {section or 'the configuration'} needs it")
+        if isinstance(default, dict) and key not in TABLES:
+            _check_section(f"{prefix}{key}.", given[key], default)

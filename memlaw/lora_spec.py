@@ -49,7 +49,7 @@ class LoraSpec:
 
     @classmethod
     def from_config(cls, lora: Any, seed: int) -> "LoraSpec":
-        """Check `conf/lora` values. Raises ConfigError naming the key and what is allowed."""
+        """Check the section `lora`. Raises ConfigError naming the key and what is allowed."""
         check_whole("lora.rank", lora.rank, at_least=1)
         check_choice("lora.scaling", lora.scaling, SCALINGS)
         check_choice("lora.placement", lora.placement, PLACEMENTS)

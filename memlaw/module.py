@@ -38,7 +38,7 @@ class PackModule(LightningModule):
     Args:
         base: the frozen base model, adapters attached to it.
         pack: the cells; which of them are left is for the pack to say.
-        optimizer: `conf/optimizer`.
+        optimizer: the section `optimizer`.
 
     Attributes:
         last_forward: of the latest step. Its losses are those before the step's update.

@@ -1,15 +1,16 @@
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from conftest import TINY, composed
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from memlaw.base_model import resolve_device
-from memlaw.checks import check_cell, check_length, check_settings
+from memlaw.checks import OPERATIONAL_VALUES, SCIENTIFIC_VALUES, check_cell, check_length, check_settings
 from memlaw.composition import compose_cell
 from memlaw.errors import ConfigError
+from memlaw.keys import TABLES
 from memlaw.paths import config_dir
 from memlaw.resolved import resolve
 
@@ -38,8 +39,6 @@ IMPOSSIBLE = {
     "eval.recall.temperature=0": "eval.recall.temperature=0 is not a number above 0, nor null",
     "+data.typo=1": "typo",
     "stop=null": "stop=null replaces a group of settings; set stop.when_recalled=… instead",
-    "eval=null": "eval=null replaces",
-    "eval.recall=3": "eval.recall=3 replaces a group of settings; set eval.recall.greedy=… instead",
     "optimizer.betas=3": "optimizer.betas=3 is not a pair of numbers",
     "lora.rank=true": "lora.rank=true is not",
     "lora.target_modules=null": "lora.target_modules=null is neither a list of names of modules nor a regex",
@@ -76,6 +75,7 @@ def test_a_target_that_matches_nothing_is_refused_before_loading(tiny):
         _ = resolve(tiny("lora.target_modules=[nothing]")[0]).adapted
 
 
+GROUPS = {path.name for path in Path(config_dir()).iterdir() if path.is_dir()}
 ODD = [None, "text", [1, 2], -1, {"a": 1}, 1.5, True]
 VARIANTS = [
     ("method=memft_sw",),
@@ -85,11 +85,11 @@ VARIANTS = [
 ]
 
 
-def _keys(node: dict, prefix: str = "") -> Iterator[str]:
+def _keys(node: Mapping, prefix: str = "") -> Iterator[str]:
     for name, value in node.items():
         if name not in ("_target_", "content"):  # code, and what is filled in
             yield f"{prefix}{name}"
-            yield from _keys(value, f"{prefix}{name}.") if isinstance(value, dict) else ()
+            yield from _keys(value, f"{prefix}{name}.") if isinstance(value, Mapping) else ()
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=" ".join)
@@ -97,10 +97,9 @@ def test_no_value_of_any_key_is_more_than_a_config_error(tmp_path, variant):
     (tmp_path / "a.jsonl").write_text('{"text": "any", "query": "A?", "target": "b"}')
     variant = [override.replace("FILE", str(tmp_path / "a.jsonl")) for override in variant]
     base = composed(*TINY, f"runs_dir={tmp_path}", *variant)
-    groups = [path.name for path in Path(config_dir()).iterdir() if path.is_dir()]  # theirs are Hydra's to refuse
     crashes = []
     for key in _keys(OmegaConf.to_container(base)):
-        if key in groups:
+        if key in GROUPS:  # which Hydra refuses
             continue
         for value in ODD:
             cfg = base.copy()
@@ -109,10 +108,10 @@ def test_no_value_of_any_key_is_more_than_a_config_error(tmp_path, variant):
             except OmegaConfBaseException:  # which Hydra passes on
                 continue
             try:
-                check_settings(cfg)
-                resolve_device(cfg.trainer.device)
                 cell = compose_cell(cfg)
                 assert cell.name
+                check_settings(cfg)
+                resolve_device(cfg.trainer.device)
                 assert check_cell(cell).adapted.targets
             except ConfigError as error:
                 if "\n" in str(error):
@@ -123,13 +122,46 @@ def test_no_value_of_any_key_is_more_than_a_config_error(tmp_path, variant):
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "key"),
     [
-        ("pack=null", "pack=null replaces a group of settings"),
-        ("checkpoint=null", "checkpoint=null replaces"),
-        ("dry_run=maybe", "dry_run=maybe is neither true nor false"),
+        ("pack=null", "pack.memory_gb"),
+        ("checkpoint=false", "checkpoint.every_min"),
+        ("trainer=cpu", "trainer.device"),
+        ("lora=8", "lora.rank"),
+        ("eval.recall=3", "eval.recall.greedy"),
     ],
 )
-def test_settings_of_another_kind_name_their_key(override: str, said: str):
-    with pytest.raises(ConfigError, match=said):
+def test_a_value_in_place_of_a_section_is_refused_with_a_key_to_set(override: str, key: str):
+    with pytest.raises(ConfigError) as caught:
+        compose_cell(composed(*TINY[:1], override))
+    assert str(caught.value) == f"{override} replaces a group of settings; set {key}=… instead"
+
+
+IMPOSSIBLE_SETTINGS = {
+    "dry_run=maybe": "dry_run=maybe is neither true nor false",
+    "pack.max_cells=0": "pack.max_cells=0 is not a whole number of at least 1",
+    "pack.memory_gb=some": "pack.memory_gb=some is not a number above 0, nor auto",
+    "checkpoint.every_min=0": "checkpoint.every_min=0 is not a number above 0, nor null",
+    "trainer.prefix_cache_gb=-1": "trainer.prefix_cache_gb=-1 is not a number of at least 0, nor auto",
+}
+
+
+@pytest.mark.parametrize("override", IMPOSSIBLE_SETTINGS)
+def test_impossible_settings_name_their_key(override: str):
+    with pytest.raises(ConfigError) as caught:
         check_settings(composed(*TINY, override))
+    assert str(caught.value) == IMPOSSIBLE_SETTINGS[override]
+
+
+CHECKED_ELSEWHERE = {
+    *("lora.rank", "lora.target_modules", "lora.layers", "lora.placement", "lora.block_modules", "lora.scaling"),
+    *("eval.side_effects", "eval.side_effects_content", "study", "runs_dir", "rerun", "trainer.device"),
+}
+"""By `LoraSpec`, `held_out_text`, `study_dir`, `run_sweep` and `resolve_device`."""
+
+
+def test_every_key_of_a_section_is_checked():
+    sections = {key: value for key, value in composed().items() if key not in (*GROUPS, *TABLES)}
+    keys = {key for key in _keys(sections) if not isinstance(OmegaConf.select(composed(), key), DictConfig)}
+    named = {f"{group}.name" for group in ("model", "data", "method")}
+    assert {*SCIENTIFIC_VALUES, *OPERATIONAL_VALUES} - named == keys - CHECKED_ELSEWHERE

@@ -19,7 +19,6 @@ from memlaw.doctor import __main__ as command
 from memlaw.doctor import cluster, hardware, installation, services, storage
 from memlaw.doctor.verdict import Verdict, answer
 from memlaw.instantiation import instantiate_checked
-from memlaw.paths import config_dir
 
 SLURM = """Configuration data as of 2026-01-01
 ClusterName             = tiny
@@ -232,15 +231,15 @@ def test_what_the_sweep_refuses_is_refused(monkeypatch, capsys, overrides: str, 
 
 
 def test_the_sweeps_own_words_are_taken(monkeypatch, tmp_path):
-    (tmp_path / "lora").mkdir()
-    (tmp_path / "lora/mine.yaml").write_text((Path(config_dir()) / "lora/mlp.yaml").read_text())
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/mine.yaml").write_text("defaults: [long_context]\nname: mine\n")
     seen = []
     monkeypatch.setattr(command, "examine", lambda cfg, *_: seen.append(cfg) or [])
-    words = f"-m model=random lora=mine --job lora.rank=4,2 seq_len=range(8,20,4) --config-dir {tmp_path}"
+    words = f"-m model=random data=mine --job lora.rank=4,2 seq_len=range(8,20,4) --config-dir {tmp_path}"
     monkeypatch.setattr(sys, "argv", ["memlaw.doctor", *words.split()])
     with pytest.raises(SystemExit):
         command.main()
-    assert (seen[0].lora.rank, seen[0].seq_len, seen[0].model.name) == (4, 8, "random_llama_h64")
+    assert (seen[0].lora.rank, seen[0].seq_len, seen[0].data.name) == (4, 8, "mine")
 
 
 def test_all_checks_run_here(path, tmp_path):

@@ -14,7 +14,7 @@ from memlaw.hydra_errors import explained
 
 @pytest.mark.parametrize(
     "override",
-    ["lora=null", "optimizer=3", "data=[1,2]", "logger=", "model=gpt9", "hydra/launcher=pbs", "experiment=mine"],
+    ["model=null", "method=3", "data=[1,2]", "logger=", "model=gpt9", "hydra/launcher=pbs", "experiment=mine"],
 )
 def test_a_group_takes_one_of_its_names(refused, override: str):
     said = refused("model=random", override)
@@ -36,6 +36,10 @@ def test_a_group_takes_one_of_its_names(refused, override: str):
         ("+lora.rnk=3", "lora.rnk is not a key; lora has rank, "),
         ("+eval.recall.top_k=3", "eval.recall.top_k is not a key; eval.recall has greedy, "),
         ("~lora.rank", "lora.rank is missing; lora needs it"),
+        ("lora=null", "lora=null replaces a group of settings; set lora.rank=… instead"),
+        ("optimizer=adamw", "optimizer=adamw replaces a group of settings; set optimizer.lr=… instead"),
+        ("lora=[8]", "lora is a group of settings, which a list cannot replace"),
+        ("optimizer.betas={a:1}", "optimizer.betas is a list, which a group of settings cannot replace"),
         ("~logger", "logger is missing; the configuration needs it"),
         ("+seq_len=3", "Could not append to config."),
         ("lora.rank=1,2", "Ambiguous value for argument 'lora.rank=1,2'"),
@@ -69,7 +73,7 @@ def test_other_errors_of_values_are_shown_whole(monkeypatch):
         raise ValueError("a mistake of ours")
 
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    monkeypatch.setattr(sys, "argv", ["memlaw.train", "lora=null"])
+    monkeypatch.setattr(sys, "argv", ["memlaw.train", "model=null"])
     monkeypatch.setattr(application, "run", broken)
     with pytest.raises(ValueError, match="a mistake of ours"):
         train.main()

@@ -1,5 +1,7 @@
 """Words that look like numbers reach the configuration as they were typed."""
 
+from collections.abc import Iterator
+
 import pytest
 from conftest import ROOT, composed
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -36,17 +38,26 @@ def test_each_value_of_a_sweep_is_as_it_was_typed(word: str):
     assert as_typed(as_typed([word])) == as_typed([word])
 
 
+def _texts(section: dict, prefix: str) -> Iterator[str]:
+    """Keys whose default is a text or null."""
+    for key, value in section.items():
+        if isinstance(value, dict) and key != "hydra":
+            yield from _texts(value, f"{prefix}{key}.")
+        elif (value is None or isinstance(value, str)) and not key.startswith("_"):
+            yield f"{prefix}{key}"
+
+
 def test_every_key_of_the_configuration_that_holds_a_name_is_text():
     texts = set()
     for path in (ROOT / "conf").rglob("*.yaml"):
         group = {"config.yaml": "", "slurm.yaml": "hydra.launcher."}.get(path.name, f"{path.parent.name}.")
         if path.parent.name in ("experiment", "job_logging"):
             continue
-        for key, value in OmegaConf.to_container(OmegaConf.load(path)).items():
-            if value is None or (isinstance(value, str) and not key.startswith("_")):
-                texts.add(f"{group}{key}")
+        texts |= set(_texts(OmegaConf.to_container(OmegaConf.load(path)), group))
     choices = "precision trainer.device model.model_type data.chat_template logger.mode method.all_recalled "
     choices += "lora.placement lora.scaling lora.target_modules"
-    numbers = "epochs trainer.prefix_cache_gb hydra.launcher.gpu_memory_gb hydra.launcher.array_parallelism"
-    filled = "data.content hydra.launcher.packs_per_task hydra.launcher.python launcher.workers launcher.partition"
+    numbers = "epochs eval.recall.temperature trainer.prefix_cache_gb pack.memory_gb method.curriculum.until_epochs "
+    numbers += "hydra.launcher.gpu_memory_gb hydra.launcher.array_parallelism"
+    filled = "data.content eval.side_effects_content "
+    filled += "hydra.launcher.packs_per_task hydra.launcher.python launcher.workers launcher.partition"
     assert texts - TEXT_KEYS == {*choices.split(), *numbers.split(), *filled.split()}

@@ -194,13 +194,13 @@ def test_a_task_out_of_time_is_queued_again_and_goes_on(cluster: Cluster, submit
 
 
 def test_what_is_queued_stays_as_it_was_and_goes_on_after_slurms_own_requeue(cluster: Cluster, submit, tmp_path: Path):
-    mine = tmp_path / "my/optimizer/mine.yaml"
+    mine = tmp_path / "my/experiment/mine.yaml"
     mine.parent.mkdir(parents=True)
-    mine.write_text("defaults: [adamw]\nlr: 0.001\n")
-    own = [f"hydra.searchpath=[file://{tmp_path}/my]", "optimizer=mine", "checkpoint.every_min=0.02"]
+    mine.write_text("# @package _global_\noptimizer: {lr: 0.001}\n")
+    own = [f"hydra.searchpath=[file://{tmp_path}/my]", "experiment=mine", "checkpoint.every_min=0.02"]
     queued = submit(*LONG, "lora.rank=1", *own, *SLURM, "+hydra.launcher.additional.hold=true")
     assert queued.returncode == 0, queued.stdout + queued.stderr
-    mine.write_text("defaults: [adamw]\nlr: 0.5\n")
+    mine.write_text("# @package _global_\noptimizer: {lr: 0.5}\n")
     (jobs,) = tmp_path.glob("runs/default/slurm/*/jobs.json")
     (job,) = json.loads(jobs.read_text())
     cluster.ask("scontrol", "release", job)
