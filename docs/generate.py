@@ -28,11 +28,11 @@ UNLISTED = ("hydra/job_logging", "_self_")
 
 @dataclass(frozen=True)
 class Key:
-    """A key of an option file, or a group of keys with a comment.
+    """A key of an option file, a group of keys with a comment, or a heading above keys.
 
     Attributes:
-        name: dotted; of a group with `.*` at the end.
-        default: as written in the file; empty for a group.
+        name: dotted; of a group with `.*` at the end; empty for a heading.
+        default: as written in the file; empty for a group and a heading.
         meaning: the comment.
     """
 
@@ -66,7 +66,7 @@ def keys_of(path: Path) -> list[Key]:
     """Return the keys of an option file, in its order.
 
     A comment belongs to the key on its line, or to the key above when it continues that key's comment, or else to the
-    key below.
+    key below. Above a key that has a comment on its line, it heads the keys that follow.
     """
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines()
@@ -80,7 +80,9 @@ def keys_of(path: Path) -> list[Key]:
         while column and above < len(lines) and _is_comment(lines[above]) and lines[above].find("#") == column:
             trailing.append(lines[above].strip().lstrip("# "))
             above += 1
-        meaning = " ".join(leading + trailing)
+        if leading and trailing:
+            keys.append(Key("", "", " ".join(leading)))
+        meaning = " ".join(trailing or leading)
         if isinstance(value, yaml.ScalarNode) or value.flow_style:
             keys.append(Key(name, text[value.start_mark.index : value.end_mark.index], meaning))
         elif meaning:
@@ -153,7 +155,7 @@ def group_rows(paths: Sequence[Path], prefix: str) -> list[list[str]]:
         base = base_of(path)
         inherited = {key.name for key in keys_of(base)} if base else set()
         for key in keys_of(path):
-            if key.name not in inherited or key.meaning:
+            if key.name and (key.name not in inherited or key.meaning):
                 defaults, options = rows.setdefault((key.name, key.meaning), ([], []))
                 defaults += [code(key.default)] if code(key.default) not in defaults else []
                 options.append(f"`{path.stem}`")
@@ -165,7 +167,10 @@ def group_rows(paths: Sequence[Path], prefix: str) -> list[list[str]]:
 
 def configuration() -> str:
     """Describe every key: those of the root, then each group."""
-    rows = [[f"`{key.name}`", code(key.default), key.meaning] for key in keys_of(CONF / "config.yaml")]
+    keys = keys_of(CONF / "config.yaml")
+    rows = [
+        [code(key.name), code(key.default), key.meaning] if key.name else ["", "", f"**{key.meaning}**"] for key in keys
+    ]
     root = f"### The root: `conf/config.yaml`\n\n{header(CONF / 'config.yaml')}\n\n"
     return "\n\n".join([root + table(["key", "default", "meaning"], rows), *map(group_text, groups())])
 
