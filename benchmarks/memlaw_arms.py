@@ -21,6 +21,7 @@ from task import Problem, Record, Stopwatch, Task, load, main, now, problem, pro
 from memlaw import pack as pack_module
 from memlaw.composition import compose_cell
 from memlaw.data.memory import Memory
+from memlaw.keys import TRAINING_SETTINGS
 from memlaw.live_pack import LivePack
 from memlaw.lora import LoraPack
 from memlaw.memft import Plain
@@ -31,7 +32,6 @@ from memlaw.prefix import Prefix
 from memlaw.prefix_cache import PrefixCache, cache_prefix
 from memlaw.records import read_tokens
 from memlaw.row_order import RowOrder
-from memlaw.sweep import SETTINGS
 from memlaw.token_table import TokenTable
 from memlaw.weighting import Weighting
 
@@ -123,7 +123,7 @@ def through_lightning(task: Task, device: torch.device) -> Record:
         cell.plan()
         with watched(device, task.steps) as watches:
             started = now(device)
-            train_pack([cell], OmegaConf.masked_copy(cfg, list(SETTINGS)))
+            train_pack([cell], OmegaConf.masked_copy(cfg, list(TRAINING_SETTINGS)))
             whole = now(device) - started
         times = watches[0].result()
         table = read_tokens(cell.paths.tokens)

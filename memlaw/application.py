@@ -11,10 +11,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from memlaw import errors
+from memlaw.backends.this_process import ThisProcess
 from memlaw.composition import compose_cell
 from memlaw.errors import ConfigError, SweepFailed, leave_interrupted, refuse
 from memlaw.hydra_errors import explained
 from memlaw.paths import add_launchers, config_dir
+from memlaw.sweep import run_sweep
 
 add_launchers()
 
@@ -22,9 +24,6 @@ add_launchers()
 @hydra.main(version_base="1.3", config_path=config_dir(), config_name="config")
 def run(cfg: DictConfig) -> None:
     """Train the one cell that `cfg` describes, unless the study has it."""
-    from memlaw.backends.this_process import ThisProcess
-    from memlaw.sweep import run_sweep
-
     hydra_config = HydraConfig.get()
     sweep = hydra_config.mode == RunMode.MULTIRUN
     launcher = hydra_config.runtime.choices["hydra/launcher"]

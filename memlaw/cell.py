@@ -83,13 +83,20 @@ class Cell:
         container = OmegaConf.to_container(self.config, resolve=True)
         return dict(flatten(container))
 
-    def plan(self, wanted: Callable[[], object] = lambda: True, afresh: bool = False, **forecast: float) -> None:
+    def plan(
+        self,
+        wanted: Callable[[], object] = lambda: True,
+        *,
+        afresh: bool = False,
+        total_steps: int | None = None,
+        step_flops: float | None = None,
+    ) -> None:
         """Create the directory with the frozen config, and say pending unless a process trains it right now.
 
         Args:
             wanted: asked while nobody else can change the cell; when it says no, the status stays as it is.
             afresh: forget how far it came before an interruption.
-            forecast: what `FORECAST` names, for the status.
+            total_steps, step_flops: see `Status`; None where nothing has computed them.
 
         Raises:
             ConfigError: the directory holds another config.
@@ -102,7 +109,7 @@ class Cell:
             with self.lock().acquire(timeout=0):
                 if not wanted():
                     return
-                self._write(Status(PENDING, self.status.attempt, **forecast))  # type: ignore[arg-type]
+                self._write(Status(PENDING, self.status.attempt, total_steps, step_flops))
                 remove_unfinished(self.paths.directory)
                 if afresh:
                     self.paths.checkpoint.unlink(missing_ok=True)

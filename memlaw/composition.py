@@ -30,9 +30,7 @@ def compose_cell(cfg: DictConfig) -> Cell:
         container = OmegaConf.to_container(values, resolve=True, throw_on_missing=True)
     assert isinstance(container, dict)
     scientific: dict[str, Any] = {key: container[key] for key in SCIENTIFIC}
-    if isinstance(scientific["lora"], dict):
-        depth = partial(_depth, json.dumps(scientific["model"]))
-        scientific["lora"] = canonical_lora(scientific["lora"], depth)
+    scientific["lora"] = canonical_lora(scientific["lora"], partial(_depth, json.dumps(scientific["model"])))
     for name, path, content in _CONTENTS:
         section = scientific[name]
         if isinstance(section, dict) and content in section and section[content] is None:

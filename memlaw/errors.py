@@ -1,4 +1,4 @@
-"""The errors that users cause and can mend."""
+"""Errors that users cause and can mend, and how messages show values."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from typing import NoReturn
 from hydra.errors import CompactHydraException
 
 TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
-"""Whether the user wants to see where errors come from; looked up early, as `memlaw.train` sets it for Hydra."""
+"""Whether to show tracebacks. Read at import, before `memlaw.train` sets the variable for Hydra."""
 
 
 class ConfigError(CompactHydraException):
@@ -25,7 +25,7 @@ class SweepFailed(CompactHydraException):
 
 
 def one_line(error: BaseException) -> str:
-    """An error's message without line breaks, or its name where it has none."""
+    """Write an error's message without line breaks; its class where it has no message."""
     return " ".join(str(error).split())[:500] or type(error).__name__
 
 
@@ -65,7 +65,7 @@ def leave_interrupted(message: str = INTERRUPTED) -> NoReturn:
 
 
 def refuse(error: Exception) -> NoReturn:
-    """End the program with exit code 2 and the error's message, after where it comes from if that is asked for."""
+    """End the program with exit code 2 and the error's message, after a traceback if `TRACEBACKS`."""
     if TRACEBACKS:
         traceback.print_exception(error)
     print(f"Configuration error: {error}", file=sys.stderr)

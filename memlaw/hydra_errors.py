@@ -1,4 +1,4 @@
-"""What Hydra and OmegaConf object to, in one line that names the key and the allowed values."""
+"""Turn errors of Hydra and OmegaConf into one line that names the key and the allowed values."""
 
 import traceback
 from collections.abc import Iterator, Sequence
@@ -17,13 +17,13 @@ from memlaw.paths import config_dir
 
 @contextmanager
 def explained(overrides: Sequence[str] = ()) -> Iterator[None]:
-    """Raise what Hydra and OmegaConf object to as a ConfigError; other errors pass, being mistakes in memlaw.
+    """Raise errors of Hydra and OmegaConf as a ConfigError. Others pass unchanged: they are mistakes in memlaw.
 
     Args:
-        overrides: of the command line, among which the cause is.
+        overrides: of the command line; used to find the one at fault.
 
     Raises:
-        ConfigError: one clear line.
+        ConfigError: in one line.
     """
     try:
         yield
@@ -58,7 +58,7 @@ def _in_one_line(error: Exception, overrides: Sequence[str]) -> ConfigError | No
 
 
 def _raised_by_hydra(error: BaseException) -> bool:
-    """Whether what raised it was called by Hydra, and not by memlaw or its launchers, called by Hydra."""
+    """Whether Hydra called what raised the error, with neither memlaw nor its launchers in between."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         parents = Path(frame.filename).parents
         if Path(hydra.__file__).parent in parents:
@@ -69,7 +69,7 @@ def _raised_by_hydra(error: BaseException) -> bool:
 
 
 def _misused_group(overrides: Sequence[str]) -> ConfigError | None:
-    """What is wrong with the first override that gives a group something else than one of its names."""
+    """Make the error for the first override that gives a group something other than one of its options."""
     for override in overrides:
         group, _, value = override.lstrip("+").partition("=")
         options = sorted(path.stem for path in (Path(config_dir()) / group).glob("*.yaml")) if group else []

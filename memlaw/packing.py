@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from memlaw.cell import Cell
-from memlaw.planned_cell import PlannedCell
+from memlaw.planned import PlannedCell
 from memlaw.sizes import Sizes
 
 _FREE_WITHIN_A_PACK = (

@@ -1,8 +1,7 @@
-"""What would run: packs with their RAM and time, known before any weight is loaded."""
+"""Plan packs with their RAM and time, before any weight is loaded."""
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pandas as pd
 import torch
@@ -15,7 +14,7 @@ from memlaw.lora_spec import AUTO
 from memlaw.machine import Machine
 from memlaw.measured_cost import cost_of_study
 from memlaw.packing import make_packs, pack_bytes
-from memlaw.planned_cell import PlannedCell
+from memlaw.planned import Pack, Plan, PlannedCell
 from memlaw.records import read_results
 from memlaw.resolved import ResolvedCell
 from memlaw.sizes import sizes_of
@@ -24,40 +23,6 @@ from memlaw.targets import module_names
 from memlaw.token_loss import CHUNK_BYTES
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Pack:
-    """Cells to train together.
-
-    Attributes:
-        members: the cells with what each will take.
-        bytes: estimated peak of RAM, the base model included.
-    """
-
-    members: Sequence[PlannedCell]
-    bytes: int
-
-    @property
-    def cells(self) -> list[Cell]:
-        """The cells alone."""
-        return [member.cell for member in self.members]
-
-    def cell_seconds(self, cost: CostModel) -> list[float]:
-        """Estimate each cell's share of its worker's time, no early stop assumed."""
-        return [member.seconds(cost, len(self.members)) for member in self.members]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Packs in the order in which they run, and what their times rest on."""
-
-    packs: list[Pack]
-    cost: CostModel
-
-    def forecast(self) -> dict[str, dict[str, float]]:
-        """The fields `memlaw.status_file.FORECAST` of each cell's status, by the cells' names."""
-        return {member.cell.name: member.forecast for pack in self.packs for member in pack.members}
 
 
 def make_plan(cells: Sequence[Cell], cfg: DictConfig, machine: Machine) -> Plan:

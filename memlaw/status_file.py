@@ -1,11 +1,12 @@
 """A cell's `status.json`: its type, and a reader that no content can crash."""
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast, get_args, get_type_hints
 
 from memlaw.cell_paths import AnyPath
+from memlaw.json_file import Types, check_types, read_object
+from memlaw.result_file import read_result
 
 PENDING, RUNNING, DONE, FAILED = "pending", "running", "done", "failed"
 """The states that a cell's process writes."""
@@ -53,17 +54,15 @@ class Status:
     updated: str | None = None
 
     @classmethod
-    def from_json(cls, content: Any) -> "Status":
+    def from_json(cls, content: dict[str, Any]) -> "Status":
         """Take the known fields of a parsed `status.json`; others are ignored.
 
         Raises:
             ValueError: it is not what a cell's process writes.
         """
-        if not isinstance(content, dict):
-            raise ValueError(f"status.json holds a {type(content).__name__}, not an object")
         if content.get("state") not in (PENDING, RUNNING, DONE, FAILED):
             raise ValueError(f"status.json names no state of a cell: {content.get('state')!r}")
-        _check_types("status.json", content, _TYPES)
+        check_types("status.json", content, _TYPES)
         if content["state"] == FAILED and content.get("cause") is None:
             raise ValueError("status.json says failed and gives no cause")
         return cls(**{name: content[name] for name in _TYPES if name in content})
@@ -100,40 +99,7 @@ class Status:
         return _seconds(self.updated)
 
 
-_NUMBER = (int, float)
-_Types = dict[str, type | tuple[type, ...]]
-
-_TYPES: _Types = {name: get_args(hint) or hint for name, hint in get_type_hints(Status).items()}
-
-_NAME = (str, *_NUMBER)
-
-_ROW_TYPES: _Types = {
-    "model.name": _NAME,
-    "data.name": _NAME,
-    "method.name": _NAME,
-    "seq_len": _NUMBER,
-    "lora.rank": _NUMBER,
-    "seed": _NUMBER,
-    "base_loss_nats": _NUMBER,
-    "loss_nats": _NUMBER,
-    "delta_loss_nats": _NUMBER,
-    "recalled_share": _NUMBER,
-    "bits_per_parameter": _NUMBER,
-    "trainable_parameters": _NUMBER,
-    "target_tokens": _NUMBER,
-    "steps_trained": _NUMBER,
-    "seconds": _NUMBER,
-    "worker_seconds": _NUMBER,
-    "step_flops": _NUMBER,
-    "pack_size": _NUMBER,
-    "device": str,
-    "dtype": str,
-    "model_fingerprint": str,
-}
-"""The columns of `result.json` that readers take for granted; every version of memlaw has written them."""
-
-_POSITIVE = ("trainable_parameters", "target_tokens", "step_flops", "pack_size")
-"""Those of them that are divided by."""
+_TYPES: Types = {name: get_args(hint) or hint for name, hint in get_type_hints(Status).items()}
 
 
 def read_status(path: AnyPath) -> Status:
@@ -143,17 +109,16 @@ def read_status(path: AnyPath) -> Status:
     missing adapter is no such case: studies that are kept for their numbers leave it out.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        status = Status.from_json(read_object(path))
     except FileNotFoundError:
         return Status()
-    except (OSError, ValueError) as error:  # bytes that are no UTF-8 are a ValueError, as is broken JSON
+    except (OSError, ValueError, RecursionError) as error:  # bytes that are no UTF-8 are a ValueError, too
         return _unreadable(error)
-    try:
-        status = Status.from_json(json.loads(text, parse_constant=_no_constant))
-        if status.state == DONE:
-            _check_result(cast(AnyPath, path.parent))
-    except (OSError, ValueError, RecursionError) as error:
-        return _unreadable(error)
+    if status.state == DONE:
+        try:
+            read_result(cast(AnyPath, path.parent))
+        except (OSError, ValueError, RecursionError) as error:
+            return _unreadable(error)
     return status
 
 
@@ -162,34 +127,6 @@ def _seconds(time: str | None) -> float | None:
         return datetime.fromisoformat(time or "").timestamp()
     except ValueError:
         return None
-
-
-def _check_result(directory: AnyPath) -> None:
-    """Raise ValueError or OSError where a cell's directory holds no row of that cell, or no token table."""
-    row = json.loads((directory / "result.json").read_text(encoding="utf-8"), parse_constant=_no_constant)
-    if not isinstance(row, dict):
-        raise ValueError(f"result.json holds a {type(row).__name__}, not an object")
-    lacking = [key for key in ("cell", *_ROW_TYPES) if key not in row]
-    if lacking:
-        raise ValueError(f"result.json lacks {', '.join(lacking[:3])}{', …' if len(lacking) > 3 else ''}")
-    if row["cell"] != directory.name:
-        raise ValueError(f"result.json is the row of another cell: {row['cell']!r}")
-    _check_types("result.json", row, _ROW_TYPES)
-    for key in _POSITIVE:
-        if row[key] <= 0:
-            raise ValueError(f"result.json: {key} is {row[key]}")
-    if not (directory / "tokens.parquet").is_file():
-        raise ValueError("tokens.parquet is missing")
-
-
-def _check_types(file: str, content: dict[str, Any], types: _Types) -> None:
-    for key, value in content.items():
-        if key in types and (isinstance(value, bool) or not isinstance(value, types[key])):
-            raise ValueError(f"{file}: {key} is a {type(value).__name__}")
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"it holds {name}, which memlaw never writes")
 
 
 def _unreadable(error: Exception) -> Status:

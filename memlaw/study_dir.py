@@ -18,9 +18,11 @@ def study_dir(cfg: DictConfig) -> Path:
     """
     study, runs = cfg.study, cfg.runs_dir
     if study is None or str(study) in ("", ".", "..") or not re.fullmatch(r"[^/\x00-\x1f\x7f]+", str(study)):
-        raise ConfigError(f"study={study!r} is not a directory's name: no slash, no control character, not . or ..")
+        raise ConfigError(
+            f"study={_quoted(study)} is not a directory's name: no slash, no control character, not . or .."
+        )
     if runs is None or not re.fullmatch(r"[^\x00-\x1f\x7f]+", str(runs)):
-        raise ConfigError(f"runs_dir={runs!r} is not the path of a directory")
+        raise ConfigError(f"runs_dir={_quoted(runs)} is not the path of a directory")
     path = Path(str(runs)).expanduser().resolve() / str(study)
     for part in path.parts:
         if len(os.fsencode(part)) > NAME_BYTES:
@@ -31,3 +33,8 @@ def study_dir(cfg: DictConfig) -> Path:
             f"runs_dir={str(runs)[:100]}… is longer than a path may be, {PATH_BYTES} bytes with its cells"
         )
     return path
+
+
+def _quoted(value: object) -> str:
+    """Show control characters and the ends of a text; null stays null."""
+    return "null" if value is None else repr(value)

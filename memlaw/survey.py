@@ -1,6 +1,5 @@
 """What cells look like on disk at one moment. Each status is read once, and nothing is written."""
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -11,6 +10,7 @@ from memlaw.cell import Cell
 from memlaw.cell_paths import CellPaths
 from memlaw.errors import ConfigError
 from memlaw.heartbeat import DEAD, observed_state
+from memlaw.result_file import read_result
 from memlaw.status_file import DONE, FAILED, PENDING, RUNNING, UNREADABLE, Status, read_status
 
 STATES = (DONE, RUNNING, PENDING, FAILED, DEAD, UNREADABLE)
@@ -41,7 +41,7 @@ class Observation:
     def result(self) -> dict[str, Any]:
         """The flat row of a done cell; read when it is first asked for."""
         assert self.cell and self.state == DONE
-        return json.loads(self.cell.paths.result.read_text(encoding="utf-8"))
+        return read_result(self.cell.paths.directory)
 
 
 def survey(cells: Iterable[Cell]) -> list[Observation]:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -16,13 +16,11 @@ from memlaw.cell import Cell
 from memlaw.errors import ConfigError, SweepFailed
 from memlaw.heartbeat import DEAD, trained_elsewhere
 from memlaw.keys import TRAINING_SETTINGS
+from memlaw.planned import Plan
 from memlaw.progress import Watch
 from memlaw.status_file import DONE, FAILED, UNREADABLE
 from memlaw.survey import Observation, survey
 from memlaw.tables import count, print_plan, print_study
-
-if TYPE_CHECKING:
-    from memlaw.planning import Plan
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +98,7 @@ class _Prepared:
         settings: what the training of a pack reads; jobs elsewhere track as this process would.
     """
 
-    plan: "Plan"
+    plan: Plan
     workers: int
     tracking: Any
     settings: DictConfig
@@ -153,11 +151,11 @@ def _refuse_edited_configs(cells: Sequence[Cell]) -> None:
             Cell.load(cell.paths.directory)
 
 
-def _write_plan(plan: "Plan", rerun: str) -> None:
+def _write_plan(plan: Plan, rerun: str) -> None:
     """Create the cells' directories. Leave those alone that others have trained or begun meanwhile."""
-    forecast = plan.forecast()
-    for cell in (cell for pack in plan.packs for cell in pack.cells):
-        cell.plan(partial(_still_wanted, cell, rerun), afresh=rerun == "all", **forecast[cell.name])
+    for member in (member for pack in plan.packs for member in pack.members):
+        still_wanted = partial(_still_wanted, member.cell, rerun)
+        member.cell.plan(still_wanted, afresh=rerun == "all", **member.forecast)
 
 
 def _still_wanted(cell: Cell, rerun: str) -> bool:

@@ -1,7 +1,6 @@
 """What the terminal shows of a study: the table of its cells, and the plan of what would run."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -10,11 +9,9 @@ from rich.table import Table
 from memlaw.cell import Cell
 from memlaw.conditions import differing_keys
 from memlaw.heartbeat import DEAD
+from memlaw.planned import Plan
 from memlaw.status_file import DONE, FAILED, PENDING, RUNNING, UNREADABLE, Status
 from memlaw.survey import Observation
-
-if TYPE_CHECKING:
-    from memlaw.planning import Plan
 
 COLOURS = {DONE: "green", RUNNING: "yellow", PENDING: "white", FAILED: "red", DEAD: "magenta", UNREADABLE: "red"}
 """Of each state that a cell can be found in."""
@@ -52,7 +49,7 @@ def study_table(observations: Sequence[Observation]) -> Table:
     return table
 
 
-def print_plan(observations: Sequence[Observation], plan: "Plan", workers: int) -> None:
+def print_plan(observations: Sequence[Observation], plan: Plan, workers: int) -> None:
     """Print what is done and what would run: a row per cell with its pack's memory, and the sum."""
     console = Console()
     varied = varied_keys(_cells(observations))
@@ -83,7 +80,7 @@ def print_plan(observations: Sequence[Observation], plan: "Plan", workers: int) 
     )
 
 
-def _basis(plan: "Plan", total: str) -> str:
+def _basis(plan: Plan, total: str) -> str:
     if plan.cost.measured_cells:
         return f"{total}, as {count(plan.cost.measured_cells, 'finished cell')} of this study took."
     return f"{total} or more, by its arithmetic alone; there is no finished cell to go by."

@@ -1,4 +1,4 @@
-"""The words of the command line, before Hydra reads them."""
+"""Prepare the words of a command line for Hydra."""
 
 import re
 from argparse import ArgumentError
@@ -14,14 +14,16 @@ TEXT_KEYS = frozenset(
     "hydra.launcher.partition hydra.launcher.account hydra.launcher.qos hydra.launcher.constraint "
     "hydra.launcher.exclude".split()
 )
-"""Keys whose values are text, whatever they look like; null is nothing."""
+"""Keys whose values are text even where they look like numbers. null stays null."""
 
 
 def as_typed(words: Sequence[str]) -> list[str]:
-    """Quote values of `TEXT_KEYS` that Hydra takes for numbers, as 2024_01_15, 1.10, 1e5 and nan, or not at all: Größe.
+    """Quote the values of `TEXT_KEYS` that Hydra would misread, so that they arrive as they were typed.
+
+    Hydra reads 2024_01_15, 1.10, 1e5 and nan as numbers, and refuses Größe.
 
     Args:
-        words: of a command line, its program left out.
+        words: of a command line, without the program.
     """
     return [_quoted(word) for word in words]
 
@@ -32,7 +34,7 @@ def _quoted(word: str) -> str:
         return word
     choice = re.fullmatch(r"(\s*choice\()(.*)(\)\s*)", value)
     before, inside, after = choice.groups() if choice else ("", value, "")
-    if re.search(r"['\"\\\[{(]", inside):  # quoted already, or no text
+    if re.search(r"['\"\\\[{(]", inside):  # quoted already, or not a text
         return word
     elements = [f"'{element.strip()}'" if _is_misread(element) else element for element in inside.split(",")]
     return f"{key}={before}{','.join(elements)}{after}"
@@ -41,20 +43,20 @@ def _quoted(word: str) -> str:
 def _is_misread(text: str) -> bool:
     try:
         value = OverridesParser.create().parse_override(f"key={text}").value()
-    except HydraException:  # a letter that its grammar lacks
+    except HydraException:  # its grammar lacks a letter of the text
         return bool(text.strip())
     return isinstance(value, int | float)
 
 
 def with_last(words: Sequence[str], override: str) -> list[str]:
-    """The words with an override behind the others, which must stand together: the last one of a key holds.
+    """Add an override after the others, so that it wins. Hydra wants all overrides to stand together.
 
     Args:
-        words: of a command line, its program left out.
+        words: of a command line, without the program.
         override: KEY=VALUE.
     """
     given = _read(words)
-    if given is None:  # Hydra says what is wrong
+    if given is None:  # Hydra will explain what is wrong
         return list(words)
     wanted = {**given, "overrides": [*given["overrides"], override]}
     places = ([*words[:place], override, *words[place:]] for place in range(len(words), -1, -1))
@@ -62,7 +64,7 @@ def with_last(words: Sequence[str], override: str) -> list[str]:
 
 
 def _read(words: Sequence[str]) -> dict | None:
-    """What Hydra reads of a command line; None where it objects to it."""
+    """Parse a command line as Hydra does; None where Hydra refuses it."""
     parser = get_args_parser()
     parser.exit_on_error = False
     try:

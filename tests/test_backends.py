@@ -16,7 +16,7 @@ from memlaw.backends.this_process import ThisProcess
 from memlaw.backends.workers import Workers
 from memlaw.cost import CostModel
 from memlaw.errors import SweepFailed
-from memlaw.planning import Plan
+from memlaw.planned import Plan
 from memlaw.survey import survey
 
 SETTINGS = composed("trainer.device=cpu", "logger.mode=disabled")

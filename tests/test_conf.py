@@ -1,5 +1,6 @@
 """Every YAML composes, and every experiment trains one step on a random model."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,15 @@ def test_a_phonebook_cell_looks_up_the_papers_hyper_parameters():
     assert chosen(qwen, "method=memft_ot", "seq_len=32000") == (200, 16, 1e-2, [24], [])
     assert chosen(llama, "method=memft_sw", "seq_len=8000") == (350, 40, 7e-3, [18], [30, 60, 90, 120])
     assert chosen(llama, "method=memft_sw", "seq_len=32000") == (700, 80, 5e-3, [18], [100, 200, 300, 400])
+
+
+def test_every_key_has_a_comment():
+    presets = {"model": {"hub", "local", "random", "smollm2_135m"}}  # the other models are names and ids alone
+    files = [CONF / "config.yaml", CONF / "hydra/launcher/slurm.yaml", CONF / "hydra/launcher/local.yaml"]
+    files += [CONF / group / f"{name}.yaml" for group, name in GROUPS if name in presets.get(group, {name})]
+    bare = []
+    for path in files:
+        lines = path.read_text(encoding="utf-8").split("\nhydra:")[0].splitlines()
+        values = [line for line in lines if re.match(r" *[a-z]\w*: *[^ #]", line) and not line.startswith("defaults:")]
+        bare += [f"{path.name}: {line}" for line in values if " # " not in line]
+    assert bare == []

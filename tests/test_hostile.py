@@ -180,7 +180,7 @@ def test_two_sweeps_at_once_train_no_cell_twice(tmp_path):
         for grid in grids
     ]  # fmt: skip
     for sweep in sweeps:
-        shown, _ = sweep.communicate(timeout=280)
+        shown, _ = sweep.communicate(timeout=PATIENCE_S)
         assert sweep.returncode in (0, 1), shown  # 1: cells that the other one still trains
         assert "Traceback" not in shown
     study = tmp_path / "runs/default"

@@ -36,16 +36,17 @@ from memlaw.weighting import Weighting
 FRESH = Window.fresh(1, 1)
 
 
+def method_of(config: DictConfig, pairs: int) -> Method:
+    """The method that a config names, on a memory of so many pairs."""
+    return instantiate_checked(config.method).on(pairs)
+
+
 def losses(p: list[float], wrong: list[int] | None = None, valid: list[int] | None = None) -> BatchLosses:
     """One row of one cell."""
     nll = -torch.tensor(p, dtype=torch.float64).log()
     wrong_L = torch.tensor(wrong or [0] * len(p)).bool()
     valid_L = torch.tensor(valid or [1] * len(p)).bool()
     return BatchLosses((nll * valid_L)[None, None], (wrong_L & valid_L)[None, None], valid_L[None, None])
-
-
-def method_of(config: DictConfig, pairs: int) -> Method:
-    return instantiate_checked(config.method).on(pairs)
 
 
 def sliding(**changes) -> SlidingWindow:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memlaw.packing import make_packs, pack_bytes, pack_key
-from memlaw.planned_cell import PlannedCell
+from memlaw.planned import PlannedCell
 from memlaw.sizes import Sizes
 
 SIZES = Sizes(

@@ -29,8 +29,8 @@ def test_a_plan_makes_data_and_method_once_per_cell_and_the_model_once(tiny, mad
     grid = [tiny(f"lora.rank={rank}", "seq_len=16", "lora.layers=[1]", f"seed={rank}") for rank in (1, 2, 4)]
     assert made == []
     plan = make_plan([cell for cell, _ in grid], grid[0][1], Machine.here("cpu", workers=1))
-    plan.forecast()
     for pack in plan.packs:
+        assert all(member.forecast["step_flops"] > 0 for member in pack.members)
         pack.cell_seconds(plan.cost)
     assert sorted(made) == sorted(["fictional", "Plain"] * 3 + ["RandomModel", "WandbService"])
 

@@ -11,13 +11,13 @@ from omegaconf import DictConfig
 
 from memlaw.cell import Cell
 from memlaw.errors import SweepFailed
+from memlaw.planned import Plan
 from memlaw.status_file import RUNNING
 from memlaw.survey import Observation
 from memlaw.tables import count
 
 if TYPE_CHECKING:
     from memlaw.machine import Machine
-    from memlaw.planning import Plan
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def submit(self, plan: "Plan", settings: DictConfig) -> AbstractContextManager[Handle]:
+    def submit(self, plan: Plan, settings: DictConfig) -> AbstractContextManager[Handle]:
         """Hand the packs over.
 
         Inside the context, wait on the handle. Leaving the context by an exception stops what runs on this machine;
@@ -86,7 +86,7 @@ class Backend(ABC):
         """Return the handle of those cells that have not ended and that an earlier call has queued."""
         return NoPacks()
 
-    def rehearse(self, plan: "Plan", settings: DictConfig) -> str:
+    def rehearse(self, plan: Plan, settings: DictConfig) -> str:
         """Return what a dry run prints of `submit`, beyond the plan's own table."""
         return ""
 

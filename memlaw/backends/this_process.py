@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from memlaw.backends.backend import Backend, Handle
+from memlaw.planned import Plan
 
 if TYPE_CHECKING:
     from memlaw.machine import Machine
-    from memlaw.planning import Plan
 
 
 class ThisProcess(Backend):
@@ -27,14 +27,14 @@ class ThisProcess(Backend):
         return Machine.here(cfg.trainer.device, workers=1)
 
     @contextmanager
-    def submit(self, plan: "Plan", settings: DictConfig) -> Iterator[Handle]:
+    def submit(self, plan: Plan, settings: DictConfig) -> Iterator[Handle]:
         """See `Backend`."""
         with _logging_to(plan.packs[0].cells[0].study / "logs" / "main.log"):
             yield _PacksInTurn(plan, settings)
 
 
 class _PacksInTurn:
-    def __init__(self, plan: "Plan", settings: DictConfig):
+    def __init__(self, plan: Plan, settings: DictConfig):
         self.cells = [cell for pack in plan.packs for cell in pack.cells]
         self.packs = iter(plan.packs)
         self.settings = settings

@@ -25,10 +25,10 @@ from memlaw.backends.backend import Backend, Handle
 from memlaw.backends.worker_process import Environment, start_worker, train
 from memlaw.cell import Cell
 from memlaw.errors import CellError, ConfigError
+from memlaw.planned import Plan
 
 if TYPE_CHECKING:
     from memlaw.machine import Machine
-    from memlaw.planning import Plan
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Workers(Backend):
         return Machine.here(cfg.trainer.device, len(self._environments(cfg.trainer.device)))
 
     @contextmanager
-    def submit(self, plan: "Plan", settings: DictConfig) -> Iterator[Handle]:
+    def submit(self, plan: Plan, settings: DictConfig) -> Iterator[Handle]:
         """See `Backend`. What worker n prints goes to `logs/worker-n.log` in the study's directory."""
         packs = [pack.cells for pack in plan.packs]
         environments = self._environments(settings.trainer.device)[: len(packs)]

@@ -28,12 +28,12 @@ from memlaw.backends.slurm.tasks import (
 )
 from memlaw.cell import Cell
 from memlaw.errors import ConfigError, SweepFailed
+from memlaw.planned import Plan
 from memlaw.survey import Observation
 from memlaw.tables import count
 
 if TYPE_CHECKING:
     from memlaw.machine import Machine
-    from memlaw.planning import Plan
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Slurm(Backend):
         return _Jobs(waiting, (job for job, trained in tasks.items() if trained & directories))
 
     @contextmanager
-    def submit(self, plan: "Plan", settings: DictConfig) -> Iterator[Handle]:
+    def submit(self, plan: Plan, settings: DictConfig) -> Iterator[Handle]:
         """See `Backend`. Submitted jobs stay queued however the context is left."""
         study = plan.packs[0].cells[0].study
         tasks = self._tasks(plan, settings)
@@ -96,7 +96,7 @@ class Slurm(Backend):
         log.info("  take back   scancel %s", arrays.replace(",", " "))
         yield _Jobs([cell for pack in plan.packs for cell in pack.cells], jobs)
 
-    def rehearse(self, plan: "Plan", settings: DictConfig) -> str:
+    def rehearse(self, plan: Plan, settings: DictConfig) -> str:
         """Write the scripts that sbatch would get, and return the first."""
         study = plan.packs[0].cells[0].study
         tasks = self._tasks(plan, settings)
@@ -113,7 +113,7 @@ class Slurm(Backend):
             f"of time. What the jobs printed is in {study / 'slurm'}; the same command trains the rest."
         )
 
-    def _tasks(self, plan: "Plan", settings: DictConfig) -> list[Task]:
+    def _tasks(self, plan: Plan, settings: DictConfig) -> list[Task]:
         """Group the plan's packs into tasks, with the settings as they are in a job."""
         options = self.options
         study = str(plan.packs[0].cells[0].study)
