@@ -1,9 +1,9 @@
-"""How a model continues queries, several at once: with a KV cache, or by whole rows where that gives something else.
+"""Continue several queries at once: with a KV cache, or by whole rows where a cache gives something else.
 
 Teacher forcing runs whole rows, padded on the right. Decoding with a cache runs a token at a time after rows that are
-padded on the left. For most models both compute the same function; not for one that rotates positions by factors which
-depend on the row's length (longrope), ignores padding in its positions, or has layers without such a cache. Decoding by
-whole rows is teacher forcing itself: exact for all of them, at a forward for each token that is not the expected one.
+padded on the left. For most models both compute the same function. They differ for a model that rotates positions by
+factors which depend on the row's length (longrope), ignores padding in its positions, or has layers without such a
+cache. Decoding by whole rows is teacher forcing itself: exact for all models, at a forward for each unexpected token.
 
 Shapes: B rows, Q tokens of the longest query, T positions of a row, L tokens to write.
 """
@@ -24,16 +24,16 @@ from memlaw.soundness import alike
 from memlaw.token_loss import Head, token_losses
 
 _PROBED_TOKENS, _RIGHT_SHARE = 8, 0.6
-"""Tokens that are decoded to try a cache, and the share of them that it must get right: in bf16 rounding may send one
-to another expert."""
+"""Tokens decoded to try a cache, and the share of them that it must get right; in bf16, rounding may send a token to
+another expert."""
 
 _against_cache: WeakKeyDictionary[nn.Module, dict[tuple[int, int, int], str | None]] = WeakKeyDictionary()
-"""What `reason_against_cache` found, per model and lengths."""
+"""Results of `reason_against_cache`, per model and lengths."""
 
 
 @contextmanager
-def _nothing_but_what_is_asked(model: PreTrainedModel) -> Iterator[None]:
-    """Forget the model's own generation defaults: its end-of-sequence, penalties, temperature."""
+def _without_generation_defaults(model: PreTrainedModel) -> Iterator[None]:
+    """Within it the model has no generation defaults of its own: end-of-sequence, penalties, temperature."""
     before = model.generation_config
     model.generation_config = GenerationConfig()
     try:
@@ -66,15 +66,15 @@ def write(
     return _generate(model, queries, max_new_tokens=new_tokens, **sampling).sequences[:, -new_tokens:].cpu()
 
 
-def _generate(model: PreTrainedModel, queries: Sequence[Sequence[int]], **how: Any) -> Any:
+def _generate(model: PreTrainedModel, queries: Sequence[Sequence[int]], **settings: Any) -> Any:
     Q = max(map(len, queries))
     ids_BQ = torch.zeros(len(queries), Q, dtype=torch.long)
     mask_BQ = torch.zeros_like(ids_BQ)
     for row, query in enumerate(queries):
         ids_BQ[row, Q - len(query) :] = torch.tensor(query)
         mask_BQ[row, Q - len(query) :] = 1
-    config = GenerationConfig(pad_token_id=0, use_cache=True, return_dict_in_generate=True, **how)
-    with _nothing_but_what_is_asked(model):
+    config = GenerationConfig(pad_token_id=0, use_cache=True, return_dict_in_generate=True, **settings)
+    with _without_generation_defaults(model):
         generate: Any = model.generate
         return generate(
             input_ids=ids_BQ.to(model.device), attention_mask=mask_BQ.to(model.device), generation_config=config
@@ -91,8 +91,8 @@ def write_by_rows(
 ) -> torch.Tensor:
     """Decode by whole rows, as teacher forcing runs them.
 
-    The expected tokens stand in the row from the start. A forward tells how many of them greedy decoding writes; the
-    first other one takes its place in the row, and the next forward goes on behind it.
+    The row holds the expected tokens from the start. A forward shows how many of them greedy decoding writes. The first
+    token that it would write otherwise replaces the expected one, and the next forward goes on after it.
 
     Args:
         model: with whatever adapters are attached to it.
@@ -134,7 +134,7 @@ def write_by_rows(
 
 
 def reason_against_cache(model: PreTrainedModel, pairs: Sequence[Pair], row_tokens: int) -> str | None:
-    """Why decoding with a cache is not teacher forcing on this model; None where it is.
+    """Return why decoding with a cache is not teacher forcing on this model; None where it is.
 
     Tried once for a row length and the lengths of the shortest and the longest query.
 
@@ -144,24 +144,24 @@ def reason_against_cache(model: PreTrainedModel, pairs: Sequence[Pair], row_toke
         row_tokens: T of the rows that teacher forcing runs.
     """
     shortest, longest = (pick(pairs, key=lambda pair: len(pair.query_ids)) for pick in (min, max))
-    tried = row_tokens, len(shortest.query_ids), len(longest.query_ids)
+    lengths = row_tokens, len(shortest.query_ids), len(longest.query_ids)
     reasons = _against_cache.setdefault(model, {})
-    if tried not in reasons:
+    if lengths not in reasons:
         short, long = list(shortest.query_ids), list(longest.query_ids)
         padded = short if len(short) < len(long) else short[: max(1, len(short) // 2)]
         batches = [[short], [long, padded]]
-        found = (_probe(model, batch, row_tokens) for batch in batches)
-        reasons[tried] = next((reason for reason in found if reason), None)
-    return reasons[tried]
+        probes = (_probe(model, batch, row_tokens) for batch in batches)
+        reasons[lengths] = next((reason for reason in probes if reason), None)
+    return reasons[lengths]
 
 
 @torch.no_grad()
 def _probe(model: PreTrainedModel, prefixes: Sequence[Sequence[int]], row_tokens: int) -> str | None:
-    """Compare the logits with which a cache goes on behind prefixes, decoded together, with those of whole rows."""
+    """Decode after several prefixes with a cache, and compare the logits with those of whole rows."""
     new = min(_PROBED_TOKENS, row_tokens - max(map(len, prefixes)))
     try:
         generated = _generate(model, prefixes, max_new_tokens=new, do_sample=False, output_logits=True)
-    except Exception as error:  # caches that lack what `generate` asks of them, each in its own way
+    except Exception as error:  # each cache that lacks what `generate` needs fails in its own way
         if is_out_of_memory(error):
             raise
         return f"generate fails: {one_line(error)}"
@@ -175,8 +175,8 @@ def _probe(model: PreTrainedModel, prefixes: Sequence[Sequence[int]], row_tokens
         before = slice(len(prefix) - 1, len(prefix) + new - 1)
         whole_LV = head(decoded.last_hidden_state[row, before], decoded).float()
         right = sum(
-            alike(one_V, other_V, model.dtype) for one_V, other_V in zip(cached_BLV[row], whole_LV, strict=True)
+            alike(cached_V, whole_V, model.dtype) for cached_V, whole_V in zip(cached_BLV[row], whole_LV, strict=True)
         )
         if right < _RIGHT_SHARE * new:
-            return "token by token it computes something else than a whole row"
+            return "token by token it computes something else than in a whole row"
     return None

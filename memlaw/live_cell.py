@@ -89,8 +89,8 @@ class LiveCell:
         self.cell.set_status(RUNNING, step=self.checkpoint.step, total_steps=self.schedule.total_steps)
         log.info("%s goes on from step %d", self.cell.name, self.checkpoint.step)
 
-    def wait(self) -> None:
-        """Show that the cell starts again, in a later attempt of this process."""
+    def show_waiting(self) -> None:
+        """Show that the cell is back at its start, and waits for a later attempt of this process."""
         self.cell.set_status(RUNNING, step=0, total_steps=self.schedule.total_steps)
 
     def check_finite(self, evaluated: records.Evaluated) -> None:

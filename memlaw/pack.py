@@ -132,7 +132,7 @@ class _PackTraining:
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
         for live in left:
-            live.wait()
+            live.show_waiting()
         middle = (len(left) + 1) // 2
         for half in (left[:middle], left[middle:]):
             self._fit_in_step(half)

@@ -17,11 +17,11 @@ from transformers.utils import ModelOutput
 from memlaw.anatomy import decoder_of, vocabulary_size
 
 CHUNK_BYTES = {"cpu": 32 * 2**20, "cuda": 512 * 2**20}
-"""fp32 logits held at a time; the head's memory does not depend on the sequence length."""
+"""fp32 logits held at a time, so that the head's RAM does not depend on the sequence length."""
 
 
 class TokenLosses(NamedTuple):
-    """What a model makes of target tokens, in tensors of one shape.
+    """Losses of target tokens, in tensors of one shape.
 
     Attributes:
         nll: ℒ_t of the target token in nats, fp32.
@@ -35,11 +35,13 @@ class TokenLosses(NamedTuple):
 
 
 class _GivenHidden(nn.Module):
-    """Stands where the decoder was: gives back what the decoder gave, with the hidden states put in that it is told."""
+    """Takes the place of a decoder and returns the given output."""
 
     def __init__(self, decoder: nn.Module):
         super().__init__()
-        self._decoder = (decoder,)  # in a tuple: not a submodule, only asked for attributes such as a multiplier
+        self._decoder = (
+            decoder,
+        )  # in a tuple, so that it is no submodule; asked for attributes alone
         self.output: ModelOutput | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -49,15 +51,15 @@ class _GivenHidden(nn.Module):
             return getattr(self._decoder[0], name)
 
     def forward(self, *_: Any, **__: Any) -> ModelOutput:
-        assert self.output is not None, "the head was not told"
+        assert self.output is not None, "the decoder's output was not given"
         return self.output
 
 
 class Head:
-    """What a causal LM does after its decoder: projection, scaling, soft-capping, whatever it has.
+    """What a causal LM does after its decoder: projection, scaling, soft-capping.
 
-    A view of the model, sharing its weights, whose decoder passes given hidden states through; so the logits
-    are the model's own for every architecture.
+    It is a view of the model that shares its weights, and whose decoder passes given hidden states through. So the
+    logits are the model's own for every architecture.
     """
 
     def __init__(self, model: PreTrainedModel):
@@ -68,15 +70,15 @@ class Head:
         self._tail = _with_replaced(model, path.split("."), self._given)
 
     def __call__(self, hidden_SD: torch.Tensor, decoded: ModelOutput) -> torch.Tensor:
-        """Logits [S, V] of hidden states [S, D] that came out of the decoder in `decoded`."""
+        """Return the logits [S, V] of hidden states [S, D] from the decoder's output `decoded`."""
         self._given.output = type(decoded)(**{**decoded, "last_hidden_state": hidden_SD[None]})
-        ids_1S = torch.zeros(1, len(hidden_SD), dtype=torch.long, device=hidden_SD.device)  # their number is asked for
+        ids_1S = torch.zeros(1, len(hidden_SD), dtype=torch.long, device=hidden_SD.device)  # only its size is read
         logits_SV: torch.Tensor = self._tail(input_ids=ids_1S, use_cache=False).logits[0]
         self._given.output = None
         return logits_SV
 
     def chunk_rows(self, device: torch.device) -> int:
-        """Hidden states per call, so that fp32 logits stay within `CHUNK_BYTES`."""
+        """Return how many hidden states a call may take, so that fp32 logits stay within `CHUNK_BYTES`."""
         return max(1, CHUNK_BYTES.get(device.type, CHUNK_BYTES["cuda"]) // (4 * self.vocab_size))
 
 
@@ -90,10 +92,10 @@ def _with_replaced(module: nn.Module, path: list[str], replacement: nn.Module) -
 
 
 class _ChunkedLosses(torch.autograd.Function):
-    """`TokenLosses` in row chunks. The gradient of each token's NLL is taken in the same pass.
+    """`TokenLosses` in row chunks, with the gradient of each token's NLL in the same pass.
 
-    A token's NLL depends on its own hidden state alone, so the unit gradients [S, D] are all that backward
-    needs: it scales them with whatever weights the loss put on the tokens.
+    A token's NLL depends on its own hidden state alone. So backward needs only the unit gradients [S, D], and scales
+    them with the weights of the tokens in the loss.
     """
 
     @staticmethod
@@ -136,20 +138,20 @@ def token_losses(
     valid_BL: torch.Tensor,
     head: Head,
 ) -> TokenLosses:
-    """Loss of each target token, and of the token that the model would write instead.
+    """Compute the loss of each target token, and of the most probable token there.
 
     Args:
         decoded: the decoder's output; its `last_hidden_state` is [B, T, D].
         input_ids_BT: token ids of the rows.
         position_BL: positions of the target tokens in their rows, at least 1.
-        valid_BL: False for padding, whose `nll` is 0; its argmax means nothing.
+        valid_BL: False for padding, whose `nll` is 0 and whose argmax means nothing.
         head: the base model's head.
 
     Returns:
         Losses [B, L]; `nll` is differentiable in the decoder's hidden states.
     """
     hidden_BTD: torch.Tensor = decoded["last_hidden_state"]
-    before_BL = position_BL - 1  # the hidden state that predicts a token stands one position before it
+    before_BL = position_BL - 1  # a token is predicted by the hidden state one position before it
     picked_BLD = hidden_BTD.gather(1, before_BL[..., None].expand(-1, -1, hidden_BTD.shape[-1]))
     target_BL = input_ids_BT.gather(1, position_BL)
     losses_S = _ChunkedLosses.apply(picked_BLD.flatten(0, 1), target_BL.flatten(), head, decoded)

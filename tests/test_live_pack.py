@@ -28,7 +28,7 @@ MEMORIES = [Memory(tuple(Pair((n + 1,), (10 + p, 20 + n)) for p in range(4 - n %
 def packed() -> tuple[LivePack, torch.optim.Optimizer]:
     """A pack of four cells, each with another state in every part, and the optimizer of their adapters."""
     specs = [spec(f"lora.rank={rank}", "lora.scaling=rslora", seed=n) for n, rank in enumerate(RANKS)]
-    targets = resolve_targets(BASE.model.config, specs[0])
+    targets = resolve_targets(BASE.model, specs[0])
     table = TokenTable.from_memories(MEMORIES)
     adapters = LoraPack(targets, specs)
     optimizer = torch.optim.AdamW(adapters.parameters())
