@@ -10,22 +10,23 @@ from analysis.findings import Findings
 from analysis.forms import FORMS
 from analysis.record import inputs_hash, versions
 from analysis.rivals import splits_of
-from analysis.sections import show
+from analysis.section import show
 from analysis.uncertainty import DRAWS
+from memlaw.conditions import PROTOCOL
 
 _PROTOCOL = (
-    "method.name", "steps", "epochs", "batch_size", "optimizer.lr", "optimizer.weight_decay", "optimizer.clip_norm",
+    "method.name", *PROTOCOL, "optimizer.weight_decay", "optimizer.clip_norm",
     "lora.placement", "lora.scaling", "lora.lora_alpha", "lora.target_modules", "adapted_layers", "dtype",
     "stop.when_recalled", "data.random_ratio",
 )  # fmt: skip
 
 
-def card(found: Findings) -> dict[str, str]:
+def card(findings: Findings) -> dict[str, str]:
     """Field → what to say."""
-    cells = found.cells
+    cells = findings.cells
     protocol = [f"{name}={_values(cells, name)}" for name in _PROTOCOL if name in cells]
     lines = {
-        "Condition": found.title,
+        "Condition": findings.title,
         "Data": f"{len(cells)} cells; ranks {_values(cells, 'lora.rank')}; lengths {_values(cells, 'target_tokens')} "
                 f"target tokens; seeds {_values(cells, 'seed')}; L0 {cells['base_loss_nats'].min():.3f} to "
                 f"{cells['base_loss_nats'].max():.3f} nats per token",
@@ -37,25 +38,25 @@ def card(found: Findings) -> dict[str, str]:
             f"{_values(cells, 'model.name')}, weights {_values(cells, 'model_fingerprint')}, "
             f"commit {_values(cells, 'model_commit') if 'model_commit' in cells else '–'}"
         )
-    if left_out := list(found.usable.cautions()):
+    if left_out := list(findings.usable.cautions()):
         lines["Left out"] = "; ".join(left_out)
-    if found.law:
-        lines |= _fit_lines(found)
+    if findings.law:
+        lines |= _fit_lines(findings)
     else:
-        lines["Fit"] = f"none: {found.missing['law']}"
+        lines["Fit"] = f"none: {findings.missing['law']}"
     lines["Versions"] = ", ".join(f"{name} {number}" for name, number in versions().items())
     lines["Inputs"] = f"SHA-256 {inputs_hash(cells)} of rank, length, seed, L0, ΔL and N of every cell"
     return lines
 
 
-def _fit_lines(found: Findings) -> dict[str, str]:
-    assert found.law is not None
-    assert found.rivals is not None
-    fit = found.law.fit
+def _fit_lines(findings: Findings) -> dict[str, str]:
+    assert findings.law is not None
+    assert findings.rivals is not None
+    fit = findings.law.fit
     starts = int(np.prod([len(values) for values in FORMS[fit.form.name].starts.values()]))
     p = {name: show(value, "{:.4g}") for name, value in fit.values.items()}
-    error = found.rivals[found.rivals["form"] == fit.form.name]["error"].iloc[0]
-    ranked = found.rivals[found.rivals["error"].notna()]
+    error = findings.rivals[findings.rivals["form"] == fit.form.name]["error"].iloc[0]
+    ranked = findings.rivals[findings.rivals["error"].notna()]
     tested = ", ".join(name for name in splits_of(ranked) if ranked[name].notna().all())
     unseen = "too few cells to tell" if pd.isna(error) else f"{100 * error:.1f} % of ΔL on average over {tested}"
     return {
@@ -67,7 +68,7 @@ def _fit_lines(found: Findings) -> dict[str, str]:
         "Optimizer": f"Levenberg–Marquardt (lmfit, MINPACK), {starts} starts, C from the data; |b| ≤ largest L0, "
                      "0 ≤ α, β ≤ 5",
         "Uncertainty": f"standard errors from the covariance; profile likelihood, 95 %; bootstrap over grid points and "
-                       f"their seeds, {found.law.draws} of {DRAWS} draws fitted, seed 0",
+                       f"their seeds, {findings.law.draws} of {DRAWS} draws fitted, seed 0",
         "Assumed": "noise is independent from cell to cell and equal in nats; seeds of different lengths share the "
                    "beginning of their text, which none of the intervals knows",
         "Error on unseen cells": unseen,

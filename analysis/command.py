@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from memlaw.compose import compose_config
+from memlaw.conditions import spelled
 from memlaw.identity import flatten
 from memlaw.keys import SCIENTIFIC
 from memlaw.paths import config_dir
@@ -97,12 +98,6 @@ def _differs(value: Any, default: Any) -> bool:
 
 
 def _spell(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool | np.bool_):
-        return str(bool(value)).lower()
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
     if isinstance(value, str) and value.startswith("["):
         return f"'{json.dumps(json.loads(value), separators=(',', ':'))}'"
-    return str(value)
+    return spelled(value.item() if isinstance(value, np.generic) else value)

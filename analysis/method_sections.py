@@ -4,20 +4,21 @@ import numpy as np
 import pandas as pd
 
 from analysis.methods import PLACE, TIME, Comparison, Difference, by_place
-from analysis.sections import CAUTION, INFO, Section
+from analysis.section import CAUTION, INFO, Section
+from memlaw.conditions import PROTOCOL
 
-_PROTOCOL = ("total_steps", "steps_trained", "batch_size", "epochs", "optimizer.lr")
-
-
-def method_sections(found: Comparison) -> list[Section]:
-    """All sections of a comparison."""
-    return [_sides(found), _differences(found)]
+_PROTOCOL = ("total_steps", "steps_trained", *(key for key in PROTOCOL if key != "steps"))
 
 
-def _sides(found: Comparison) -> Section:
-    metrics = [metric for metric in found.metrics if metric.column != TIME or not found.shares_time]
+def method_sections(comparison: Comparison) -> list[Section]:
+    """Return all sections of a comparison."""
+    return [_sides(comparison), _differences(comparison)]
+
+
+def _sides(comparison: Comparison) -> Section:
+    metrics = [metric for metric in comparison.metrics if metric.column != TIME or not comparison.shares_time]
     rows = []
-    for values, own in found.cells.groupby([*PLACE, "method"]):
+    for values, own in comparison.cells.groupby([*PLACE, "method"]):
         length, rank, method = values
         row: dict[str, object] = {"ℓ": length, "rank": rank, "method": method, "seeds": own["seed"].nunique()}
         if "steps_trained" in own:
@@ -33,20 +34,20 @@ def _sides(found: Comparison) -> Section:
         **{m.heading: m.format for m in metrics},
     }
     figures = ("methods", "convergence", "exact")
-    notes = [(INFO, "Means over seeds; steps to full recall over the cells that reached it."), *_unlike(found)]
-    return Section("sides", "Methods side by side", pd.DataFrame(rows), formats, tuple(notes), figures, True)
+    notes = [(INFO, "Means over seeds; steps to full recall over the cells that reached it."), *_unlike(comparison)]
+    return Section("sides", "Methods side by side", pd.DataFrame(rows), formats, tuple(notes), figures)
 
 
-def _unlike(found: Comparison) -> list[tuple[str, str]]:
+def _unlike(comparison: Comparison) -> list[tuple[str, str]]:
     """What makes the comparison less than fair."""
     notes = []
     for name in _PROTOCOL:
-        if name in found.cells:
-            values = found.cells.groupby("method")[name].unique()
+        if name in comparison.cells:
+            values = comparison.cells.groupby("method")[name].unique()
             if len({str(sorted(map(str, own))) for own in values}) > 1:
                 spelled = "; ".join(f"{method}: {_range(own)}" for method, own in values.items())
                 notes.append((CAUTION, f"the methods differ in {name} ({spelled})"))
-    if found.shares_time:
+    if comparison.shares_time:
         notes.append(
             (
                 CAUTION,
@@ -63,7 +64,7 @@ def _range(values: np.ndarray) -> str:
     return ", ".join(map(str, ordered)) if len(ordered) < 4 else f"{ordered[0]} to {ordered[-1]}"
 
 
-def _differences(found: Comparison) -> Section:
+def _differences(comparison: Comparison) -> Section:
     rows = [
         {
             "": entry.metric.title,
@@ -76,16 +77,16 @@ def _differences(found: Comparison) -> Section:
             "seeds": entry.seeds,
             "verdict": _verdict(entry),
         }
-        for entry in found.differences
+        for entry in comparison.differences
     ]
     notes = [(INFO, "Paired over seeds: same text, same initial adapter. Intervals are Student's t over seeds (95 %), "
                     "each for itself, and rough where seeds are few or values are 0 or 1. Steps to full recall are "
                     "those of the first recorded evaluation. Only-threshold puts no weight on recalled tokens by "
                     "its rule.")]  # fmt: skip
-    for metric in found.metrics:
-        entries = [entry for entry in found.differences if entry.metric == metric]
+    for metric in comparison.metrics:
+        entries = [entry for entry in comparison.differences if entry.metric == metric]
         if entries:
-            said = "; ".join(_sentence(found, entry) for entry in entries)
+            said = "; ".join(sentence(comparison, entry) for entry in entries)
             notes.append((INFO, f"{metric.title[0].upper()}{metric.title[1:]}: {said}."))
     formats = {"difference": "{:+.3g}", "95 % from": "{:+.3g}", "to": "{:+.3g}"}
     return Section("differences", "Who wins, and by how much", pd.DataFrame(rows), formats, tuple(notes))
@@ -97,8 +98,8 @@ def _verdict(entry: Difference) -> str:
     return f"{entry.better} better" if entry.differs else "no difference"
 
 
-def _sentence(found: Comparison, entry: Difference) -> str:
-    """Who wins and by how much over all pairs, and at which places."""
+def sentence(comparison: Comparison, entry: Difference) -> str:
+    """Say which method is better and by how much over all pairs, and at which places."""
     by = f"{abs(entry.mean):.3g} {entry.metric.unit}"
     sides = f"{entry.low:+.3g} to {entry.high:+.3g}"
     worse = entry.other if entry.better == entry.one else entry.one
@@ -116,12 +117,12 @@ def _sentence(found: Comparison, entry: Difference) -> str:
     if one < all_one or other < all_other:
         counts = f"{entry.one} {one}/{all_one}, {entry.other} {other}/{all_other}"
         said += f" in the {entry.pairs} pairs where both have a value ({counts})"
-    return said + _places(found, entry)
+    return said + _places(comparison, entry)
 
 
-def _places(found: Comparison, entry: Difference) -> str:
+def _places(comparison: Comparison, entry: Difference) -> str:
     """Where which method is ahead by more than its seeds vary; nothing for a single place."""
-    places = list(by_place(found.cells, entry.metric, entry.one, entry.other))
+    places = list(by_place(comparison.cells, entry.metric, entry.one, entry.other))
     if len(places) < 2:
         return ""
     ahead: dict[str, list[str]] = {}

@@ -29,6 +29,9 @@ from analysis.style import (
     plain_ticks,
 )
 
+NARROWEST_SCALE = 1.2
+"""Ratio of the ends of a colour scale of losses at least: equal losses differ in no colour."""
+
 
 def law_figure(table: pd.DataFrame, fit: LawFit | None, title: str) -> Figure:
     """ΔL against r, a line per ℓ, and against ℓ, a line per r; log–log, the fit dashed (paper, figure 1).
@@ -106,10 +109,15 @@ def loss_heat_map(table: pd.DataFrame, title: str) -> Figure:
     axes = figure.subplots()
     finite = grid.to_numpy(float)[np.isfinite(grid.to_numpy(float))]
     low = max(float(finite.min()), 1e-4)
-    norm = LogNorm(low, max(float(finite.max()), low * 10))
+    norm = LogNorm(low, max(float(finite.max()), low * NARROWEST_SCALE))
     image = draw_grid(axes, grid, np.maximum(grid.to_numpy(float), low), norm, "viridis", "{:.2g}")
     bar = figure.colorbar(image, ax=axes)
     bar.set_label("final loss (nats per token)")
+    if norm.vmax < 10 * low:  # no two powers of ten to label
+        bar.set_ticks(
+            np.geomspace(low, norm.vmax, 3), labels=[f"{tick:.2g}" for tick in np.geomspace(low, norm.vmax, 3)]
+        )
+        bar.ax.minorticks_off()
     if low < np.log(2) < norm.vmax:
         bar.ax.axhline(np.log(2), color=RED)
         beside = bar.ax.get_yaxis_transform()

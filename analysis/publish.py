@@ -14,9 +14,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.figures import MEANING
-from analysis.load import NoCells, condition_title, conditions
-from analysis.part import RECORDS
-from memlaw.errors import ConfigError, refuse
+from analysis.load import NoCells
+from analysis.part import RECORD_FILES
+from memlaw.errors import ConfigError, one_line, refuse
 from memlaw.tracking.contents import ANALYSIS, study_digest
 from memlaw.tracking.mode import MODES, base_url, check_name, resolve_mode
 from memlaw.tracking.names import shortened
@@ -61,7 +61,9 @@ def parts_of(report: Path) -> list[Path]:
     """
     if not (report / "report.html").exists():
         raise NoCells(f"no report in {report}; write it first: python -m analysis.report {report.parent}")
-    return sorted({path.parent for name in RECORDS for path in (*report.glob(name), *report.glob(f"*/{name}"))})
+    return sorted(
+        {path.parent for name in set(RECORD_FILES.values()) for path in (*report.glob(name), *report.glob(f"*/{name}"))}
+    )
 
 
 def law_row(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,12 +91,9 @@ def cells_table(cells: pd.DataFrame, points: Mapping[str, pd.DataFrame]) -> pd.D
         cells: the report's `cells.csv`.
         points: each condition's `points.csv`, by title.
     """
-    own = {cell: condition_title(rows, label) for label, rows in conditions(cells) for cell in rows["cell"]}
-    fitted = pd.concat(
-        [pd.DataFrame(columns=LAW_COLUMNS), *(rows.assign(condition=title) for title, rows in points.items())]
-    ).drop_duplicates("cell")
-    cells = cells.merge(fitted[LAW_COLUMNS], on="cell", how="left")
-    cells = cells.assign(condition=cells["condition"].fillna(cells["cell"].map(own)))
+    fitted = [rows.assign(condition=title) for title, rows in points.items()]
+    laws = pd.concat([pd.DataFrame(columns=LAW_COLUMNS), *fitted])[LAW_COLUMNS]
+    cells = cells.merge(laws, on=["cell", "condition"], how="left")
     runs = [_run_id(*row) for row in zip(cells["study"], cells["cell"], strict=True)]
     cells = cells.assign(study=[Path(study).name for study in cells["study"]])
     return cells[[name for name in CELL_COLUMNS if name in cells]].rename(columns=CELL_COLUMNS).assign(run=runs)
@@ -146,9 +145,9 @@ def publish(study: Path, mode: str, project: str, entity: str | None, timeout_s:
             notes="\n\n".join(path.read_text(encoding="utf-8") for part in parts for path in part.glob("fit_card.md")),
         )
     except Exception as error:  # no server, a wrong key: all end here, after W&B's retries
-        raise ConfigError(f"W&B at {base_url()}: {str(error).partition(chr(10))[0]}") from error
+        raise ConfigError(f"W&B at {base_url()}: {one_line(error)}") from error
     cells = cells_table(
-        pd.read_csv(report / "cells.csv", engine="python"),  # exact floats: conditions are told apart by values
+        pd.read_csv(report / "cells.csv"),
         {record["condition"]: pd.read_csv(part / "points.csv")
          for part, record in records.items() if (part / "points.csv").exists()},
     )  # fmt: skip
@@ -177,7 +176,7 @@ def _come_from(run: Any, cells: pd.Series) -> None:
         try:
             run.use_artifact(f"records-{name}:latest")
         except Exception as error:  # W&B has no one class for a record that was never uploaded
-            log.warning("W&B: no lineage to the records of %s: %s", name, str(error).partition("\n")[0])
+            log.warning("W&B: no lineage to the records of %s: %s", name, one_line(error))
 
 
 def _table(rows: pd.DataFrame) -> Any:

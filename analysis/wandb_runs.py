@@ -5,7 +5,8 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from analysis.load import NoCells
+from analysis.load import NoCells, with_condition
+from memlaw.errors import one_line
 from memlaw.identity import flatten
 from memlaw.records import RESULT_COLUMNS, sort_results
 
@@ -36,11 +37,11 @@ def load_wandb(project: str, api: Any = None) -> pd.DataFrame:
     try:
         runs = list((api or wandb.Api()).runs(project))
     except (wandb.errors.Error, ValueError) as error:
-        raise NoCells(f"W&B project {project}: {error}") from error
+        raise NoCells(f"W&B project {project}: {one_line(error)}") from error
     table = table_of(runs)
     if table.empty:
         raise NoCells(f"W&B project {project} holds no finished cell of memlaw")
-    return table
+    return with_condition(table)
 
 
 def table_of(runs: Iterable[Run]) -> pd.DataFrame:
