@@ -39,9 +39,7 @@ class _GivenHidden(nn.Module):
 
     def __init__(self, decoder: nn.Module):
         super().__init__()
-        self._decoder = (
-            decoder,
-        )  # in a tuple, so that it is no submodule; asked for attributes alone
+        self._decoder = (decoder,)  # in a tuple, so that it is no submodule; asked for attributes alone
         self.output: ModelOutput | None = None
 
     def __getattr__(self, name: str) -> Any:

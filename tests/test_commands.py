@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, composed
-from pages import PAGES, commands_of
+from pages import PAGES, blocks, commands_of
 
 from analysis.forms import Inputs, saturating
 from memlaw import __main__ as console
@@ -115,6 +115,14 @@ def test_commands_that_look_at_a_study_run(names: str, tmp_path: Path, monkeypat
         with suppress_success():
             console.main()
         assert capsys.readouterr().out
+
+
+def test_the_example_for_notebooks_runs(tmp_path: Path, monkeypatch, capsys):
+    write_saturating_study(tmp_path / "runs/default")
+    monkeypatch.chdir(tmp_path)
+    (example,) = [block for page in PAGES for block in blocks(page, "python")]
+    exec(compile(example, "the README", "exec"), {})
+    assert "alpha" in capsys.readouterr().out
 
 
 @contextmanager

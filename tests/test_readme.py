@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import pytest
 from conftest import composed
 from omegaconf import OmegaConf
-from pages import PAGES, README, ROOT, blocks, commands_of
+from pages import PAGES, README, ROOT, commands_of
 
 from memlaw.records import RESULT_COLUMNS, TOKEN_COLUMNS
 
@@ -118,9 +118,3 @@ def test_folders_and_files_exist(page: Path):
         r"`((?:conf|launchers|tests|analysis|memlaw|docs|benchmarks)/[\w/.]*)`", page.read_text("utf-8")
     ):
         assert (ROOT / path).exists(), path
-
-
-@every_page
-def test_python_blocks_compile(page: Path):
-    for block in blocks(page, "python"):
-        compile(block, str(page), "exec")
