@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STUDY ?= runs/default
 
-.PHONY: help env sweep study report test test-all bench lint
+.PHONY: help env sweep study report test test-all bench docs lint
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -20,15 +20,15 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 sweep: env  ## the main job: nine cells on SmolLM2-135M, then the report
 	$(BIN)/python -m memlaw.train -m lora.rank=1,4,16 seq_len=64,256,1024
-	$(BIN)/python -m analysis.report runs/default
+	$(BIN)/python -m memlaw report runs/default
 
 study: env  ## the study of docs/study/: 108 cells on SmolLM2-135M, hours on two cores; run again, it goes on
 	for part in study_smollm2 study_smollm2_seeds study_smollm2_text study_smollm2_steps study_smollm2_long; do \
 		$(BIN)/python -m memlaw.train -m experiment=$$part || exit 1; done
-	$(BIN)/python -m analysis.report runs/smollm2
+	$(BIN)/python -m memlaw report runs/smollm2
 
 report: env  ## report on STUDY (default runs/default)
-	$(BIN)/python -m analysis.report $(STUDY)
+	$(BIN)/python -m memlaw report $(STUDY)
 
 test: env  ## the fast tests
 	$(BIN)/pytest -n auto --dist worksteal -m "not slow"
@@ -39,6 +39,9 @@ test-all: env  ## all tests
 bench: env  ## the benchmark against HF Trainer + PEFT and the paper's loop (about an hour on an idle 2-core machine)
 	$(BIN)/python benchmarks/run.py --out runs/bench.jsonl
 	$(BIN)/python benchmarks/report.py runs/bench.jsonl
+
+docs: env  ## write the generated parts of README.md and docs/ anew
+	$(BIN)/python docs/generate.py
 
 lint: env  ## lint, format and types
 	$(BIN)/ruff check .

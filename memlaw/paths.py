@@ -6,6 +6,9 @@ from pathlib import Path
 
 from memlaw.errors import ConfigError
 
+CHECKOUT_FOLDERS = ("launchers",)
+"""Folders of a checkout that hold packages, beside memlaw itself."""
+
 
 def config_dir() -> str:
     """Absolute path of the Hydra configuration: `memlaw/conf` in a wheel, else the checkout's `conf/`."""
@@ -17,11 +20,11 @@ def config_dir() -> str:
 def checkout_paths() -> list[str]:
     """What another Python must have on its path to import this checkout; nothing when memlaw is a wheel's."""
     root = Path(__file__).resolve().parent.parent
-    return [str(root), str(root / "launchers")] if (root / "launchers").is_dir() else []
+    return [str(root), *(str(root / name) for name in CHECKOUT_FOLDERS)] if (root / "launchers").is_dir() else []
 
 
 def add_launchers() -> None:
-    """Let Hydra find the checkout's launchers where the project is not installed."""
+    """Let Python find the packages in the checkout's folders where the project is not installed."""
     sys.path.extend(path for path in checkout_paths()[1:] if path not in sys.path)
 
 

@@ -65,10 +65,10 @@ def test_the_editable_install_works_in_any_directory(tmp_path: Path):
     assert "model:" in run(tmp_path, "-m", "memlaw.train", "--cfg", "job")
 
 
-def test_the_console_scripts_work(tmp_path: Path):
-    scripts = Path(sys.executable).parent
-    for command in (["memlaw-train", "--cfg", "job"], ["memlaw-report", "--help"]):
-        done = subprocess.run([scripts / command[0], *command[1:]], cwd=tmp_path, capture_output=True, text=True)
+def test_the_console_script_works(tmp_path: Path):
+    script = Path(sys.executable).parent / "memlaw"
+    for arguments in (["--help"], ["train", "--cfg", "job"], ["report", "--help"]):
+        done = subprocess.run([script, *arguments], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 
 
@@ -102,6 +102,16 @@ def test_a_checkout_needs_no_installation(tmp_path: Path, packages: Path, argume
     else:
         (result,) = checkout.glob("runs/default/*/result.json")
         assert json.loads(result.read_text())["version.memlaw"] == memlaw.__version__
+
+
+@pytest.mark.parametrize("command", ["train", "report"])
+def test_a_checkout_has_every_command_without_installation(tmp_path: Path, packages: Path, command: str):
+    checkout = tmp_path / "a checkout"
+    for name in ("conf", "memlaw", "launchers", "analysis"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    path = f"{packages}:{checkout}"  # not the working directory, so that only memlaw itself can find the rest
+    shown = run(tmp_path, "-S", "-m", "memlaw", command, "--help", python_path=path)
+    assert ("powered by Hydra" if command == "train" else "usage:") in shown
 
 
 def test_a_checkout_is_found_before_anything_installed(tmp_path: Path):
