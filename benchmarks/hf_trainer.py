@@ -14,7 +14,7 @@ from peft import get_peft_model
 from task import Problem, Record, Stopwatch, Task, load, main, problem, process_seconds
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from memlaw.lora import initial_A
+from memlaw.adapters.stack import initial_A
 
 
 class Timed(TrainerCallback):

@@ -18,22 +18,22 @@ import torch.nn.functional as F
 from omegaconf import OmegaConf
 from task import Problem, Record, Stopwatch, Task, load, main, now, problem, process_seconds
 
-from memlaw import pack as pack_module
-from memlaw.composition import compose_cell
+from memlaw.adapters.stack import LoraPack
+from memlaw.config.keys import TRAINING_SETTINGS
 from memlaw.data.memory import Memory
-from memlaw.keys import TRAINING_SETTINGS
-from memlaw.live_pack import LivePack
-from memlaw.lora import LoraPack
-from memlaw.memft import Plain
-from memlaw.module import PackModule
-from memlaw.pack import train_pack
-from memlaw.pack_loop import PackLoop
-from memlaw.prefix import Prefix
-from memlaw.prefix_cache import PrefixCache, cache_prefix
-from memlaw.records import read_tokens
-from memlaw.row_order import RowOrder
-from memlaw.token_table import TokenTable
-from memlaw.weighting import Weighting
+from memlaw.methods.memft import Plain
+from memlaw.methods.weighting import Weighting
+from memlaw.planning.cells import compose_cell
+from memlaw.study.records import read_tokens
+from memlaw.training import pack as pack_module
+from memlaw.training.live_pack import LivePack
+from memlaw.training.module import PackModule
+from memlaw.training.pack import train_pack
+from memlaw.training.pack_loop import PackLoop
+from memlaw.training.prefix import Prefix
+from memlaw.training.prefix_cache import PrefixCache, cache_prefix
+from memlaw.training.row_order import RowOrder
+from memlaw.training.token_table import TokenTable
 
 
 def losses(p: Problem, prefix: PrefixCache | None) -> torch.Tensor:

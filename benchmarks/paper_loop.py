@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from task import Problem, Record, Stopwatch, Task, load, main, problem, process_seconds
 from torch import nn
 
-from memlaw.lora import initial_A
+from memlaw.adapters.stack import initial_A
 
 
 class BlockAdapter(nn.Module):

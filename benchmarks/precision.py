@@ -24,14 +24,14 @@ from omegaconf import DictConfig
 from peft import PeftModel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from memlaw.base_model import PRECISIONS, resolve_precision
-from memlaw.cell import Cell
-from memlaw.compose import compose_config
-from memlaw.composition import compose_cell
-from memlaw.lora import initial_A
-from memlaw.pack import train_pack
-from memlaw.records import read_tokens
-from memlaw.status_file import DONE
+from memlaw.adapters.stack import initial_A
+from memlaw.config.compose import compose_config
+from memlaw.models.devices import PRECISIONS, resolve_precision
+from memlaw.planning.cells import compose_cell
+from memlaw.study.cell import Cell
+from memlaw.study.records import read_tokens
+from memlaw.study.status import DONE
+from memlaw.training.pack import train_pack
 
 GRID = {64: (1, 2), 128: (1, 2, 4), 256: (1, 4)}
 """Ranks per length, from hardly recalled to nearly all."""
@@ -112,7 +112,7 @@ def main(overrides: list[str]) -> None:
         again = compose_pack(seq_len, ranks, "precision=fp32", "study=precision_again", *overrides)
         train(*fp32)
         train(*bf16)
-        with patch("memlaw.lora.initial_A", lambda *arguments: initial_A(*arguments) * (1 + 1e-6)):
+        with patch("memlaw.adapters.stack.initial_A", lambda *arguments: initial_A(*arguments) * (1 + 1e-6)):
             train(*again)
         for rank, cell, low, second in zip(ranks, fp32[0], bf16[0], again[0], strict=True):
             reference = trained(cell)

@@ -26,9 +26,9 @@ from typing import Any
 import torch
 from task import Task
 
-from memlaw.base_model import PRECISIONS, resolve_device, resolve_precision
-from memlaw.cost import CostModel
-from memlaw.records import read_results, read_tokens
+from memlaw.models.devices import PRECISIONS, resolve_device, resolve_precision
+from memlaw.planning.cost import CostModel
+from memlaw.study.records import read_results, read_tokens
 
 HERE = Path(__file__).resolve().parent
 QWEN3_8B = (

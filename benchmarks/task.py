@@ -18,13 +18,14 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from memlaw.base_model import BaseModel, resolve_device, resolve_precision
-from memlaw.cell import Cell
-from memlaw.compose import compose_config
-from memlaw.composition import compose_cell
+from memlaw.adapters.spec import LoraSpec
+from memlaw.adapters.targets import Target, resolve_targets
+from memlaw.config.compose import compose_config
 from memlaw.data.memory import Pair
-from memlaw.lora_spec import LoraSpec
-from memlaw.targets import Target, resolve_targets
+from memlaw.models.base import BaseModel
+from memlaw.models.devices import resolve_device, resolve_precision
+from memlaw.planning.cells import compose_cell
+from memlaw.study.cell import Cell
 
 
 def process_seconds() -> float:

@@ -24,12 +24,12 @@ from omegaconf import OmegaConf
 from report import spread, table
 from task import Task, load
 
-from memlaw import pack as pack_module
-from memlaw.base_model import BaseModel
-from memlaw.composition import compose_cell
-from memlaw.keys import TRAINING_SETTINGS
-from memlaw.pack import train_pack
-from memlaw.status_file import DONE
+from memlaw.config.keys import TRAINING_SETTINGS
+from memlaw.models.base import BaseModel
+from memlaw.planning.cells import compose_cell
+from memlaw.study.status import DONE
+from memlaw.training import pack as pack_module
+from memlaw.training.pack import train_pack
 
 MODES = ("disabled", "offline", "online")
 

@@ -16,7 +16,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]  # an uninstalled checkout; this file's own folder is not the root
 
-from memlaw.records import RESULT_COLUMNS, TOKEN_COLUMNS  # noqa: E402
+from memlaw.study.records import RESULT_COLUMNS, TOKEN_COLUMNS  # noqa: E402
 
 CONF = ROOT / "conf"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))

@@ -11,13 +11,14 @@ Importing the package imports nothing else; a function's module is imported when
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from analysis.api import advise, fit, load_study
+from memlaw.core.version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from memlaw_analysis.api import advise, fit, load_study
+
 __all__ = ["__version__", "advise", "fit", "load_study"]
 
-_HOMES = {"advise": "analysis.api", "fit": "analysis.api", "load_study": "analysis.api"}
+_HOMES = {"advise": "memlaw_analysis.api", "fit": "memlaw_analysis.api", "load_study": "memlaw_analysis.api"}
 """Exported function → module that defines it."""
 
 

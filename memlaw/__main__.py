@@ -22,17 +22,19 @@ class Command(NamedTuple):
     purpose: str
 
 
+_ANALYSIS = "memlaw_analysis.commands"
+
 COMMANDS = {
     "train": Command("memlaw.train", "train one cell, or with -m a sweep; a second call trains what is missing"),
     "plan": Command("memlaw.plan", "show what `train` would run, in how much memory and time"),
     "status": Command("memlaw.status", "show what the cells of a study are doing"),
     "logs": Command("memlaw.logs", "show what one cell logged, and its traceback"),
     "doctor": Command("memlaw.doctor.__main__", "check this machine or cluster before a sweep"),
-    "report": Command("analysis.report", "fit the law and write tables, figures and a page"),
-    "advise": Command("analysis.advise", "answer which rank a text needs, or how long a text a rank holds"),
-    "export": Command("analysis.load", "write a table with a row per finished cell, as CSV or parquet"),
+    "report": Command(f"{_ANALYSIS}.report", "fit the law and write tables, figures and a page"),
+    "advise": Command(f"{_ANALYSIS}.advise", "answer which rank a text needs, or how long a text a rank holds"),
+    "export": Command(f"{_ANALYSIS}.export", "write a table with a row per finished cell, or keep a study in one file"),
     "sync": Command("memlaw.sync", "upload the W&B runs that the server lacks"),
-    "publish": Command("analysis.publish", "send a written report to W&B"),
+    "publish": Command(f"{_ANALYSIS}.publish", "send a written report to W&B"),
     "dashboard": Command("memlaw.dashboard.__main__", "make W&B's workspace and report of a project"),
 }
 """Name of a command → where it stands."""
@@ -53,7 +55,7 @@ def main() -> None:
     if name not in COMMANDS:
         print(f"memlaw: unknown command {name}; choose from {', '.join(COMMANDS)}", file=sys.stderr)
         sys.exit(2)
-    from memlaw.paths import add_launchers  # imports Hydra, which the list of commands can do without
+    from memlaw.core.paths import add_launchers  # imports Hydra, which the list of commands can do without
 
     add_launchers()
     sys.argv = [f"memlaw {name}", *arguments]

@@ -4,11 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from memlaw.causes import cause
-from memlaw.heartbeat import DEAD
-from memlaw.output import reader_may_leave
-from memlaw.status_file import DONE
-from memlaw.survey import NoStudy, Observation, find_cell, survey_study
+from memlaw.core.output import reader_may_leave
+from memlaw.screens.causes import cause
+from memlaw.study.liveness import DEAD
+from memlaw.study.status import DONE
+from memlaw.study.survey import NoStudy, Observation, find_cell, survey_study
 
 LOG_FOLDERS = ("logs", "slurm")
 """Of local workers and of SLURM jobs."""

@@ -17,14 +17,15 @@ from rich.table import Table
 from rich.text import Text
 
 from memlaw.backends.slurm.queue import Job, study_jobs, summary
-from memlaw.causes import cause, or_unknown
-from memlaw.eta import eta_seconds
-from memlaw.heartbeat import DEAD
-from memlaw.output import reader_may_leave
-from memlaw.status_file import FAILED, PENDING, RUNNING, UNREADABLE
-from memlaw.status_map import conditions, state_map, tally
-from memlaw.survey import NoStudy, Observation, cached_load, survey_study
-from memlaw.tables import COLOURS, duration
+from memlaw.core.output import reader_may_leave
+from memlaw.core.wording import duration
+from memlaw.screens.causes import cause, or_unknown
+from memlaw.screens.eta import eta_seconds
+from memlaw.screens.status_map import conditions, state_map, tally
+from memlaw.screens.tables import COLOURS
+from memlaw.study.liveness import DEAD
+from memlaw.study.status import FAILED, PENDING, RUNNING, UNREADABLE
+from memlaw.study.survey import NoStudy, Observation, cached_load, survey_study
 
 EVERY_S = 2.0
 """Time between two looks of `--watch`."""

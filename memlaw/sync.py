@@ -13,15 +13,16 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from memlaw.cell import Cell
-from memlaw.errors import ConfigError, leave_interrupted, refuse
-from memlaw.heartbeat import DEAD
-from memlaw.status_file import DONE, PENDING, RUNNING
-from memlaw.survey import NoStudy, survey_study
+from memlaw.config.values import check_number, check_whole
+from memlaw.core.errors import ConfigError, leave_interrupted, refuse
+from memlaw.study.cell import Cell
+from memlaw.study.liveness import DEAD
+from memlaw.study.status import DONE, PENDING, RUNNING
+from memlaw.study.survey import NoStudy, survey_study
 from memlaw.tracking.contents import run_id
 from memlaw.tracking.local_runs import LocalRun, local_runs, read_log
-from memlaw.tracking.mode import base_url, check_name, has_credentials, own_settings
-from memlaw.values import check_number, check_whole
+from memlaw.tracking.mode import check_name, own_settings
+from memlaw.tracking.server import check_server
 
 UPLOADED, UNCHANGED, IN_TRAINING = "uploaded", "unchanged", "still training"
 UNFINISHED = "not uploaded: its cell is to be trained on, and the whole run comes then"
@@ -31,30 +32,6 @@ GOOD = (UPLOADED, UNCHANGED, IN_TRAINING, UNFINISHED, FROM_RECORDS)
 
 PROJECT = "memlaw"
 """Where runs go for which no log of the study says better: the default of `logger.project`."""
-
-ATTEMPTS = 3
-"""How often the server is asked whether it is there; W&B gives up after some ten seconds each time."""
-
-
-def check_server() -> None:
-    """Ask W&B's server whether it is there and takes the key.
-
-    Raises:
-        ConfigError: it is not, or does not.
-    """
-    import wandb
-
-    if not has_credentials():
-        raise ConfigError(f"no W&B key for {base_url()}: run `wandb login` or set WANDB_API_KEY")
-    wandb.setup(wandb.Settings(silent=True, mode="online"))  # an upload is asked for, whatever training was told
-    for attempt in range(ATTEMPTS):
-        try:
-            wandb.login(verify=True)
-            return
-        except Exception as error:  # W&B has no one class for a wrong key, an absent server and too many requests
-            if attempt + 1 == ATTEMPTS:
-                said = _first_line(str(error)) or type(error).__name__
-                raise ConfigError(f"W&B at {base_url()} is not there or refuses the key: {said}") from error
 
 
 def upload(run: LocalRun, study: Path, arguments: Sequence[str], timeout_s: float) -> str:

@@ -2,8 +2,8 @@
 
 import sys
 
-from memlaw.application import run_application
-from memlaw.words import as_typed
+from memlaw.config.command_line import as_typed
+from memlaw.sweep.application import run_application
 
 
 def main() -> None:

@@ -6,71 +6,25 @@ import tempfile
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models; workers of pytest-xdist share the cores
 os.environ["TRACKIO_DIR"] = tempfile.mkdtemp(prefix="trackio-")  # Trackio reads it once, when it is imported
 
-import copy
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
-from typing import TypeVar
 
-import psutil
 import pytest
+from helpers.configs import TINY, composed
+from helpers.processes import PATIENCE_S
+from helpers.wandb_server import WandbServer
 from hypothesis import settings
 from omegaconf import DictConfig
 
 from memlaw import train as command
-from memlaw.cell import Cell
-from memlaw.compose import compose_config
-from memlaw.composition import compose_cell
-from tests.wandb_server import WandbServer
+from memlaw.planning.cells import compose_cell
+from memlaw.study.cell import Cell
 
 settings.register_profile("no deadline", deadline=None)  # machines that run tests are busy ones
 settings.load_profile("no deadline")
-
-T = TypeVar("T")
-ROOT = Path(__file__).resolve().parent.parent
-TINY = ["model=random", "lora.layers=[1]", "logger.mode=disabled", "trainer.device=cpu", "precision=fp32"]
-"""A cell on the smallest model."""
-PATIENCE_S = 1200
-"""How long tests wait for what an idle machine does in seconds, before they take it that it never comes."""
-FAST = [*TINY, "steps=20", "stop.when_recalled=false"]
-"""A cell that trains in a second."""
-
-
-def stub(directory: Path, name: str, script: str) -> None:
-    """A shell script that stands for a command, once `directory` is on PATH."""
-    (directory / name).write_text(f"#!/bin/sh\n{script}\n")
-    (directory / name).chmod(0o755)
-
-
-def wait_for(condition: Callable[[], T], told: Callable[[], object] = lambda: "waited in vain") -> T:
-    """What the condition gives, once it gives something; fails with what is `told` when it does not."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := condition()):
-        assert time.monotonic() < deadline, told()
-        time.sleep(0.1)
-    return found
-
-
-def has_ended(pid: int) -> bool:
-    """Whether a process is gone, be it that nobody has asked for its exit code."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def composed(*overrides: str) -> DictConfig:
-    """What Hydra composes, as a copy of the caller's own: composing takes a tenth of a second."""
-    return copy.deepcopy(_composed(overrides))
-
-
-@cache
-def _composed(overrides: tuple[str, ...]) -> DictConfig:
-    return compose_config(overrides)
 
 
 def pytest_unconfigure() -> None:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from omegaconf import DictConfig
 
-from memlaw.cell import Cell
-from memlaw.errors import SweepFailed
-from memlaw.planned import Plan
-from memlaw.status_file import RUNNING
-from memlaw.survey import Observation
-from memlaw.tables import count
+from memlaw.core.errors import SweepFailed
+from memlaw.core.wording import count
+from memlaw.planning.planned import Plan
+from memlaw.study.cell import Cell
+from memlaw.study.status import RUNNING
+from memlaw.study.survey import Observation
 
 if TYPE_CHECKING:
-    from memlaw.machine import Machine
+    from memlaw.planning.machine import Machine
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Backend(ABC):
 
         Args:
             plan: the packs.
-            settings: see `memlaw.pack.train_pack`.
+            settings: see `memlaw.training.pack.train_pack`.
 
         Raises:
             ConfigError: the packs cannot be trained with these settings.

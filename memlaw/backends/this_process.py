@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from memlaw.backends.backend import Backend, Handle
-from memlaw.planned import Plan
+from memlaw.planning.planned import Plan
 
 if TYPE_CHECKING:
-    from memlaw.machine import Machine
+    from memlaw.planning.machine import Machine
 
 
 class ThisProcess(Backend):
@@ -22,7 +22,7 @@ class ThisProcess(Backend):
 
     def machine(self, cfg: DictConfig) -> "Machine":
         """See `Backend`."""
-        from memlaw.machine import Machine
+        from memlaw.planning.machine import Machine
 
         return Machine.here(cfg.trainer.device, workers=1)
 
@@ -41,7 +41,7 @@ class _PacksInTurn:
 
     def wait(self, seconds: float) -> bool:
         """Train the next pack, however long it takes."""
-        from memlaw.pack import train_pack
+        from memlaw.training.pack import train_pack
 
         pack = next(self.packs, None)
         if pack is not None:

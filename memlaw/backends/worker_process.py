@@ -13,7 +13,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from memlaw.cell import Cell
+from memlaw.study.cell import Cell
 
 Environment = dict[str, str]
 """The variables that give a worker its device."""
@@ -60,10 +60,10 @@ def train(cells: Sequence[Cell], settings: DictConfig, environment: Environment)
 
     Args:
         cells: the pack.
-        settings: see `memlaw.pack.train_pack`.
+        settings: see `memlaw.training.pack.train_pack`.
         environment: that of the worker; where it names a GPU, that is the only one the process sees.
     """
-    from memlaw.pack import train_pack
+    from memlaw.training.pack import train_pack
 
     if "CUDA_VISIBLE_DEVICES" in environment and settings.trainer.device != "cpu":
         settings = settings.copy()

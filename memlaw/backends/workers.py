@@ -23,12 +23,12 @@ from omegaconf import DictConfig
 
 from memlaw.backends.backend import Backend, Handle
 from memlaw.backends.worker_process import Environment, start_worker, train
-from memlaw.cell import Cell
-from memlaw.errors import CellError, ConfigError
-from memlaw.planned import Plan
+from memlaw.core.errors import CellError, ConfigError
+from memlaw.planning.planned import Plan
+from memlaw.study.cell import Cell
 
 if TYPE_CHECKING:
-    from memlaw.machine import Machine
+    from memlaw.planning.machine import Machine
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Workers(Backend):
 
     def machine(self, cfg: DictConfig) -> "Machine":
         """See `Backend`."""
-        from memlaw.machine import Machine
+        from memlaw.planning.machine import Machine
 
         return Machine.here(cfg.trainer.device, len(self._environments(cfg.trainer.device)))
 
@@ -91,7 +91,7 @@ def worker_environments(workers: str | int, device: str) -> list[Environment]:
     """
     import torch
 
-    from memlaw.base_model import resolve_device
+    from memlaw.models.devices import resolve_device
 
     chosen = resolve_device(device)
     if chosen.type == "cpu":
@@ -124,7 +124,7 @@ class _Feeder:
     Attributes:
         waiting: packs that no worker has taken yet.
         stopping: set when no further pack is to start.
-        settings: see `memlaw.pack.train_pack`.
+        settings: see `memlaw.training.pack.train_pack`.
         environment: of the worker.
         log_file: what the worker prints.
     """

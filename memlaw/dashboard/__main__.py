@@ -7,7 +7,7 @@ import argparse
 import importlib.util
 from pathlib import Path
 
-from memlaw.errors import ConfigError, refuse
+from memlaw.core.errors import ConfigError, refuse
 from memlaw.tracking.mode import check_name
 
 

@@ -1,7 +1,7 @@
 """The panels that tell a study's story; the workspace and the report show the same ones.
 
 Curves, summaries and config come from the cells' runs (`memlaw.tracking.contents`); the tables `cells` and
-`transition` and the figures from the analysis run (`analysis.publish`).
+`transition` and the figures from the analysis run (`memlaw_analysis.commands.publish`).
 """
 
 from collections.abc import Mapping

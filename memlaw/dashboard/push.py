@@ -8,12 +8,12 @@ from typing import Any
 import wandb
 from wandb_workspaces.workspaces import internal
 
+from memlaw.core.errors import ConfigError
+from memlaw.core.files import write_json, write_text
 from memlaw.dashboard.charts import SPECIFICATIONS, register, registered_name
 from memlaw.dashboard.panels import Charts
 from memlaw.dashboard.views import MARK, report, workspace
-from memlaw.errors import ConfigError
-from memlaw.files import write_json, write_text
-from memlaw.sync import check_server
+from memlaw.tracking.server import check_server
 
 log = logging.getLogger(__name__)
 

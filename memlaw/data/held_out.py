@@ -2,9 +2,9 @@
 
 from importlib.resources import files
 
+from memlaw.core.errors import ConfigError, shown, spelled
+from memlaw.core.files import file_hash
 from memlaw.data.text_file import read_text
-from memlaw.errors import ConfigError, shown, spelled
-from memlaw.files import file_hash
 
 OFF, SHIPPED = "off", "on"
 
@@ -14,7 +14,7 @@ def held_out_text(side_effects: str, content: str | None) -> str | None:
 
     Args:
         side_effects: the name.
-        content: the file's hash (`memlaw.files.file_hash`) when the cell was made; None is not checked.
+        content: the file's hash (`memlaw.core.files.file_hash`) when the cell was made; None is not checked.
 
     Raises:
         ConfigError: it names neither of them, nor a text file that can be read and is not empty, or has been edited.

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from memlaw.config.values import check_number
+from memlaw.core.errors import ConfigError
+from memlaw.core.seeding import stream
 from memlaw.data.memory import Memory, Pair
 from memlaw.data.prompt import check_query, query_ids, text_ids
 from memlaw.data.text import FictionalProse, HubText, TextFile, TextSource
-from memlaw.errors import ConfigError
-from memlaw.seeding import stream
-from memlaw.values import check_number
 
 QUERY_ALLOWANCE = 64
 """Tokens that a query with its chat template is expected to take at most, for memory estimates."""

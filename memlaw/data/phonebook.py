@@ -11,12 +11,12 @@ from typing import Protocol
 from faker import Faker
 from transformers import PreTrainedTokenizerBase
 
+from memlaw.core.errors import ConfigError
+from memlaw.core.seeding import stream, stream_seed
 from memlaw.data.memory import Memory, Pair
 from memlaw.data.prompt import check_query, query_ids, text_ids
 from memlaw.data.rows import FORMATS, field_text, read_rows
 from memlaw.data.text_file import check_path, checked_hash, named
-from memlaw.errors import ConfigError
-from memlaw.seeding import stream, stream_seed
 
 _TARGET_TOKENS = 10
 _QUERY_ALLOWANCE = 64
@@ -70,7 +70,7 @@ class TableFile:
 
     Attributes:
         path: of the file; see `memlaw.data.rows.read_rows`.
-        content: the file's hash (`memlaw.files.file_hash`) when the cell was made; None is not checked.
+        content: the file's hash (`memlaw.core.files.file_hash`) when the cell was made; None is not checked.
     """
 
     path: str

@@ -9,8 +9,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import chat_template_utils
 
-from memlaw.errors import ConfigError, one_line, spelled
-from memlaw.values import check_characters, check_choice
+from memlaw.config.values import check_characters, check_choice
+from memlaw.core.errors import ConfigError, one_line, spelled
 
 CHAT_TEMPLATES = ("auto", "off")
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from memlaw.seeding import stream
+from memlaw.core.seeding import stream
 
 _ONSETS = "b br c ch d dr f fl g gl h j k kr l m n p pr qu r s sh sl st t th tr v w y z".split()
 _VOWELS = "a e i o u ae ai ea ia io oa ou".split()

@@ -9,9 +9,9 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from memlaw.config.values import check_characters
+from memlaw.core.errors import ConfigError, one_line
 from memlaw.data.text_file import named, read_file
-from memlaw.errors import ConfigError, one_line
-from memlaw.values import check_characters
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv")
 """Of files that are rows; any other file is one text."""

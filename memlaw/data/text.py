@@ -7,11 +7,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
+from memlaw.config.values import check_whole
+from memlaw.core.errors import ConfigError, one_line, spelled
 from memlaw.data import prose
 from memlaw.data.rows import FORMATS, SUFFIXES, field_text, read_rows
 from memlaw.data.text_file import check_path, checked_hash, named, read_file
-from memlaw.errors import ConfigError, one_line, spelled
-from memlaw.values import check_whole
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class TextFile:
 
     Attributes:
         path: of a file of rows (`memlaw.data.rows.SUFFIXES`) with `question` and `matching`, or `text`; or of a text.
-        content: the file's hash (`memlaw.files.file_hash`) when the cell was made; None is not checked.
+        content: the file's hash (`memlaw.core.files.file_hash`) when the cell was made; None is not checked.
         row: which row, from 0.
     """
 

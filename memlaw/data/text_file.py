@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from memlaw.errors import ConfigError, shown, spelled
-from memlaw.files import file_hash
+from memlaw.core.errors import ConfigError, shown, spelled
+from memlaw.core.files import file_hash
 
 
 def named(path: str) -> str:

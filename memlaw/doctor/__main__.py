@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from memlaw.compose import compose_config, first_values
-from memlaw.composition import compose_cell
+from memlaw.config.command_line import as_typed
+from memlaw.config.compose import compose_config, first_values
+from memlaw.config.explain import explained
+from memlaw.core.errors import ConfigError, refuse
+from memlaw.core.paths import add_launchers, cache_dir
 from memlaw.doctor import installation
 from memlaw.doctor.verdict import Verdict
-from memlaw.errors import ConfigError, refuse
-from memlaw.hydra_errors import explained
-from memlaw.paths import add_launchers, cache_dir
-from memlaw.words import as_typed
+from memlaw.planning.cells import compose_cell
 
 add_launchers()
 
@@ -42,8 +42,8 @@ def examine(cfg: DictConfig, runs: Path, try_job: bool) -> list[Verdict]:
     import torch  # with all that the other checks import, only now that it is known to be there
     from huggingface_hub.constants import HF_HUB_CACHE
 
+    from memlaw.config.instantiation import instantiate_checked
     from memlaw.doctor import cluster, hardware, services, storage
-    from memlaw.instantiation import instantiate_checked
 
     _check_sweep(cfg)
     found += [hardware.gpu(torch.cuda.device_count()), hardware.precision(cfg.trainer.device)]
@@ -85,8 +85,8 @@ def _check_sweep(cfg: DictConfig) -> None:
     """Refuse what the sweep refuses before it looks for a model. Raises ConfigError."""
     from hydra_plugins.memlaw_launchers.launcher import PackLauncher
 
-    from memlaw.checks import check_cell, check_settings
-    from memlaw.instantiation import instantiate_checked
+    from memlaw.config.instantiation import instantiate_checked
+    from memlaw.planning.checks import check_cell, check_settings
 
     check_cell(compose_cell(cfg))
     check_settings(cfg)

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from memlaw.backends.slurm.commands import PROGRAMS, REMEDY, cluster_config, missing_programs, run
+from memlaw.core.errors import ConfigError
 from memlaw.doctor.verdict import Level, Verdict
-from memlaw.errors import ConfigError
 
 CONFIG_TIMEOUT_S = 20.0
 JOB_TIMEOUT_S = 120

@@ -2,9 +2,9 @@
 
 import torch
 
-from memlaw.base_model import resolve_device, resolve_precision
+from memlaw.core.errors import ConfigError
 from memlaw.doctor.verdict import Verdict, answer
-from memlaw.errors import ConfigError
+from memlaw.models.devices import resolve_device, resolve_precision
 
 QUERY = ("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
 

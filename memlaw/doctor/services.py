@@ -9,11 +9,11 @@ from huggingface_hub import is_offline_mode, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 from omegaconf import DictConfig
 
-from memlaw.base_model import HubModel, LocalModel, ModelSource, PackagedModel
+from memlaw.config.instantiation import instantiate_checked
+from memlaw.core.errors import ConfigError
 from memlaw.doctor.verdict import Verdict
-from memlaw.errors import ConfigError
-from memlaw.instantiation import instantiate_checked
-from memlaw.random_model import RandomModel
+from memlaw.models.random_weights import RandomModel
+from memlaw.models.sources import HubModel, LocalModel, ModelSource, PackagedModel
 from memlaw.tracking.mode import base_url, has_credentials, resolve_mode, told
 from memlaw.tracking.wandb_service import WandbService
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
-from memlaw.cell import Cell
-from memlaw.records import RESULT_COLUMNS, stubborn_tokens
+from memlaw.study.cell import Cell
+from memlaw.study.records import RESULT_COLUMNS, stubborn_tokens
 from memlaw.tracking.names import shortened
 
 CURVES = (
@@ -123,7 +123,7 @@ def stubborn_rows(tokens: pd.DataFrame, decode: Decode) -> Rows:
     """The least probable target tokens at the end, at most `STUBBORN_ROWS`.
 
     Args:
-        tokens: with the columns of `memlaw.records.TOKEN_COLUMNS`.
+        tokens: with the columns of `memlaw.study.records.TOKEN_COLUMNS`.
         decode: a token id's text.
     """
     rows = [

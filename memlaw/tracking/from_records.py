@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from memlaw.cell import Cell
-from memlaw.records import TOKEN_COLUMNS, Evaluated, TokenLog
+from memlaw.study.cell import Cell
+from memlaw.study.records import TOKEN_COLUMNS, Evaluated, TokenLog
 from memlaw.tracking.tracker import evaluation_values, tell_end
 from memlaw.tracking.wandb_service import WandbRun, WandbService
 

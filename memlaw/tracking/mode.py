@@ -3,8 +3,8 @@
 import os
 from typing import TYPE_CHECKING, Literal, cast
 
-from memlaw.errors import ConfigError, one_line, spelled
-from memlaw.values import check_choice
+from memlaw.config.values import check_choice
+from memlaw.core.errors import ConfigError, one_line, spelled
 
 if TYPE_CHECKING:
     import wandb

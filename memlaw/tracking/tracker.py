@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 import pandas as pd
 
-from memlaw.cell import Cell
+from memlaw.study.cell import Cell
 from memlaw.tracking.contents import (
     HISTOGRAM,
     STRIP,

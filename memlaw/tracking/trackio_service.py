@@ -5,13 +5,13 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from memlaw.cell import Cell
-from memlaw.errors import ConfigError
+from memlaw.config.values import check_choice, check_positive
+from memlaw.core.errors import ConfigError
+from memlaw.study.cell import Cell
 from memlaw.tracking.contents import CURVES, rendered, run_config
 from memlaw.tracking.mode import check_name
 from memlaw.tracking.names import shortened
 from memlaw.tracking.wandb_service import add_files, artifact_name
-from memlaw.values import check_choice, check_positive
 
 MODES = ("local", "disabled")
 

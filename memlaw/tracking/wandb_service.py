@@ -10,12 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from memlaw.cell import Cell
+from memlaw.config.values import check_not_negative, check_positive
+from memlaw.study.cell import Cell
 from memlaw.tracking.contents import CELL, CURVES, HISTOGRAM, STRIP, TABLE, rendered, run_config, run_id, run_tags
 from memlaw.tracking.local_runs import local_runs
 from memlaw.tracking.mode import Mode, check_name, resolve_mode
 from memlaw.tracking.names import shortened
-from memlaw.values import check_not_negative, check_positive
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from memlaw.composition import compose_cell
-from memlaw.errors import INTERRUPTED, ConfigError, SweepFailed, leave_interrupted, refuse
-from memlaw.keys import OPERATIONAL
+from memlaw.config.keys import OPERATIONAL
+from memlaw.core.errors import INTERRUPTED, ConfigError, SweepFailed, leave_interrupted, refuse
+from memlaw.planning.cells import compose_cell
 
 if TYPE_CHECKING:
     from memlaw.backends.backend import Backend
@@ -42,8 +42,8 @@ class PackLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Train one cell per job; a failed cell is raised only after all others were trained."""
-        from memlaw.status_file import DONE
-        from memlaw.sweep import run_sweep
+        from memlaw.study.status import DONE
+        from memlaw.sweep.run_sweep import run_sweep
 
         setup_globals()
         assert self.config is not None and self.hydra_context is not None

@@ -4,7 +4,7 @@ from hydra_plugins.memlaw_launchers.launcher import PackLauncher
 
 from memlaw.backends.backend import Backend
 from memlaw.backends.workers import Workers
-from memlaw.errors import ConfigError
+from memlaw.core.errors import ConfigError
 
 
 class LocalLauncher(PackLauncher):

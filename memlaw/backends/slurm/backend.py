@@ -26,14 +26,14 @@ from memlaw.backends.slurm.tasks import (
     start_within_s,
     submitted,
 )
-from memlaw.cell import Cell
-from memlaw.errors import ConfigError, SweepFailed
-from memlaw.planned import Plan
-from memlaw.survey import Observation
-from memlaw.tables import count
+from memlaw.core.errors import ConfigError, SweepFailed
+from memlaw.core.wording import count
+from memlaw.planning.planned import Plan
+from memlaw.study.cell import Cell
+from memlaw.study.survey import Observation
 
 if TYPE_CHECKING:
-    from memlaw.machine import Machine
+    from memlaw.planning.machine import Machine
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Slurm(Backend):
         """See `Backend`. Refuses a machine from which no job can be submitted."""
         import torch
 
-        from memlaw.machine import Machine
+        from memlaw.planning.machine import Machine
 
         options = self.options
         if cfg.trainer.device not in ("auto", options.device):

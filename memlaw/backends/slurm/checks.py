@@ -3,8 +3,8 @@
 import re
 from typing import Any
 
-from memlaw.errors import ConfigError
-from memlaw.values import Check, check_at_least, check_or, check_positive, check_switch
+from memlaw.config.values import Check, check_at_least, check_or, check_positive, check_switch
+from memlaw.core.errors import ConfigError
 
 OWN = {
     **dict.fromkeys(("array", "ntasks", "nodes", "wckey", "open-mode"), "it follows from the packs"),

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 
-from memlaw.errors import ConfigError
+from memlaw.core.errors import ConfigError
 
 PROGRAMS = ("sbatch", "srun", "squeue", "scontrol")
 """What a machine needs from which jobs are submitted."""

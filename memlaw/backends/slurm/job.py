@@ -11,9 +11,9 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from memlaw.backends.slurm.tasks import Task
-from memlaw.cell import Cell
-from memlaw.errors import ConfigError
-from memlaw.heartbeat import SILENT_S
+from memlaw.core.errors import ConfigError
+from memlaw.study.cell import Cell
+from memlaw.study.liveness import SILENT_S
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class TrainTask:
         A cell that another process holds is tried again for as long as a lost node, or a job that is being cancelled,
         may go on holding it.
         """
-        from memlaw.pack import train_pack
+        from memlaw.training.pack import train_pack
 
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
         _leave_cells_unfinished()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from memlaw.backends.slurm.checks import CHECKS
-from memlaw.errors import ConfigError
+from memlaw.core.errors import ConfigError
 
 EARLY_S = 60
 """Slurm may send the signal that much earlier than asked."""

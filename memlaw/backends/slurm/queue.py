@@ -9,7 +9,7 @@ from pathlib import Path
 
 from memlaw.backends.slurm.commands import ask
 from memlaw.backends.slurm.tasks import submitted
-from memlaw.errors import ConfigError
+from memlaw.core.errors import ConfigError
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from typing import Any
 from memlaw.backends.slurm.job import TrainTask
 from memlaw.backends.slurm.options import SlurmOptions
 from memlaw.backends.slurm.tasks import Task
-from memlaw.errors import ConfigError
-from memlaw.files import write_json, write_text
-from memlaw.paths import checkout_paths
+from memlaw.core.errors import ConfigError
+from memlaw.core.files import write_json, write_text
+from memlaw.core.paths import checkout_paths
 
 
 class Submission:

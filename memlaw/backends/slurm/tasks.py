@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from memlaw.errors import ConfigError, one_line
-from memlaw.files import write_json
+from memlaw.core.errors import ConfigError, one_line
+from memlaw.core.files import write_json
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class Task:
     Attributes:
         study: directory of the study.
         packs: names of the cells of each pack.
-        settings: the operational config that `memlaw.pack.train_pack` reads.
+        settings: the operational config that `memlaw.training.pack.train_pack` reads.
         start_within_s: the task waits a random time of at most this before it trains.
     """
 

@@ -1,1 +1,0 @@
-"""Fit, compare and report; reads `memlaw.records` and imports no torch."""

@@ -1,0 +1,1 @@
+"""Fit, compare and report; reads `memlaw.study.records` and imports no torch."""

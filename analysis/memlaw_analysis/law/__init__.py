@@ -1,0 +1,1 @@
+"""Forms of the law, their fits and uncertainty, rivals and capacity."""

@@ -1,0 +1,46 @@
+"""The HTML page of a report: one file, no network, opens from disk."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+
+from memlaw_analysis.figures.choice import MEANING
+from memlaw_analysis.figures.drawing import Drawing
+from memlaw_analysis.report.part import Part
+from memlaw_analysis.report.section import COMMAND, show
+
+
+def page(
+    title: str,
+    subtitle: str,
+    parts: Sequence[tuple[Part, Mapping[str, Drawing]]],
+    unfinished: pd.DataFrame | None,
+    commands: Sequence[str],
+) -> str:
+    """Render the page.
+
+    Args:
+        title, subtitle: of the page.
+        parts: what it shows, each with its drawn figures.
+        unfinished: planned cells that are not done; None when that cannot be known.
+        commands: how to reproduce it.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("page.html").render(
+        title=title,
+        subtitle=subtitle,
+        parts=parts,
+        unfinished=unfinished,
+        commands=commands,
+        meaning=MEANING,
+        show=show,
+        COMMAND=COMMAND,
+    )

@@ -1,0 +1,132 @@
+"""The few lines that the terminal shows of a part; everything else is on the page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from memlaw_analysis.advice.next_commands import next_commands
+from memlaw_analysis.findings import Findings, Fitted
+from memlaw_analysis.recall.methods import Comparison
+from memlaw_analysis.recall.transition import violations
+from memlaw_analysis.report.method_sections import sentence
+from memlaw_analysis.report.section import CAUTION, COMMAND, INFO, MISSING, PROBLEM, Section
+
+_SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}
+_TOGETHER = "\N{NO-BREAK SPACE}"
+_TOLD = "capacity"
+"""The section whose caution the line on capacity gives already."""
+
+MOST_CAUTIONS = 2
+MOST_DIFFERENCES = 3
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing to say.
+
+    Attributes:
+        topic: a word or two, shown once before the text.
+        text: a sentence or a command.
+        kind: a kind of `memlaw_analysis.report.section`.
+    """
+
+    topic: str
+    text: str
+    kind: str = INFO
+
+
+def findings_summary(findings: Findings, sections: Sequence[Section], study: Path | None) -> list[Line]:
+    """Sum up the law, capacity and recall of a condition, and name the command to run next.
+
+    Args:
+        findings: of the condition.
+        sections: what the page shows of it, for its cautions.
+        study: directory that commands add cells to; None for none.
+    """
+    lines = [*_law(findings), *_rivals(findings), *_capacity(findings), *_recall(findings)]
+    cautions = [
+        text for section in sections if section.slug != _TOLD for kind, text in section.notes if kind == CAUTION
+    ]
+    lines += [Line("caution", text, CAUTION) for text in cautions[:MOST_CAUTIONS]]
+    if len(cautions) > MOST_CAUTIONS:
+        lines.append(Line("", f"and {len(cautions) - MOST_CAUTIONS} more on the page", CAUTION))
+    if study and not findings.usable.nothing:
+        commands = next_commands(findings, study)
+        lines.append(Line("next", commands[0], COMMAND))
+        if len(commands) > 1:
+            lines.append(Line("", f"and {len(commands) - 1} more on the page"))
+    return lines
+
+
+def _law(findings: Findings) -> list[Line]:
+    if not findings.law:
+        return [Line("law", f"none: {findings.missing['law']}", MISSING)]
+    fit = findings.law.fit
+    lines = [
+        Line("law", f"ΔL = {fit.form.formula}, R² = {fit.r_squared:.3f} on {len(fit.used)} unsaturated cells"),
+        Line("", ", ".join(_parameter(name, *values) for name, values in fit.parameters.items())),
+    ]
+    if fit.not_identified:
+        lines.append(Line("", f"not identified: {fit.not_identified[0]}", PROBLEM))
+    elif fit.exponent_ratio is not None:
+        lines.append(Line("κ", _ratio(findings, findings.law)))
+    return lines
+
+
+def _parameter(name: str, value: float, stderr: float | None) -> str:
+    uncertainty = "(held)" if stderr is None else f"± {stderr:.2g}"
+    return f"{_SYMBOLS.get(name, name)} = {value:.3g} {uncertainty}".replace(" ", _TOGETHER)
+
+
+def _ratio(findings: Findings, law: Fitted) -> str:
+    low, high = law.resampled.get("alpha/beta", (None, None))
+    interval = "" if low is None else f" (95 %: {low:.3g} to {high:.3g})"
+    collapse = f", {findings.collapse.kappa:.3g} for the collapse" if findings.collapse else ""
+    return f"α/β = {law.fit.exponent_ratio:.3g}{interval}{collapse}; rank r holds a length like r^κ"
+
+
+def _rivals(findings: Findings) -> list[Line]:
+    rivals = findings.rivals
+    if rivals is None or rivals["error"].isna().all():
+        return (
+            [] if rivals is None else [Line("unseen cells", "too few cells to test any form on unseen ones", CAUTION)]
+        )
+    best, law = rivals.iloc[0], rivals[rivals["form"] == "power"]["error"].iloc[0]
+    beside = f"; the law misses by {law:.1%}" if best["form"] != "power" and pd.notna(law) else ""
+    return [Line("unseen cells", f"{best['form']} predicts them best, off by {best['error']:.1%} of ΔL{beside}")]
+
+
+def _capacity(findings: Findings) -> list[Line]:
+    capacity = findings.capacity
+    if not capacity:
+        return [Line("capacity", f"unknown: {findings.missing['capacity']}", MISSING)] if findings.law else []
+    if capacity.reached:
+        low, high = capacity.plateau_interval
+        text = f"{capacity.plateau:.2f} bits per parameter (95 %: {low:.2f} to {high:.2f}), a plateau"
+    else:
+        text = f"at least {capacity.best:.2f} bits per parameter; still rising with the load"
+    return [Line("capacity", text)]
+
+
+def _recall(findings: Findings) -> list[Line]:
+    if not findings.tokens:
+        return [Line("p > 0.5", f"not checked: {findings.missing['tokens']}", MISSING)]
+    last, broken = findings.tokens.last, violations(findings.tokens.last)
+    above = int((last["p"] > 0.5).sum())
+    if len(broken):
+        theorem = Line("p > 0.5", f"violated: {len(broken)} of {above} tokens above it are not the argmax", PROBLEM)
+    else:
+        theorem = Line("p > 0.5", f"holds: all {above} of {len(last)} tokens above it are the argmax")
+    verbatim = int((findings.cells["exact_share"] == 1).sum())
+    return [theorem, Line("recall", f"{verbatim} of {len(findings.cells)} cells are recalled verbatim")]
+
+
+def methods_summary(comparison: Comparison) -> list[Line]:
+    """Say by how much which method is better, for the differences that chance does not explain."""
+    clear = [entry for entry in comparison.differences if entry.differs]
+    texts = [f"{entry.metric.title}: {sentence(comparison, entry)}" for entry in clear[:MOST_DIFFERENCES]]
+    if len(clear) > MOST_DIFFERENCES:
+        texts.append(f"and {len(clear) - MOST_DIFFERENCES} more on the page")
+    return [Line("", text) for text in texts or ["no difference that is larger than chance between seeds"]]

@@ -1,0 +1,1 @@
+"""From studies, kept studies and W&B runs to one table of cells."""

@@ -1,0 +1,1 @@
+"""LoRA as PEFT means it, for many cells at a time."""

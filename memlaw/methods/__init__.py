@@ -1,0 +1,1 @@
+"""Which tokens and pairs a step trains on: SFT, MemFT and its curriculum."""

@@ -1,0 +1,75 @@
+"""A frozen base model, and what is known of it before its weights are loaded."""
+
+import copy
+import hashlib
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import (
+    AutoModelForCausalLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from memlaw.core.errors import ConfigError, one_line
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A frozen base LLM in eval mode, its tokenizer, and a fingerprint of its weights."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    fingerprint: str
+
+    @property
+    def device(self) -> torch.device:
+        """The device that holds the weights."""
+        return self.model.device
+
+    @classmethod
+    def freeze(cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> "BaseModel":
+        """Put `model` on `device`, in eval mode, without gradients and without a KV cache."""
+        nn.Module.to(model, device).eval().requires_grad_(False)
+        model.config.use_cache = False
+        return cls(model, tokenizer, weights_fingerprint(model))
+
+
+def without_weights(config: PreTrainedConfig) -> PreTrainedModel:
+    """The model's modules with their sizes and no memory behind them.
+
+    Raises:
+        ConfigError: the configuration makes no causal LM.
+    """
+    if config.is_encoder_decoder:
+        raise ConfigError(f"model: a {config.model_type} is an encoder-decoder; memories are stored in decoders alone")
+    own = type(config).__module__.startswith("transformers_modules")  # code that was trusted to read the config
+    try:
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(copy.deepcopy(config), trust_remote_code=own)  # some change it
+    except Exception as error:  # sizes that do not fit together end in any of them
+        raise ConfigError(
+            f"model: the sizes in its config.json, or model.sizes, make no causal LM: {one_line(error)}"
+        ) from error
+
+
+def positions(config: PreTrainedConfig) -> float:
+    """How many tokens the model can attend to; infinite for architectures that set no limit."""
+    try:
+        return config.get_text_config().max_position_embeddings
+    except (AttributeError, NotImplementedError):  # some have no such attribute, some refuse to tell
+        return math.inf
+
+
+def weights_fingerprint(model: PreTrainedModel, samples: int = 256) -> str:
+    """Sixteen hexadecimal digits from names, shapes and `samples` evenly spaced elements per tensor."""
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        flat = tensor.detach().reshape(-1)
+        chosen = torch.linspace(0, flat.numel() - 1, samples, dtype=torch.float64).long().to(flat.device)
+        digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        digest.update(flat[chosen].float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,87 @@
+"""GGUF files, dequantized once into the cache."""
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError
+from transformers import AutoTokenizer
+
+from memlaw.core.errors import ConfigError, one_line, shown
+from memlaw.core.files import atomic_path
+from memlaw.core.paths import cache_dir
+from memlaw.models.pretrained import read_model, read_pretrained
+
+log = logging.getLogger(__name__)
+
+FORMAT = 2
+"""Of what is kept; another number converts anew."""
+
+
+def convert_gguf(path: Path) -> Path:
+    """Dequantize a GGUF file into the cache, once, and return the directory.
+
+    Atomic and safe against concurrent processes: one converts, the others wait for its result.
+
+    Raises:
+        ConfigError: it is no GGUF file of a causal LM that transformers can read, or the cache cannot be written.
+    """
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    target = cache_dir() / "models" / f"{path.stem}-{digest}-{FORMAT}"
+    if target.is_dir():
+        return target
+    with _cache_written():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_name(f".{target.name}.lock")):
+            if not target.is_dir():
+                log.info("Converting %s once into %s (about half a minute) …", path.name, target)
+                _remove_leftovers(target)
+                with atomic_path(target) as temporary:
+                    _convert(path, temporary)
+    return target
+
+
+def _convert(path: Path, directory: Path) -> None:
+    model = read_model(**_source(path), dtype=torch.float32)
+    del model.config.quantization_config
+    model.hf_quantizer = cast(Any, None)  # the weights are plain floats now
+    model.save_pretrained(directory)
+    read_pretrained(AutoTokenizer.from_pretrained, **_source(path)).save_pretrained(directory)
+
+
+@contextmanager
+def _cache_written() -> Iterator[None]:
+    """Say what to do where the cache is read-only, or its disk full. Raises ConfigError then."""
+    try:
+        yield
+    except Exception as error:
+        # Of a full disk, safetensors says so in an error of its own, and tokenizers in a bare Exception.
+        if not isinstance(error, OSError | SafetensorError) and type(error) is not Exception:
+            raise
+        raise ConfigError(
+            f"the cache {cache_dir()} cannot be written ({one_line(error)}): let MEMLAW_CACHE name a directory that can"
+        ) from error
+
+
+def _source(path: Path) -> dict[str, Any]:
+    """What `memlaw.models.pretrained` reads from."""
+    return {
+        "place": str(path.parent),
+        "named": f"model.path={shown(str(path))}",
+        "failed": "is no GGUF file that transformers can read",
+        "trusted": False,
+        "gguf_file": path.name,
+        "local_files_only": True,
+    }
+
+
+def _remove_leftovers(target: Path) -> None:
+    for leftover in target.parent.glob(f".{target.name}.*.tmp"):
+        shutil.rmtree(leftover, ignore_errors=True)

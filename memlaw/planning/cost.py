@@ -1,0 +1,84 @@
+"""What a cell costs: the arithmetic of a step, and the seconds that it takes on the machine at hand.
+
+Per token and decoder layer of P weights, a row of T positions and attention of width A, forward takes
+2P + 2TA floating-point operations and the gradient of the activations 2P + 5TA; the head takes 2DV each way.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import nnls
+
+from memlaw.planning.sizes import Sizes
+
+if TYPE_CHECKING:
+    import torch
+
+
+def step_flops(s: Sizes) -> float:
+    """Count the floating-point operations of one optimizer step of a cell.
+
+    What follows the first adapter runs forward and backward; what comes before it runs forward where it is not
+    kept. The head runs both ways, and an adapter takes its share of parameters three times.
+    """
+    above = s.layers - s.first_layer - 1
+    products, rest = 2 * s.layer_parameters * s.tokens, 2 * s.parameters_after * s.tokens
+    attention = s.tokens * s.positions * s.attention
+    layer = products + 2 * attention
+    first = {"inside": rest, "input": layer, "none": (s.first_layer + 1) * layer}[s.cached]
+    forward = above * layer + first
+    backward = above * (products + 5 * attention) + rest
+    head = 2 * s.hidden * s.vocabulary * s.scored
+    return forward + backward + 2 * head + 6 * s.adapter_parameters * s.tokens
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """Seconds of a cell's step: its share of what any step of a pack takes, and its arithmetic.
+
+    Attributes:
+        step_seconds: of a pack's step, whatever its cells.
+        flop_seconds: seconds of a floating-point operation.
+        measured_cells: finished cells that it rests on; 0 for a guess.
+    """
+
+    step_seconds: float
+    flop_seconds: float
+    measured_cells: int
+
+    @classmethod
+    def from_cells(cls, pack_size: Sequence[float], flops: Sequence[float], seconds: Sequence[float]) -> "CostModel":
+        """Fit finished cells: seconds of a cell's step against 1/`pack_size` and `flops`, by relative error."""
+        terms = np.stack([1 / np.asarray(pack_size), np.asarray(flops)], axis=1) / np.asarray(seconds)[:, None]
+        scale = terms.max(axis=0)
+        scaled, _ = nnls(terms / scale, np.ones(len(terms)))
+        step_seconds, flop_seconds = scaled / scale
+        return cls(step_seconds, flop_seconds, measured_cells=len(terms))
+
+    @classmethod
+    def guess(cls, device: "torch.device", dtype: "torch.dtype") -> "CostModel":
+        """From the speed of a large matrix product on this machine; real steps are slower."""
+        import torch  # not above: what only reads a study does without it
+
+        size, repeats = (8192, 10) if device.type == "cuda" else (1024, 1)
+        a, b = (torch.ones(size, size, dtype=dtype, device=device) for _ in range(2))
+        times = []
+        for _ in range(5):
+            float(b[0, 0])  # waits for the device
+            start = time.perf_counter()
+            for _ in range(repeats):
+                product = a @ b
+            float(product[0, 0])
+            times.append((time.perf_counter() - start) / repeats)
+        return cls(0.0, min(times) / (2 * size**3), measured_cells=0)
+
+    def cell_seconds(self, flops: float, pack_size: int, steps: int) -> float:
+        """Estimated share of a worker's time, no early stop assumed."""
+        return steps * (self.step_seconds / pack_size + self.flop_seconds * flops)
+
+
+UNMEASURED = CostModel(step_seconds=0.0, flop_seconds=1e-14, measured_cells=0)
+"""Weighs cells by their arithmetic alone; a sweep measures nothing on the GPUs that its workers are to have."""

@@ -1,0 +1,140 @@
+"""A cell with the objects that its config names, made once and handed on; and the base model that cells share.
+
+Nothing here loads weights. A base model's configuration is read once per process, and its modules are built once.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from memlaw.adapters.spec import LoraSpec
+from memlaw.adapters.targets import Target, resolve_targets
+from memlaw.config.instantiation import instantiate_checked
+from memlaw.data.memory import DataSource
+from memlaw.methods.memft import Method
+from memlaw.methods.schedule import schedule_of
+from memlaw.models.anatomy import layers_path
+from memlaw.models.base import without_weights
+from memlaw.models.sources import ModelSource
+from memlaw.planning.model_shape import ModelShape
+from memlaw.study.cell import Cell
+
+
+@dataclass(frozen=True, eq=False)
+class ResolvedModel:
+    """A base model before its weights are loaded.
+
+    Attributes:
+        source: loads it.
+        config: its architecture and sizes.
+        skeleton: its modules, without memory behind their weights. Nobody may change them.
+    """
+
+    source: ModelSource
+    config: PreTrainedConfig
+    skeleton: PreTrainedModel
+
+    @cached_property
+    def depth(self) -> int | None:
+        """Number of decoder layers; None for a model without a list of layers."""
+        path = layers_path(self.skeleton)
+        return None if path is None else len(self.skeleton.get_submodule(path))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class AdaptedModel:
+    """A base model and the modules of it that cells adapt, whatever their ranks and seeds.
+
+    Attributes:
+        model: the base model.
+        spec: the adapter of one of these cells, at rank 1 and seed 0.
+        targets: the adapted modules.
+    """
+
+    model: ResolvedModel
+    spec: LoraSpec
+    targets: Sequence[Target]
+
+    @cached_property
+    def shape(self) -> ModelShape:
+        """The sizes that memory and work depend on."""
+        return ModelShape.of(self.model.skeleton, self.targets)
+
+
+@dataclass(frozen=True)
+class ResolvedCell:
+    """A cell and what its config names.
+
+    Attributes:
+        cell: the cell.
+        spec: its adapter.
+        method: its training method, before the number of pairs is known.
+        data: the source of its memory.
+    """
+
+    cell: Cell
+    spec: LoraSpec
+    method: Method
+    data: DataSource
+
+    @cached_property
+    def adapted(self) -> AdaptedModel:
+        """The base model with the modules that the cell adapts; the same object for cells that share both.
+
+        Raises:
+            ConfigError: the model's configuration cannot be read, or no module matches.
+        """
+        return _adapt(resolve_model(self.cell.config.model), replace(self.spec, rank=1, seed=0))
+
+    @cached_property
+    def expected_shape(self) -> tuple[int, int]:
+        """Roughly how many pairs the memory has, and how many tokens each (query and target)."""
+        return self.data.expected_shape(self.cell.config.seq_len)
+
+    @cached_property
+    def total_steps(self) -> int:
+        """Optimizer steps for the expected number of pairs.
+
+        Raises:
+            ConfigError: they end before the method's curriculum lets all pairs take part.
+        """
+        pairs, _ = self.expected_shape
+        return schedule_of(self.cell.config, pairs, self.method.on(pairs).curriculum).total_steps
+
+
+def resolve(cell: Cell) -> ResolvedCell:
+    """Make the objects that the cell's config names. The base model is looked at when it is first asked for.
+
+    Raises:
+        ConfigError: naming the key of a value that is impossible.
+    """
+    c = cell.config
+    method: Method = instantiate_checked(c.method)
+    return ResolvedCell(cell, LoraSpec.from_config(c.lora, c.seed), method, instantiate_checked(c.data))
+
+
+def resolve_model(model: DictConfig) -> ResolvedModel:
+    """Find the base model that `conf/model` values name, without loading weights; once per process.
+
+    Raises:
+        ConfigError: its configuration cannot be read, or makes no causal language model.
+    """
+    return _resolve_model(json.dumps(OmegaConf.to_container(model, resolve=True)))
+
+
+@cache
+def _resolve_model(model: str) -> ResolvedModel:
+    named: Any = OmegaConf.create({"model": json.loads(model)})  # errors name the key
+    source: ModelSource = instantiate_checked(named.model)
+    config = source.config()
+    return ResolvedModel(source, config, without_weights(config))
+
+
+@cache
+def _adapt(model: ResolvedModel, spec: LoraSpec) -> AdaptedModel:
+    return AdaptedModel(model, spec, resolve_targets(model.skeleton, spec))

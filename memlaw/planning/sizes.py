@@ -1,0 +1,116 @@
+"""The sizes that decide how much RAM and work a cell takes, known before any weight is loaded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from memlaw.study.cell import Cell
+
+if TYPE_CHECKING:  # these import torch, which the arithmetic does without
+    from memlaw.adapters.targets import Target
+    from memlaw.planning.model_shape import ModelShape
+
+CACHED = {
+    "inside": "the input of the first adapted layer, and what it computes before an adapter acts",
+    "input": "the input of the first adapted layer",
+    "none": "nothing: every step runs the whole model",
+}
+"""How much of the frozen prefix is kept."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of one cell.
+
+    Attributes:
+        rows_key: equal for cells with the same rows, which share their prefix.
+        rows: rows of a batch.
+        positions: tokens of a row.
+        all_rows: rows of the whole memory.
+        scored: target tokens of a batch.
+        hidden, intermediate, vocabulary: D, the MLP's inner size, V.
+        layers, first_layer: decoder layers, and the lowest adapted one.
+        layer_parameters: weights of the matrices of one decoder layer.
+        parameters_after: those of the first adapted layer that act after its first adapter.
+        attention: heads times head size.
+        adapter_parameters: trainable parameters at the cell's rank.
+        adapter_inputs: sum over adapted modules of their input size.
+        cached: how much of the prefix is kept, a key of `CACHED`.
+        kept_inside: values per token of modules inside the first adapted layer that are kept with `inside`.
+        value_bytes: bytes of an activation.
+    """
+
+    rows_key: str
+    rows: int
+    positions: int
+    all_rows: int
+    scored: float
+    hidden: int
+    intermediate: int
+    vocabulary: int
+    layers: int
+    first_layer: int
+    layer_parameters: float
+    parameters_after: int
+    attention: int
+    adapter_parameters: int
+    adapter_inputs: int
+    cached: str
+    kept_inside: int
+    value_bytes: int
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a batch."""
+        return self.rows * self.positions
+
+
+def sizes_of(
+    cell: Cell,
+    *,
+    shape: tuple[int, int],
+    model: "ModelShape",
+    targets: "Sequence[Target]",
+    value_bytes: int,
+    cached: str,
+) -> Sizes:
+    """Compute the sizes of a cell.
+
+    Args:
+        cell: the cell.
+        shape: rows of its memory and tokens of a row.
+        model: the base model's sizes.
+        targets: the modules that the cell adapts.
+        value_bytes: bytes of an activation.
+        cached: how much of the prefix is kept; with the lowest layer adapted it is nothing in any case.
+    """
+    c = cell.config
+    all_rows, positions = shape
+    rows = min(c.batch_size, all_rows)
+    hidden, intermediate = model.hidden, model.intermediate
+    first = min(targets, key=lambda target: target.layer)
+    inside = first.out_features
+    if c.lora.placement == "block":
+        inside = 2 * hidden  # the attention's output and the block's own
+    elif first.in_features == intermediate:
+        inside = 2 * hidden + 2 * intermediate  # the attention's output and all of the MLP's
+    return Sizes(
+        rows_key=str((c.data, c.seq_len, c.seed)),
+        rows=rows,
+        positions=positions,
+        all_rows=all_rows,
+        scored=c.seq_len * rows / all_rows,
+        hidden=hidden,
+        intermediate=intermediate,
+        vocabulary=model.vocabulary,
+        layers=model.layers,
+        first_layer=first.layer,
+        layer_parameters=model.per_layer,
+        parameters_after=model.after,
+        attention=model.attention,
+        adapter_parameters=sum(c.lora.rank * (target.in_features + target.out_features) for target in targets),
+        adapter_inputs=sum(target.in_features for target in targets),
+        cached=cached if first.layer > 0 else "none",
+        kept_inside=inside,
+        value_bytes=value_bytes,
+    )

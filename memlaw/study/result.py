@@ -1,0 +1,59 @@
+"""A done cell's `result.json`: a reader that takes only a row that later readers can rely on."""
+
+from typing import Any
+
+from memlaw.core.json_file import Types, check_types, read_object
+from memlaw.study.layout import AnyPath
+
+_NUMBER = (int, float)
+_NAME = (str, *_NUMBER)
+
+_TYPES: Types = {
+    "model.name": _NAME,
+    "data.name": _NAME,
+    "method.name": _NAME,
+    "seq_len": _NUMBER,
+    "lora.rank": _NUMBER,
+    "seed": _NUMBER,
+    "base_loss_nats": _NUMBER,
+    "loss_nats": _NUMBER,
+    "delta_loss_nats": _NUMBER,
+    "recalled_share": _NUMBER,
+    "bits_per_parameter": _NUMBER,
+    "trainable_parameters": _NUMBER,
+    "target_tokens": _NUMBER,
+    "steps_trained": _NUMBER,
+    "seconds": _NUMBER,
+    "worker_seconds": _NUMBER,
+    "step_flops": _NUMBER,
+    "pack_size": _NUMBER,
+    "device": str,
+    "dtype": str,
+    "model_fingerprint": str,
+}
+"""The columns of `result.json` that readers take for granted; every version of memlaw has written them."""
+
+_POSITIVE = ("trainable_parameters", "target_tokens", "step_flops", "pack_size")
+"""Those of them that are divided by."""
+
+
+def read_result(directory: AnyPath) -> dict[str, Any]:
+    """Read the row of the cell in a directory.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not the row of that cell, or there is no token table beside it.
+    """
+    row = read_object(directory / "result.json")
+    lacking = [key for key in ("cell", *_TYPES) if key not in row]
+    if lacking:
+        raise ValueError(f"result.json lacks {', '.join(lacking[:3])}{', …' if len(lacking) > 3 else ''}")
+    if row["cell"] != directory.name:
+        raise ValueError(f"result.json is the row of another cell: {row['cell']!r}")
+    check_types("result.json", row, _TYPES)
+    for key in _POSITIVE:
+        if row[key] <= 0:
+            raise ValueError(f"result.json: {key} is {row[key]}")
+    if not (directory / "tokens.parquet").is_file():
+        raise ValueError("tokens.parquet is missing")
+    return row

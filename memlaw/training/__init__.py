@@ -1,0 +1,1 @@
+"""One pack, from its base model to finished cells."""

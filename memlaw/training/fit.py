@@ -1,0 +1,94 @@
+"""One training loop over cells of equal schedules: build the pack, attach it, run Lightning, take it off again."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from lightning import Trainer
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from omegaconf import DictConfig
+from torch.utils.data import DataLoader
+
+from memlaw.adapters.targets import resolve_targets
+from memlaw.data.held_out import held_out_text
+from memlaw.models.base import BaseModel
+from memlaw.planning.soundness import refuse_unsound
+from memlaw.tracking.tracker import Tracker
+from memlaw.training.asking import Questions
+from memlaw.training.checkpointing import Checkpoints
+from memlaw.training.facts import pack_facts
+from memlaw.training.live_cell import LiveCell
+from memlaw.training.live_pack import LivePack
+from memlaw.training.module import PackModule
+from memlaw.training.pack_loop import PackLoop
+from memlaw.training.recall import Recaller
+from memlaw.training.side_effects import SideEffects
+from memlaw.training.signals import Signals
+from memlaw.training.timetable import Timetable
+from memlaw.training.whole_model import WholeModel
+
+
+def fit(cells: Sequence[LiveCell], base: BaseModel, settings: DictConfig, tracker: Tracker) -> None:
+    """Train cells of equal schedules together; those that finish are on disk.
+
+    A signal that ends the process takes effect once the cells' checkpoints are written.
+
+    Args:
+        cells: the cells, all with a checkpoint of the same step or none of them with any.
+        base: their base model, without adapters; it is left as it was.
+        settings: `trainer` and `checkpoint` of the config.
+        tracker: mirrors the cells.
+
+    Raises:
+        Exception: whatever stops the loop; cells that have not ended have then recorded nothing.
+    """
+    c, spec = cells[0].cell.config, cells[0].spec
+    targets = resolve_targets(base.model, spec)
+    refuse_unsound(base.model, targets, spec.placement)
+    pack = LivePack.build(cells, base, targets, settings.trainer.prefix_cache_gb)
+    for live, facts in zip(cells, pack_facts(pack, base, targets), strict=True):
+        live.begin(facts)
+    signals = Signals()
+    loop = PackLoop(
+        pack,
+        timetable=Timetable.of(cells, c.stop, c.eval.per_decade),
+        questions=_questions(pack, base, c.eval),
+        checkpoints=Checkpoints(settings.checkpoint.every_min),
+        signals=signals,
+        tracker=tracker,
+    )
+    with ExitStack() as stack:
+        stack.enter_context(signals.held())
+        stack.enter_context(pack.attached(base))
+        _run(PackModule(base, pack, optimizer=c.optimizer), loop)
+    signals.deliver()
+
+
+def _questions(pack: LivePack, base: BaseModel, config: Any) -> Questions:
+    """Prepare what cells are asked when they end, by `conf/eval`."""
+    whole = WholeModel(base.model, pack.adapters, pack.frozen)
+    sampling = {"temperature": config.recall.temperature, "repeats": config.recall.repeats}
+    recaller = Recaller(whole, row_tokens=pack.table.row_tokens, **sampling) if config.recall.greedy else None
+    text = held_out_text(config.side_effects, config.side_effects_content)
+    return Questions(recaller, SideEffects(whole, base.tokenizer, text) if text else None)
+
+
+def _run(module: PackModule, loop: PackLoop) -> None:
+    """Let Lightning train on the device of the pack."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    pack, device = module.pack, module.pack.table.input_ids_NPT.device
+    gpu = device.type == "cuda"
+    with warnings.catch_warnings():
+        harmless = ("_pytree", "does not have many workers", "srun", "has `__len__` defined")
+        warnings.filterwarnings("ignore", message=f".*({'|'.join(harmless)}).*")
+        trainer = Trainer(
+            accelerator="gpu" if gpu else "cpu",
+            devices=[device.index or 0] if gpu else 1,
+            max_steps=len(pack.steps),
+            barebones=True,
+            callbacks=[loop],
+            plugins=[LightningEnvironment()],  # a pack is one process, also inside a SLURM job
+        )
+        trainer.fit(module, DataLoader(pack.order, batch_size=None, pin_memory=gpu))

@@ -1,0 +1,212 @@
+"""One cell while it trains: what it stores and by which method, what it has shown so far, and what becomes of it."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from memlaw.adapters.spec import LoraSpec
+from memlaw.core.errors import CellError
+from memlaw.core.files import atomic_path, write_json
+from memlaw.data.memory import Memory
+from memlaw.data.prompt import FIXED_DATE
+from memlaw.methods.memft import Method
+from memlaw.methods.schedule import Schedule
+from memlaw.study import records
+from memlaw.study.cell import Cell
+from memlaw.study.status import DONE, PENDING, RUNNING
+from memlaw.tracking.contents import Decode
+from memlaw.tracking.tracker import CellTracker
+from memlaw.training.checkpoint import Checkpoint, read_checkpoint, step_of
+from memlaw.training.history import History
+from memlaw.training.recall_record import Written, recall_record
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a finished cell answered; see `memlaw.training.asking`.
+
+    Attributes:
+        written: what it writes from its queries; None: it was not asked, or could not.
+        side_effects: result columns of `memlaw.training.side_effects.SideEffects`; empty likewise.
+    """
+
+    written: Written | None = None
+    side_effects: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class LiveCell:
+    """A cell that this process trains; the same object in every attempt, alone or in a pack.
+
+    Attributes:
+        cell: its config and its files.
+        memory: what it must store.
+        method: on which tokens it trains.
+        spec: its adapter.
+        schedule: how long it trains.
+        tracker: mirrors it.
+        decode: turns a token id into text.
+        facts: result columns known before training; see `memlaw.training.facts`.
+        checkpoint: where this attempt went on from; None: from the start.
+        history: what it has shown in this attempt and before the checkpoint.
+        ended: whether it is done or has failed.
+    """
+
+    cell: Cell
+    memory: Memory
+    method: Method
+    spec: LoraSpec
+    schedule: Schedule
+    tracker: CellTracker
+    decode: Decode
+    facts: dict[str, Any] = field(default_factory=dict)
+    checkpoint: Checkpoint | None = field(default=None, init=False)
+    history: History = field(init=False)
+    ended: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self.history = History.of(self.memory, None)
+
+    def saved_step(self) -> int:
+        """Look up the step of its checkpoint; 0 without one."""
+        return step_of(self.cell.paths.checkpoint)
+
+    def begin(self, facts: dict[str, Any]) -> None:
+        """Begin an attempt, from the checkpoint if there is one; what an earlier attempt showed is forgotten."""
+        self.facts = facts
+        self.checkpoint = read_checkpoint(self.cell.paths.checkpoint)
+        self.history = History.of(self.memory, self.checkpoint)
+        if self.checkpoint is None:
+            return
+        for evaluated, curves in zip(self.history.tokens.evaluations, self.history.curves, strict=True):
+            self.tracker.log(evaluated.step, curves, evaluated.nll_S)  # a mirror leaves out what it holds already
+        self.cell.set_status(RUNNING, step=self.checkpoint.step, total_steps=self.schedule.total_steps)
+        log.info("%s goes on from step %d", self.cell.name, self.checkpoint.step)
+
+    def show_waiting(self) -> None:
+        """Show that the cell is back at its start, and waits for a later attempt of this process."""
+        self.cell.set_status(RUNNING, step=0, total_steps=self.schedule.total_steps)
+
+    def check_finite(self, evaluated: records.Evaluated) -> None:
+        """Raise CellError when a loss is not finite; such a cell must not go on from its checkpoint."""
+        step, tokens = evaluated.step, len(evaluated.nll_S)
+        broken = int((~np.isfinite(evaluated.nll_S)).sum())
+        if broken:
+            self.cell.paths.checkpoint.unlink(missing_ok=True)
+            advice = f"lower optimizer.lr={self.cell.config.optimizer.lr}" if step else "check precision and the model"
+            raise CellError(f"diverged: {broken} of {tokens} losses are not finite after step {step}; {advice}")
+
+    def is_recalled(self, evaluated: records.Evaluated) -> bool:
+        """Count checks in a row at which every target token has p > `stop.p_above`; True at `stop.patience`.
+
+        True at once where the method has nothing left to train and ends then (`method.all_recalled=stop`).
+        """
+        stop, p_S = self.cell.config.stop, np.exp(-evaluated.nll_S)
+        if self.method.all_recalled == "stop" and self.method.threshold and (p_S >= self.method.threshold).all():
+            return True
+        above = bool((p_S > stop.p_above).all())
+        self.history.recalled_checks = self.history.recalled_checks + 1 if above else 0
+        return bool(stop.when_recalled) and self.history.recalled_checks >= stop.patience
+
+    def record(self, evaluated: records.Evaluated, learning_rate: float) -> None:
+        """Add an evaluation to the history, the status and the tracker."""
+        self.history.tokens.add(evaluated)
+        step, total, scalars = evaluated.step, self.schedule.total_steps, self.history.tokens.scalars()
+        curves = {**scalars, "learning_rate": learning_rate, "tokens_per_second": self._speed(step) if step else None}
+        self.history.curves.append(curves)
+        self.tracker.log(step, curves, evaluated.nll_S)
+        shown = {name: scalars[name] for name in ("loss_nats", "recalled_share")}
+        self.cell.set_status(RUNNING, step=step, total_steps=total, **shown)
+        log.info("%s  step %d/%d  loss %.4f nats", self.cell.name, step, total, scalars["loss_nats"])
+
+    def _speed(self, step: int) -> float:
+        """Scored tokens per second up to a step, counting the time before an interruption."""
+        per_step = self.memory.target_tokens * self.schedule.batch_rows / len(self.memory.pairs)
+        return per_step * step / self.history.seconds
+
+    def save(self, step: int, tensors: dict[str, Any]) -> None:
+        """Write the checkpoint of a step; where the disk is full the cell can still finish without.
+
+        Args:
+            step: optimizer steps taken.
+            tensors: of the adapter and the method.
+        """
+        evaluations, progress = self.history.state()
+        progress["data_fingerprint"] = self.memory.fingerprint
+        progress["model_fingerprint"] = self.facts["model_fingerprint"]
+        try:
+            Checkpoint(step, tensors | evaluations, progress).write(self.cell.paths.checkpoint)
+        except OSError as error:
+            log.warning("%s: no checkpoint: %s", self.cell.name, error)
+
+    def finish(self, stop_reason: str, export: Callable[[Path], None], answers: Answers) -> None:
+        """Write tokens, recall, adapter and result, and only then the status done.
+
+        Args:
+            stop_reason: why it ended.
+            export: writes the adapter to the directory given to it.
+            answers: what it was asked at its end.
+        """
+        paths, last = self.cell.paths, self.history.tokens.evaluations[-1]
+        row = self._result(stop_reason) | answers.side_effects
+        table = self.history.tokens.table()
+        if answers.written:
+            recalled = recall_record(self.memory, answers.written, np.exp(-last.nll_S), last.argmax_S)
+            row |= {name: value for name, value in recalled.items() if name in records.RESULT_COLUMNS}
+            write_json(paths.recall, recalled)
+        records.write_tokens(paths.tokens, table)
+        with atomic_path(paths.adapter) as directory:
+            export(directory)
+        records.write_result(paths.result, row)
+        self.cell.set_status(DONE, step=last.step, stop_reason=stop_reason)
+        self.ended = True
+        paths.checkpoint.unlink(missing_ok=True)
+        self.tracker.finish(self.cell, row, table, self.decode)
+        log.info(
+            "done %s  loss %.4f nats, delta %.4f, recalled %.1f %%, %s after %d steps",
+            self.cell.name,
+            row["loss_nats"],
+            row["delta_loss_nats"],
+            100 * row["recalled_share"],
+            stop_reason,
+            last.step,
+        )
+
+    def _result(self, stop_reason: str) -> dict[str, Any]:
+        scalars, steps = self.history.tokens.scalars(), self.history.tokens.evaluations[-1].step
+        delta_loss, tokens = scalars["delta_loss_nats"], self.memory.target_tokens
+        assert delta_loss is not None
+        return {
+            "cell": self.cell.name,
+            **self.cell.flat,
+            **scalars,
+            **records.capacity(delta_loss, tokens, self.facts["trainable_parameters"]),
+            **self.facts,
+            "pairs": len(self.memory.pairs),
+            "target_tokens": tokens,
+            "total_steps": self.schedule.total_steps,
+            "steps_trained": steps,
+            "stop_reason": stop_reason,
+            "seconds": self.history.seconds,
+            "worker_seconds": self.history.worker_seconds,
+            "tokens_per_second": self._speed(steps),
+            "data_fingerprint": self.memory.fingerprint,
+            "prompt_date": FIXED_DATE,
+        }
+
+    def fail(self, error: BaseException) -> None:
+        """Record the cause of the failure, and nothing else of the cell."""
+        self.ended = True
+        self.cell.fail(error)
+        self.tracker.fail()
+
+    def interrupt(self) -> None:
+        """Show that the cell will go on in another process."""
+        self.cell.set_status(PENDING)
+        self.tracker.interrupt()

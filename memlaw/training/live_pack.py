@@ -1,0 +1,117 @@
+"""Cells that train together, and everything that is laid out cell by cell."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from memlaw.adapters.stack import LoraPack
+from memlaw.adapters.targets import Target
+from memlaw.methods.weighting import Weighting
+from memlaw.models.base import BaseModel
+from memlaw.training.live_cell import LiveCell
+from memlaw.training.prefix import Prefix
+from memlaw.training.prefix_cache import PrefixCache, cache_budget_bytes, cache_prefix
+from memlaw.training.row_order import RowOrder, row_stream
+from memlaw.training.token_table import TokenTable
+
+
+@dataclass
+class LivePack:
+    """The cells of one training loop. All its parts have the cells in the same order; only `keep` drops any.
+
+    Attributes:
+        cells: the live cells.
+        steps: the optimizer steps of the loop: from their checkpoints' to the last.
+        adapters: their adapters, on the device of the base model, as everything below.
+        table: their rows.
+        weighting: their methods at work.
+        order: the order of their rows.
+        prefix: the cached prefix of their rows; None: every step runs the whole model.
+    """
+
+    cells: list[LiveCell]
+    steps: range
+    adapters: LoraPack
+    table: TokenTable
+    weighting: Weighting
+    order: RowOrder
+    prefix: PrefixCache | None
+
+    @classmethod
+    def build(
+        cls, cells: Sequence[LiveCell], base: BaseModel, targets: Sequence[Target], prefix_cache_gb: str | float
+    ) -> "LivePack":
+        """Lay out cells of equal schedules, whose checkpoints, if they have any, are of the same step.
+
+        Args:
+            cells: the cells.
+            base: their base model, without adapters.
+            targets: the modules that they adapt.
+            prefix_cache_gb: see `trainer.prefix_cache_gb`.
+        """
+        device, schedule = base.device, cells[0].schedule
+        table = TokenTable.from_memories([live.memory for live in cells]).to(device)
+        prefix = _cached_prefix(base, targets, table, schedule.batch_rows, prefix_cache_gb)
+        steps = range(cells[0].saved_step(), schedule.total_steps)
+        streams = [
+            row_stream(len(live.memory.pairs), live.cell.config.seed, live.method.curriculum, schedule.batch_rows)
+            for live in cells
+        ]
+        return cls(
+            cells=list(cells),
+            steps=steps,
+            adapters=LoraPack(targets, [live.spec for live in cells]).to(device),
+            table=table,
+            weighting=Weighting([live.method for live in cells], max(table.pairs), device),
+            order=RowOrder(streams, steps),
+            prefix=prefix,
+        )
+
+    @property
+    def frozen(self) -> Prefix | None:
+        """What stands in for the model's first layers while the pack trains."""
+        return self.prefix.prefix if self.prefix else None
+
+    @contextmanager
+    def attached(self, base: BaseModel) -> Iterator[None]:
+        """Within it the adapters act on the base model, and the cached prefix stands in for its first layers."""
+        with self.frozen.replaced() if self.frozen else nullcontext(), self.adapters.attach(base.model):
+            yield
+
+    def keep(self, kept: Sequence[int], optimizer: torch.optim.Optimizer) -> None:
+        """Go on with some of the cells, given by index; the numbers of these do not change."""
+        self.cells = [self.cells[n] for n in kept]
+        self.adapters.keep(kept, optimizer)
+        self.table = self.table.select(kept)
+        self.weighting.keep(kept)
+        self.order.keep(kept)
+        if self.prefix:
+            self.prefix.keep(kept)
+
+    def state(self, n: int, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+        """Return what a checkpoint keeps of cell `n`: its adapter with AdamW's moments, and its method's state."""
+        adapter = self.adapters.state(n, optimizer)
+        method = self.weighting.state(n, self.table.pairs[n])
+        return {
+            **{f"adapter.{name}": value for name, value in adapter.items()},
+            **{f"method.{name}": value for name, value in method.items()},
+        }
+
+    def restore(self, optimizer: torch.optim.Optimizer) -> None:
+        """Put every cell where its checkpoint left it."""
+        for n, live in enumerate(self.cells):
+            if live.checkpoint:
+                self.adapters.restore(n, live.checkpoint.part("adapter"), live.checkpoint.step, optimizer)
+                self.weighting.restore(n, live.checkpoint.part("method"))
+
+
+def _cached_prefix(
+    base: BaseModel, targets: Sequence[Target], table: TokenTable, batch_rows: int, budget_gb: str | float
+) -> PrefixCache | None:
+    lowest = min(target.layer for target in targets)
+    if lowest == 0:
+        return None
+    prefix = Prefix(base.model, lowest, [target.name for target in targets])
+    return cache_prefix(prefix, table, batch_rows, cache_budget_bytes(budget_gb, base.device))

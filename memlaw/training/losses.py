@@ -1,0 +1,96 @@
+"""Logits to per-token negative log-likelihood: the only home of the shift and of the head.
+
+ℒ_t = −ln p_t in nats (paper, eq. 1), where p_t is the probability of target token t given all before it.
+
+Shapes: B rows, T positions of a row, L target tokens of a row, S scored tokens, D hidden size, V vocabulary.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from transformers.utils import ModelOutput
+
+from memlaw.models.head import Head
+
+
+class TokenLosses(NamedTuple):
+    """Losses of target tokens, in tensors of one shape.
+
+    Attributes:
+        nll: ℒ_t of the target token in nats, fp32.
+        argmax: id of the most probable token there, int64.
+        argmax_nll: that token's own loss, fp32; `nll` to the last bit where it is the target, and never above it.
+    """
+
+    nll: torch.Tensor
+    argmax: torch.Tensor
+    argmax_nll: torch.Tensor
+
+
+class _ChunkedLosses(torch.autograd.Function):
+    """`TokenLosses` in row chunks, with the gradient of each token's NLL in the same pass.
+
+    A token's NLL depends on its own hidden state alone. So backward needs only the unit gradients [S, D], and scales
+    them with the weights of the tokens in the loss.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden_SD: torch.Tensor, target_S: torch.Tensor, head: Head, decoded: ModelOutput
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        with_gradient = ctx.needs_input_grad[0]
+        nll_S = torch.empty(target_S.shape, dtype=torch.float32, device=hidden_SD.device)
+        argmax_S = torch.empty_like(target_S)
+        argmax_nll_S = torch.empty_like(nll_S)
+        unit_SD = torch.empty_like(hidden_SD) if with_gradient else None
+        rows = head.chunk_rows(hidden_SD.device)
+        for start in range(0, len(target_S), rows):
+            chunk = slice(start, start + rows)
+            with torch.set_grad_enabled(with_gradient):
+                hidden = hidden_SD[chunk].detach().requires_grad_(with_gradient)
+                logits = head(hidden, decoded)
+                logp = logits.float().log_softmax(-1)
+                nll = F.nll_loss(logp, target_S[chunk], reduction="none")
+                if unit_SD is not None:
+                    (unit_SD[chunk],) = torch.autograd.grad(nll.sum(), hidden)
+            nll_S[chunk] = nll.detach()
+            argmax_S[chunk] = logits.argmax(-1)
+            argmax_nll_S[chunk] = F.nll_loss(logp, argmax_S[chunk], reduction="none")
+        if unit_SD is not None:
+            ctx.save_for_backward(unit_SD)
+        ctx.mark_non_differentiable(argmax_S, argmax_nll_S)
+        return nll_S, argmax_S, argmax_nll_S
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor, None, None, None]:
+        (unit_SD,) = ctx.saved_tensors
+        return unit_SD * gradients[0][:, None].to(unit_SD.dtype), None, None, None
+
+
+def token_losses(
+    decoded: ModelOutput,
+    input_ids_BT: torch.Tensor,
+    position_BL: torch.Tensor,
+    valid_BL: torch.Tensor,
+    head: Head,
+) -> TokenLosses:
+    """Compute the loss of each target token, and of the most probable token there.
+
+    Args:
+        decoded: the decoder's output; its `last_hidden_state` is [B, T, D].
+        input_ids_BT: token ids of the rows.
+        position_BL: positions of the target tokens in their rows, at least 1.
+        valid_BL: False for padding, whose `nll` is 0 and whose argmax means nothing.
+        head: the base model's head.
+
+    Returns:
+        Losses [B, L]; `nll` is differentiable in the decoder's hidden states.
+    """
+    hidden_BTD: torch.Tensor = decoded["last_hidden_state"]
+    before_BL = position_BL - 1  # a token is predicted by the hidden state one position before it
+    picked_BLD = hidden_BTD.gather(1, before_BL[..., None].expand(-1, -1, hidden_BTD.shape[-1]))
+    target_BL = input_ids_BT.gather(1, position_BL)
+    losses_S = _ChunkedLosses.apply(picked_BLD.flatten(0, 1), target_BL.flatten(), head, decoded)
+    losses = TokenLosses(*(value_S.view(target_BL.shape) for value_S in losses_S))
+    return losses._replace(nll=losses.nll.where(valid_BL, 0.0))

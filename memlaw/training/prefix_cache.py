@@ -1,0 +1,98 @@
+"""The prefix's output for the rows of a pack, within a budget of RAM; or the reason why every step must run it.
+
+Shapes: N cells, P pairs of a cell, R distinct rows, B rows of a batch, T positions.
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+
+import psutil
+import torch
+
+from memlaw.training.prefix import Prefix
+from memlaw.training.token_table import TokenTable
+
+log = logging.getLogger(__name__)
+
+_SAMPLE_TOKENS = 16
+"""Tokens of the row on which the prefix is tried."""
+
+FREE_SHARE = 1 / 4
+"""Share of a process's free RAM, or of a GPU's, that the cache may take with `trainer.prefix_cache_gb=auto`."""
+
+
+class PrefixCache:
+    """The prefix's output for every row of a pack; cells with the same rows share it.
+
+    Attributes:
+        values: as `Prefix.run` returns them, a row per distinct row of tokens.
+        row_NP: where each cell's rows stand in them.
+    """
+
+    def __init__(self, prefix: Prefix, table: TokenTable, batch_rows: int):
+        self.prefix = prefix
+        distinct_RT, self.row_NP = _distinct(table)
+        self.values = prefix.run(distinct_RT, batch_rows)
+
+    @property
+    def extent(self) -> str:
+        """How much of the prefix is kept: a key of `memlaw.planning.sizes.CACHED`."""
+        return "inside" if len(self.values) > 1 else "input"
+
+    def keep(self, kept: Sequence[int]) -> None:
+        """Go on with some of the cells, given by index."""
+        self.row_NP = self.row_NP[list(kept)]
+
+    def feed(self, cell_N1: torch.Tensor, row_NB: torch.Tensor) -> None:
+        """Feed the next forward with the rows of a batch, in cell-major order."""
+        row_B = self.row_NP[cell_N1, row_NB].flatten()
+        self.prefix.feed([value[row_B] for value in self.values])
+
+
+def _distinct(table: TokenTable) -> tuple[torch.Tensor, torch.Tensor]:
+    N, P, T = table.input_ids_NPT.shape
+    distinct_RT, inverse = torch.unique(table.input_ids_NPT.view(N * P, T), dim=0, return_inverse=True)
+    return distinct_RT, inverse.view(N, P)
+
+
+def cache_prefix(prefix: Prefix, table: TokenTable, batch_rows: int, budget_bytes: float) -> PrefixCache | None:
+    """Cache the prefix for the rows of a pack, or log why every step must run the whole model.
+
+    Args:
+        prefix: of the base model, adapters not attached.
+        table: the pack's rows.
+        batch_rows: rows in one forward.
+        budget_bytes: what the cache may take; where everything does not fit, only the input of the first adapted
+            layer is kept.
+    """
+    distinct_RT, _ = _distinct(table)
+    sample_1T = distinct_RT[:1, :_SAMPLE_TOKENS]
+    reason = prefix.refusal()
+    if reason is None and not prefix.is_by_rows(sample_1T):
+        reason = "layers pass on more than one hidden state for a token"
+    if reason is None:
+        per_token = [value.nbytes / sample_1T.numel() for value in prefix.run(sample_1T, 1)]
+        if sum(per_token) * distinct_RT.numel() > budget_bytes:
+            prefix.forget_inside()
+            per_token = per_token[:1]
+        needed = sum(per_token) * distinct_RT.numel()
+        if needed > budget_bytes:
+            reason = f"it takes {needed / 1e9:.3g} GB and may take {budget_bytes / 1e9:.3g} (trainer.prefix_cache_gb)"
+        elif not prefix.is_exact_for(sample_1T):
+            reason = "later layers read more from the first layers than the output of the last of them"
+    if reason is not None:
+        log.info("the frozen prefix is run in every step: %s", reason)
+        return None
+    return PrefixCache(prefix, table, batch_rows)
+
+
+def cache_budget_bytes(budget_gb: str | float, device: torch.device) -> float:
+    """Return `trainer.prefix_cache_gb` in bytes; `auto` is `FREE_SHARE` of what this process may have on `device`."""
+    if budget_gb != "auto":
+        return float(budget_gb) * 1e9
+    if device.type == "cuda":
+        reserved_by_torch = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return FREE_SHARE * (torch.cuda.mem_get_info(device)[0] + reserved_by_torch)
+    process_share = min(1.0, torch.get_num_threads() / (os.cpu_count() or 1))  # other workers have the other cores
+    return FREE_SHARE * psutil.virtual_memory().available * process_share

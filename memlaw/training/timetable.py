@@ -1,0 +1,56 @@
+"""At which steps a pack is evaluated.
+
+Evaluations are the only moments at which training waits for the device.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from memlaw.methods.schedule import steps_per_epoch
+from memlaw.study.records import log_spaced_steps
+from memlaw.training.live_cell import LiveCell
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """Steps, counted as optimizer steps taken before, at which all cells of a pack are evaluated.
+
+    Attributes:
+        recorded: steps whose evaluations go into the records: log-spaced, and the last.
+        checked: steps at which cells that recall everything may end.
+        total_steps: the last step.
+        batch_rows: rows of a cell in one forward.
+        batch_holds_all: whether each step sees all pairs of all cells. Then the forward of step s + 1 is the
+            evaluation after s steps and costs nothing.
+    """
+
+    recorded: frozenset[int]
+    checked: frozenset[int]
+    total_steps: int
+    batch_rows: int
+    batch_holds_all: bool
+
+    @classmethod
+    def of(cls, cells: Sequence[LiveCell], stop: Any, per_decade: int) -> "Timetable":
+        """Make the timetable of cells of equal schedules.
+
+        Args:
+            cells: the cells.
+            stop: `stop` of the config; a table is not checked more often than once an epoch.
+            per_decade: `eval.per_decade`.
+        """
+        schedule = cells[0].schedule
+        epoch_steps = max(steps_per_epoch(len(live.memory.pairs), schedule.batch_rows) for live in cells)
+        may_end = stop.when_recalled or any(live.method.all_recalled == "stop" for live in cells)
+        every = max(stop.every, epoch_steps)
+        return cls(
+            recorded=frozenset(log_spaced_steps(schedule.total_steps, per_decade)),
+            checked=frozenset(range(0, schedule.total_steps, every) if may_end else ()),
+            total_steps=schedule.total_steps,
+            batch_rows=schedule.batch_rows,
+            batch_holds_all=epoch_steps == 1,
+        )
+
+    def __contains__(self, step: int) -> bool:
+        return step in self.recorded or step in self.checked

@@ -1,0 +1,1 @@
+"""Tiny models of every architecture, and what memlaw makes of them."""

@@ -1,0 +1,115 @@
+"""What memorizing costs elsewhere: equal to plain PEFT's loss on the same text, and free of the pack."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.models import random_base
+from helpers.packs import LONG, make_cells, train
+from hydra.utils import instantiate
+from peft import PeftModel
+
+from memlaw.core.errors import ConfigError
+from memlaw.data.held_out import held_out_text
+from memlaw.planning.checks import check_cell
+from memlaw.study.records import read_tokens
+from memlaw.training.side_effects import text_rows
+
+ON = "eval.side_effects=on"
+
+
+def losses_by_hand(cell) -> tuple[float, float]:
+    """Under the base model and under the adapter that PEFT loads, by transformers' own loss, row by row."""
+    base = instantiate(cell.config.model, _convert_="all").load(torch.float32, torch.device("cpu"))
+    ids = torch.tensor(base.tokenizer(held_out_text("on", None))["input_ids"])
+
+    def loss(model: torch.nn.Module) -> float:
+        rows = [row[None] for row in ids.split(256) if len(row) > 1]
+        sums = [float(model(input_ids=row, labels=row).loss) * (row.shape[1] - 1) for row in rows]
+        return sum(sums) / sum(row.shape[1] - 1 for row in rows)
+
+    with torch.no_grad():
+        return loss(base.model), loss(PeftModel.from_pretrained(base.model, str(cell.paths.adapter)))
+
+
+def test_the_loss_is_that_of_the_exported_adapter(tiny):
+    cells, cfg = make_cells(tiny, [(f"lora.rank={rank}", *LONG, ON) for rank in (1, 8)])
+    train(cells, cfg)
+    for cell in cells:
+        result = json.loads(cell.paths.result.read_text())
+        base, tuned = losses_by_hand(cell)
+        assert result["base_held_out_loss_nats"] == pytest.approx(base, rel=1e-5)
+        assert result["held_out_loss_nats"] == pytest.approx(tuned, rel=1e-5)
+        assert result["forgetting_nats"] == pytest.approx(tuned - base, abs=1e-4)
+        assert abs(result["forgetting_nats"]) > 0.01
+
+
+def test_training_goes_on_as_if_nothing_had_been_scored(tiny):
+    points = [(*LONG, "seq_len=8", f"lora.rank={rank}", "stop.every=5") for rank in (16, 1)]
+    points = [(*point, "stop.when_recalled=true", "stop.patience=2") for point in points]
+    numbers = []
+    for how in ("on", "off"):
+        cells, cfg = make_cells(tiny, points, f"study={how}", f"eval.side_effects={how}")
+        train_all(cells, cfg)
+        first = json.loads(cells[0].paths.result.read_text())
+        assert first["stop_reason"] == "recalled"
+        assert ("forgetting_nats" in first) == (how == "on")
+        numbers.append(read_tokens(cells[1].paths.tokens)["p"].to_list())
+    assert numbers[0] == numbers[1]
+
+
+def train_all(cells, cfg) -> None:
+    from memlaw.training.pack import train_pack
+
+    for cell in cells:
+        cell.plan()
+    train_pack(cells, cfg)
+
+
+def test_a_text_of_one_s_own(tiny, tmp_path: Path):
+    own = tmp_path / "ein Text.txt"
+    own.write_text("The quick brown fox. " * 3, encoding="utf-8")
+    texts = {}
+    for name, how in (("own", str(own)), ("shipped", "on")):
+        cells, cfg = make_cells(tiny, [(*LONG, f"eval.side_effects='{how}'")], f"study={name}")
+        train(cells, cfg)
+        texts[name] = json.loads(cells[0].paths.result.read_text())
+    assert texts["own"]["held_out_fingerprint"] != texts["shipped"]["held_out_fingerprint"]
+    assert texts["own"]["held_out_loss_nats"] != texts["shipped"]["held_out_loss_nats"]
+
+
+@pytest.mark.parametrize("how", ["yes", "/no/such/file.txt", "true"])
+def test_an_unknown_text_is_refused_by_its_key(tiny, how: str):
+    cell, _ = tiny(f"eval.side_effects={how}")
+    with pytest.raises(ConfigError, match=r"eval\.side_effects=.* is neither on, nor off, nor a text file"):
+        check_cell(cell)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_held_out_text(tmp_path):
+    (tmp_path / "a.txt").write_text("some text", encoding="utf-8-sig")
+    assert held_out_text(str(tmp_path / "a.txt"), None) == "some text"
+    (tmp_path / "a.txt").write_text("some text", encoding="utf-16-le")
+    with pytest.raises(ConfigError, match=r"eval\.side_effects=.*: no UTF-8 text .*; save it as UTF-8"):
+        held_out_text(str(tmp_path / "a.txt"), None)
+
+
+def test_rows_hold_all_of_the_text_but_a_last_lonely_token():
+    tokenizer = random_base().tokenizer
+    assert [len(row) for row in text_rows("x" * 21, tokenizer, 10)] == [10, 10]
+    assert [len(row) for row in text_rows("x" * 22, tokenizer, 10)] == [10, 10, 2]
+    with pytest.raises(ConfigError, match="fewer than two tokens"):
+        text_rows("x", tokenizer, 10)
+
+
+def test_another_text_in_the_file_is_another_cell_and_no_other_text_is_scored(tiny, tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_text("One ordinary sentence.")
+    first, _ = tiny(f"eval.side_effects='{file}'")
+    file.write_text("Another ordinary sentence.")
+    second, _ = tiny(f"eval.side_effects='{file}'")
+    assert first.hash != second.hash
+    with pytest.raises(ConfigError, match=r"eval\.side_effects=.*a\.txt is gone or was edited since"):
+        check_cell(first)
+    check_cell(second)
+    assert tiny("eval.side_effects=on")[0].config.eval.side_effects_content is None
