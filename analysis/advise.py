@@ -1,4 +1,4 @@
-"""`python -m analysis.advise runs/STUDY --tokens 500 --recall 0.99`: which rank does a text of this length need?
+"""`memlaw advise runs/STUDY --tokens 500 --recall 0.99`: which rank does a text of this length need?
 
 The answer comes from a fit of the law, and from how mean loss and recalled share go together in the study's own cells.
 """
@@ -18,7 +18,7 @@ from memlaw.errors import refuse
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m analysis.advise", description=__doc__)
+    parser = argparse.ArgumentParser(prog="memlaw advise", description=__doc__)
     parser.add_argument("study", type=Path, help="a study's directory, e.g. runs/default")
     subject = parser.add_mutually_exclusive_group(required=True)
     subject.add_argument("--tokens", type=_number(check_positive), help="length of the text: which rank?")

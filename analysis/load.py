@@ -1,8 +1,8 @@
 """Studies on disk, or published points → one table, a row per cell (`memlaw.records.RESULT_COLUMNS` and its config).
 
-`python -m analysis.load runs/A runs/B --out cells.parquet` writes that table as CSV or parquet. Its column `condition`
+`memlaw export runs/A runs/B --out cells.parquet` writes that table as CSV or parquet. Its column `condition`
 names the condition of each cell: what differs from the other cells beside rank, length and seed.
-`python -m analysis.load runs/A --keep docs/A` writes a study's cells into one file, which is read like the study.
+`memlaw export runs/A --keep docs/A` writes a study's cells into one file, which is read like the study.
 """
 
 import argparse
@@ -178,7 +178,7 @@ def write_table(table: pd.DataFrame, target: Path) -> None:
 
 def main() -> None:
     """Write the table of studies, or the kept file of one."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.load", description=__doc__)
+    parser = argparse.ArgumentParser(prog="memlaw export", description=__doc__)
     parser.add_argument("studies", type=Path, nargs="+", help="directories of studies, e.g. runs/default")
     target = parser.add_mutually_exclusive_group(required=True)
     target.add_argument("--out", type=Path, help="write the table: FILE.csv or FILE.parquet")

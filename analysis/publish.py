@@ -1,4 +1,4 @@
-"""`python -m analysis.publish runs/STUDY`: a study's report as a W&B run of its own, linked to the cells' runs.
+"""`memlaw publish runs/STUDY`: a study's report as a W&B run of its own, linked to the cells' runs.
 
 The run holds the law's parameters in its summary under `law`, tables `cells`, `laws` and `transition`, the figures,
 the whole page, the fit card as its notes, and the report's files as an artifact made of the cells' records.
@@ -60,7 +60,7 @@ def parts_of(report: Path) -> list[Path]:
         NoCells: there is no report.
     """
     if not (report / "report.html").exists():
-        raise NoCells(f"no report in {report}; write it first: python -m analysis.report {report.parent}")
+        raise NoCells(f"no report in {report}; write it first: memlaw report {report.parent}")
     return sorted(
         {path.parent for name in set(RECORD_FILES.values()) for path in (*report.glob(name), *report.glob(f"*/{name}"))}
     )
@@ -210,7 +210,7 @@ def _figures(parts: list[Path], report: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Command line entry."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.publish", description=__doc__)
+    parser = argparse.ArgumentParser(prog="memlaw publish", description=__doc__)
     parser.add_argument("study", type=Path, help="directory of the study, runs/<study>, with its report/")
     parser.add_argument("--entity", help="W&B team or user; default: the account's")
     parser.add_argument("--project", default="memlaw", help="W&B project (memlaw)")

@@ -1,4 +1,4 @@
-"""`python -m analysis.report runs/STUDY`: what a study, several, W&B runs or published points say, as one page.
+"""`memlaw report runs/STUDY`: what a study, several, W&B runs or published points say, as one page.
 
 Prints a summary and writes `report.html`, `cells.csv`, and per condition `law.json`, `fit_card.md`, tables and figures.
 """
@@ -29,7 +29,7 @@ def check_report(parts: list[Part], target: Path, console: Console) -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m analysis.report", description=__doc__)
+    parser = argparse.ArgumentParser(prog="memlaw report", description=__doc__)
     parser.add_argument("studies", type=Path, nargs="*", help="directories of studies, e.g. runs/default")
     parser.add_argument("--points", type=Path, help="a CSV of rank, seq_len, delta_loss_nats (and seed), instead")
     parser.add_argument("--base-loss", type=float, help="L0 of the points, nats per token")

@@ -31,7 +31,7 @@ COLUMNS = {
 }
 """The run table, from left to right."""
 
-MARK = "Made by `python -m memlaw.dashboard push`, which replaces it when it is run again."
+MARK = "Made by `memlaw dashboard push`, which replaces it when it is run again."
 """Ends a report's description; by it and the title a later push finds the report."""
 
 ORDER = ("seq_len", "rank", "seed")
@@ -99,7 +99,7 @@ def report(entity: str, project: str, study: str | None, charts: Charts) -> wr.R
         wr.P(
             "ΔL is how far an adapter lowers the mean loss (nats per token) of a text that it must store, r its rank, "
             "ℓ the text's length in tokens. Crosses are saturated cells, which say nothing about the law; triangles "
-            "are cells without a fitted law; the dashed lines are the fit of the latest `python -m analysis.publish`."
+            "are cells without a fitted law; the dashed lines are the fit of the latest `memlaw publish`."
         ),
         _grid("law", panels.law(charts), of_tables()),
         wr.H1("Recall"),

@@ -99,7 +99,7 @@ def test_online_it_is_one_run_however_often(study, server: WandbServer):
 def test_what_cannot_be_published_is_one_line(study, tmp_path, server: WandbServer):
     nothing = publish(tmp_path, "--mode=offline")
     assert nothing.returncode == 2
-    assert "python -m analysis.report" in nothing.stderr
+    assert "memlaw report" in nothing.stderr
     disabled = publish(study, "--mode=disabled")
     assert disabled.returncode == 2
     assert len(disabled.stderr.strip().splitlines()) == 1
