@@ -1,4 +1,4 @@
-"""How cells learn: what every recorded evaluation says of them, from step 0 to the last."""
+"""How cells learn: every recorded evaluation, from step 0 to the last."""
 
 import numpy as np
 import pandas as pd
@@ -9,13 +9,17 @@ QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 def evaluations(tokens: pd.DataFrame) -> pd.DataFrame:
-    """A row per cell and evaluation, from tables of all evaluations.
+    """Summarize token tables: a row per cell and evaluation.
 
-    Columns: cell, step, `loss_nats`, `recalled_share`, `right_share` (argmax right), `first_wrong_share` (mean over
-    pairs of the share of a target before its first wrong argmax: what greedy decoding brings back), `exact_share`
-    (pairs with none wrong), `active_share` (mean weight in the method's loss: what is still trained), `spent_share`
-    (share of all weight that lies on recalled tokens; 0 where there is no weight), and quantiles of p as `p10` to
-    `p90`.
+    Columns: cell, step, and
+        loss_nats: mean loss, nats per token.
+        recalled_share: share of tokens with p > 0.5.
+        right_share: share of tokens that are the argmax.
+        first_wrong_share: share of a target before its first wrong argmax, which greedy decoding recalls.
+        exact_share: share of pairs without a wrong argmax.
+        active_share: mean weight of a token in the method's loss.
+        spent_share: share of all weight that lies on recalled tokens; 0 where there is no weight.
+        p10, p25, p50, p75, p90: quantiles of p.
     """
     recalled = tokens["p"] > CRITICAL_P
     marked = tokens.assign(
@@ -46,16 +50,17 @@ def evaluations(tokens: pd.DataFrame) -> pd.DataFrame:
 
 
 def final(table: pd.DataFrame) -> pd.DataFrame:
-    """The last evaluation of each cell."""
+    """Return the last evaluation of each cell."""
     return table.loc[table.groupby("cell")["step"].idxmax()].reset_index(drop=True)
 
 
 def learned(history: pd.DataFrame) -> pd.DataFrame:
-    """How each cell got there: cell, `steps_to_recall` and `spent_on_recalled`.
+    """Summarize each cell's history, as `evaluations` returns it: a row per cell.
 
-    `steps_to_recall` is the first recorded step at which every argmax is right, NaN if there is none; as evaluations
-    are log-spaced, the true one lies between the evaluation before and it. `spent_on_recalled` is the mean of
-    `spent_share` over all steps (trapezoids between evaluations).
+    Columns: cell, and
+        steps_to_recall: first recorded step at which every argmax is right; NaN if there is none. Evaluations are
+            log-spaced, so the true step lies between the evaluation before and this one.
+        spent_on_recalled: mean of `spent_share` over all steps (trapezoids between evaluations).
     """
     rows = []
     for cell, evaluated in history.groupby("cell"):
@@ -73,7 +78,7 @@ def learned(history: pd.DataFrame) -> pd.DataFrame:
 
 
 def telling_length(cells: pd.DataFrame) -> float:
-    """The length whose ranks differ most in recalled share: where the edge of capacity can be seen."""
+    """Return the length whose ranks differ most in recalled share, because it shows the edge of capacity."""
     spread = cells.groupby("target_tokens")["recalled_share"].agg(lambda share: float(np.std(share)))
     many = cells.groupby("target_tokens")["lora.rank"].nunique()
     return float((spread + 1e-3 * many).idxmax())

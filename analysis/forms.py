@@ -12,12 +12,12 @@ import pandas as pd
 Array = np.ndarray
 
 MODEL_UNIT = 1e8
-"""Parameters of the base model are counted in hundreds of millions, so that C stays the scale of one such model."""
+"""Unit of the base model's parameters. C is then the scale of a model of 10⁸ parameters."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What ΔL may depend on.
+    """The quantities that ΔL may depend on.
 
     Attributes:
         r: LoRA rank.
@@ -35,7 +35,7 @@ class Inputs:
 
     @classmethod
     def of(cls, cells: pd.DataFrame) -> "Inputs":
-        """From the columns of a table of cells; sizes that it does not have are None."""
+        """Take the columns of a table of cells; a size without a column is None."""
 
         def column(name: str) -> Array | None:
             return cells[name].to_numpy(float) if name in cells else None
@@ -45,7 +45,7 @@ class Inputs:
 
     @classmethod
     def grid(cls, r: Array | float, l: Array | float, base_loss: Array | float) -> "Inputs":
-        """From numbers or arrays that broadcast, for forms in rank and length."""
+        """Take numbers or arrays that broadcast, for forms in rank and length."""
         return cls(*np.broadcast_arrays(*(np.asarray(value, dtype=float) for value in (r, l, base_loss))))
 
 
@@ -54,51 +54,51 @@ Predict = Callable[[Inputs], Array]
 
 
 def power(x: Inputs, C: float, alpha: float, beta: float, b: float = 0.0) -> Array:
-    """The Parametric Memory Law: ΔL = C · r^α · ℓ^(−β) + b, nats per token (paper, eq. 3)."""
+    """Return the Parametric Memory Law, ΔL = C · r^α · ℓ^(−β) + b, nats per token (paper, eq. 3)."""
     return C * x.r**alpha * x.l**-beta + b
 
 
 def power_in_parameters(x: Inputs, C: float, alpha: float, beta: float, b: float = 0.0) -> Array:
-    """The law in N in place of r: ΔL = C · N^α · ℓ^(−β) + b."""
+    """Return the law in N in place of r: ΔL = C · N^α · ℓ^(−β) + b."""
     assert x.parameters is not None
     return C * x.parameters**alpha * x.l**-beta + b
 
 
 def power_with_model(x: Inputs, C: float, alpha: float, beta: float, gamma: float, b: float = 0.0) -> Array:
-    """The law with the base model's size: ΔL = C · r^α · ℓ^(−β) · (M/10⁸)^γ + b."""
+    """Return the law with the base model's size: ΔL = C · r^α · ℓ^(−β) · (M/10⁸)^γ + b."""
     assert x.base_parameters is not None
     return C * x.r**alpha * x.l**-beta * (x.base_parameters / MODEL_UNIT) ** gamma + b
 
 
 def log_linear(x: Inputs, a: float, c: float, d: float) -> Array:
-    """ΔL = a + c · ln r − d · ln ℓ: what the law becomes when C and −b grow without end."""
+    """Return ΔL = a + c · ln r − d · ln ℓ, the limit of the law when C and −b grow without end."""
     return a + c * np.log(x.r) - d * np.log(x.l)
 
 
 def interaction(x: Inputs, C: float, alpha: float, beta: float, gamma: float, b: float) -> Array:
-    """ΔL = C · r^(α + γ ln ℓ) · ℓ^(−β) + b: the gain by rank depends on the length."""
+    """Return ΔL = C · r^(α + γ ln ℓ) · ℓ^(−β) + b: the gain by rank depends on the length."""
     return C * x.r ** (alpha + gamma * np.log(x.l)) * x.l**-beta + b
 
 
 def saturate(delta_loss: Array, base_loss: Array, q: float) -> Array:
-    """L0 · x / (1 + x^q)^(1/q) with x = ΔL / L0: ΔL far below L0, and never above it."""
+    """Return L0 · x / (1 + x^q)^(1/q) with x = ΔL / L0: ΔL itself far below L0, and never more than L0."""
     x = np.maximum(delta_loss / base_loss, 0.0)
     with np.errstate(divide="ignore", over="ignore"):
         return base_loss * (1 + np.where(x > 0, x, np.inf) ** -q) ** (-1 / q) * (x > 0)
 
 
 def saturating(x: Inputs, C: float, alpha: float, beta: float, q: float, b: float = 0.0) -> Array:
-    """The law, saturated at L0."""
+    """Return the law, saturated at L0."""
     return saturate(power(x, C, alpha, beta, b), x.base_loss, q)
 
 
 def saturating_in_parameters(x: Inputs, C: float, alpha: float, beta: float, q: float, b: float = 0.0) -> Array:
-    """The law in N, saturated at L0."""
+    """Return the law in N, saturated at L0."""
     return saturate(power_in_parameters(x, C, alpha, beta, b), x.base_loss, q)
 
 
 def saturating_with_model(x: Inputs, C: float, alpha: float, beta: float, gamma: float, q: float, b: float) -> Array:
-    """The law with the base model's size, saturated at L0."""
+    """Return the law with the base model's size, saturated at L0."""
     return saturate(power_with_model(x, C, alpha, beta, gamma, b), x.base_loss, q)
 
 
@@ -108,12 +108,12 @@ class Form:
 
     Attributes:
         name: key in tables and on the command line.
-        formula: as people write it.
+        formula: the formula for people.
         function: (inputs, **parameters) → ΔL in nats per token.
-        starts: values from which fits start, per parameter; the scale C, or a, is found from the data.
+        starts: values from which fits start, per parameter; the start of the scale comes from the data.
         bounds: allowed range per parameter; that of b is in units of the largest L0.
-        saturates: whether it describes cells near L0, so that none needs to be left out.
-        size: the column beside rank, length and base loss that it needs, if any.
+        saturates: whether it describes cells near L0 too, so that none is left out.
+        size: column that it needs beside rank, length and base loss; None for none.
     """
 
     name: str
@@ -125,14 +125,14 @@ class Form:
     size: str | None = None
 
     def can_describe(self, cells: pd.DataFrame) -> bool:
-        """Whether the cells have what it needs; the base model's size tells something only where it varies."""
+        """Return whether the cells have what it needs. The base model's size must also vary among them."""
         if self.size is None:
             return True
         return self.size in cells and cells[self.size].nunique() > (self.size == "base_parameters")
 
     @property
     def scale(self) -> str:
-        """The parameter in which the form is linear at its start."""
+        """Name of the parameter that scales the form, C, or a where the form has it."""
         return "a" if "a" in self.bounds else "C"
 
 

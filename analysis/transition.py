@@ -1,7 +1,7 @@
-"""The p > 0.5 transition, token by token: what greedy decoding brings back, given the true prefix.
+"""The p > 0.5 transition, token by token: what greedy decoding recalls, given the true prefix.
 
-A token with p > 0.5 is the argmax for certain; the converse does not hold. Tables here have a row per target token
-of one evaluation: `p`, `nll`, `token_id`, `argmax_id`, `pair`, `position`, and `cell`.
+A token with p > 0.5 is certain to be the argmax; the converse does not hold. Tables have a row per target token of one
+evaluation, with the columns `p`, `nll`, `token_id`, `argmax_id`, `pair`, `position` and `cell`.
 """
 
 import math
@@ -16,12 +16,12 @@ CRITICAL_P = math.exp(-CRITICAL_LOSS_NATS)
 
 
 def is_right(tokens: pd.DataFrame) -> pd.Series:
-    """Whether the argmax is the target token."""
+    """Return whether the argmax is the target token, for each token."""
     return tokens["argmax_id"] == tokens["token_id"]
 
 
 def transition(tokens: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
-    """P(argmax right | p), a row per bin of p: `low`, `high`, `tokens`, `right` (share; NaN in an empty bin)."""
+    """Return P(argmax right | p): a row per bin of p: `low`, `high`, `tokens`, `right` (share, NaN in an empty bin)."""
     edges = np.linspace(0, 1, bins + 1)
     index = np.clip(np.digitize(tokens["p"], edges[1:-1], right=True), 0, bins - 1)  # bins are (low, high]
     groups = is_right(tokens).groupby(index)
@@ -31,28 +31,29 @@ def transition(tokens: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
 
 
 def violations(tokens: pd.DataFrame) -> pd.DataFrame:
-    """Tokens with p > 0.5 whose argmax is another: impossible, so each is a bug in what wrote the table."""
+    """Return tokens with p > 0.5 whose argmax is another: impossible but for ties, so the table is wrong."""
     return tokens[(tokens["p"] > CRITICAL_P) & ~is_right(tokens)]
 
 
 def lucky_share(tokens: pd.DataFrame) -> float:
-    """Share of the right tokens that are right at p ≤ 0.5; NaN when none is right."""
+    """Return the share of the right tokens that are right at p ≤ 0.5; NaN where none is right."""
     right = tokens[is_right(tokens)]
     return float((right["p"] <= CRITICAL_P).mean()) if len(right) else float("nan")
 
 
 def first_failures(tokens: pd.DataFrame) -> pd.DataFrame:
-    """Per cell and pair: first position with p ≤ 0.5 and first wrong argmax; the target's length where there is none.
+    """Find the first position with p ≤ 0.5 and the first wrong argmax, a row per cell and pair.
 
-    Columns: cell, pair, length, `first_stubborn` and `first_wrong`; the first is never beyond the second.
+    Columns: cell, pair, length, `first_stubborn` and `first_wrong`, which is never before it. Without such a token it
+    is the target's length.
     """
     marked = tokens.assign(wrong=~is_right(tokens), stubborn=tokens["p"] <= CRITICAL_P)
     groups = marked.groupby(["cell", "pair"])
     length = groups["position"].max() + 1
 
     def first(name: str) -> pd.Series:
-        found = marked[marked[name]].groupby(["cell", "pair"])["position"].min()
-        return found.reindex(length.index).fillna(length).astype(int)
+        position = marked[marked[name]].groupby(["cell", "pair"])["position"].min()
+        return position.reindex(length.index).fillna(length).astype(int)
 
     return pd.DataFrame(
         {"length": length, "first_stubborn": first("stubborn"), "first_wrong": first("wrong")}
@@ -60,13 +61,13 @@ def first_failures(tokens: pd.DataFrame) -> pd.DataFrame:
 
 
 def decoupled(tokens: pd.DataFrame, below_nats: float = float(np.log(2))) -> list[str]:
-    """Cells whose mean loss is below `below_nats` and which all the same would not be recalled to the end."""
+    """Return the cells whose mean loss is below `below_nats` but which greedy decoding would not recall to the end."""
     loss = tokens.groupby("cell")["nll"].mean()
     failing = (~is_right(tokens)).groupby(tokens["cell"]).any()
     return [str(name) for name in loss.index[(loss < below_nats) & failing]]
 
 
 def wrong_positions(tokens: pd.DataFrame) -> pd.Series:
-    """Relative position in its target, 0 to 1, of each token whose argmax is wrong."""
+    """Return the relative position in its target, 0 to 1, of each token whose argmax is wrong."""
     length = tokens.groupby(["cell", "pair"])["position"].transform("max") + 1
     return (tokens["position"] / length)[~is_right(tokens)]

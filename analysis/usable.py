@@ -1,7 +1,7 @@
-"""Which cells fits may rest on: those that were measured and memorized something, each measurement once.
+"""Which cells fits may use: those that were measured and memorized something, each measurement once.
 
-A cell with ΔL ≤ 0 memorized nothing, or training made it worse than the base model. It has no logarithm, and nothing
-small may stand in for it: a fit would take that for a measurement.
+A cell with ΔL ≤ 0 memorized nothing, or training made it worse than the base model. ΔL has no logarithm there. A small
+number must not replace it, because a fit would take that for a measurement.
 """
 
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 RESOLUTION = 1e-6
-"""ΔL/L0 up to which ΔL is not told from 0: losses are computed in single precision."""
+"""ΔL/L0 below which ΔL counts as 0: losses are computed in single precision."""
 
 MOST_NAMES = 8
-"""Cells that a sentence names; more are counted."""
+"""Cells that a sentence names; further ones are counted."""
 
 _POSITIVE = ("lora.rank", "target_tokens", "base_loss_nats")
 _MEASUREMENT = (
@@ -31,13 +31,13 @@ _MEASUREMENT = (
 
 @dataclass(frozen=True)
 class Usable:
-    """The cells of one condition, by what fits may make of them.
+    """The cells of one condition, sorted by whether fits may use them.
 
     Attributes:
-        cells: what fits rest on.
-        silent: memorized nothing: ΔL ≤ `RESOLUTION`·L0.
-        unknown: rank, length, L0 or ΔL is not a number, or one that it cannot be.
-        repeated: the measurement of a cell before it, once more: the same numbers in every digit, the seed too.
+        cells: fits use these.
+        silent: these memorized nothing: ΔL ≤ `RESOLUTION`·L0.
+        unknown: their rank, length, L0 or ΔL is not a number, or is impossible.
+        repeated: these repeat an earlier cell in every digit, the seed included.
     """
 
     cells: pd.DataFrame
@@ -47,7 +47,7 @@ class Usable:
 
     @property
     def nothing(self) -> str | None:
-        """Why there is nothing to fit; None where there is something."""
+        """Why no cell is usable; None where some are."""
         if len(self.cells):
             return None
         if self.silent.empty:
@@ -59,7 +59,7 @@ class Usable:
         )
 
     def cautions(self) -> Iterator[str]:
-        """What was left out and why, a sentence each, with the cells' names; not what `nothing` says already."""
+        """Yield which cells were left out and why, a sentence per reason; not what `nothing` says already."""
         silent = self.silent if len(self.cells) else self.silent.head(0)
         reasons = (
             (silent, "memorized nothing or became worse than the base model (ΔL ≤ 0)"),
@@ -71,28 +71,28 @@ class Usable:
                 yield f"left out of every fit, for they {reason}: {_names(cells)}"
 
     def record(self) -> dict[str, list[str]]:
-        """The names of the cells left out, by reason; empty when none was."""
+        """Return reason → names of the cells left out for it; empty where none was."""
         reasons = {"silent": self.silent, "unknown": self.unknown, "repeated": self.repeated}
         return {reason: [_name(row) for row in _rows(cells)] for reason, cells in reasons.items() if len(cells)}
 
 
 def usable(cells: pd.DataFrame) -> Usable:
-    """Sort the cells of one condition by what fits may make of them.
+    """Sort the cells of one condition by whether fits may use them.
 
     Args:
-        cells: columns `lora.rank`, `target_tokens`, `base_loss_nats`, `delta_loss_nats`; `seed` and sizes, if known.
+        cells: columns `lora.rank`, `target_tokens`, `base_loss_nats`, `delta_loss_nats`; perhaps `seed` and sizes.
     """
     names = [*_POSITIVE, "delta_loss_nats"]
     numbers = cells[names].apply(pd.to_numeric, errors="coerce").astype(float)
-    known = np.isfinite(numbers).all(axis=1) & (numbers[list(_POSITIVE)] > 0).all(axis=1)
-    heard = known & memorized(numbers)
-    again = heard & cells.duplicated([name for name in _MEASUREMENT if name in cells])
+    possible = np.isfinite(numbers).all(axis=1) & (numbers[list(_POSITIVE)] > 0).all(axis=1)
+    learned = possible & memorized(numbers)
+    repeated = learned & cells.duplicated([name for name in _MEASUREMENT if name in cells])
     cells = cells.assign(**numbers)
-    return Usable(cells[heard & ~again], cells[known & ~heard], cells[~known], cells[again])
+    return Usable(cells[learned & ~repeated], cells[possible & ~learned], cells[~possible], cells[repeated])
 
 
 def memorized(cells: pd.DataFrame) -> pd.Series:
-    """Whether each cell memorized anything. Columns: `delta_loss_nats`, `base_loss_nats`."""
+    """Return whether each cell memorized anything. Columns: `delta_loss_nats`, `base_loss_nats`."""
     return cells["delta_loss_nats"] > RESOLUTION * cells["base_loss_nats"]
 
 
@@ -101,16 +101,16 @@ def _rows(cells: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _name(row: dict[str, Any]) -> str:
-    """A cell's name; of a point, which has none, its place."""
-    return str(row["cell"]) if "cell" in row else f"r = {_said(row['lora.rank'])}, ℓ = {_said(row['target_tokens'])}"
+    """A cell's name; a published point has none, so its rank and length."""
+    return str(row["cell"]) if "cell" in row else f"r = {_text(row['lora.rank'])}, ℓ = {_text(row['target_tokens'])}"
 
 
-def _said(number: float) -> str:
+def _text(number: float) -> str:
     return f"{number:.5g}" if np.isfinite(number) else "–"
 
 
 def _names(cells: pd.DataFrame) -> str:
     """Cells by name with their ΔL."""
-    named = list(dict.fromkeys(f"{_name(row)} (ΔL = {_said(row['delta_loss_nats'])})" for row in _rows(cells)))
-    more = [f"and {len(named) - MOST_NAMES} more"] if len(named) > MOST_NAMES else []
-    return "; ".join([*named[:MOST_NAMES], *more])
+    names = list(dict.fromkeys(f"{_name(row)} (ΔL = {_text(row['delta_loss_nats'])})" for row in _rows(cells)))
+    more = [f"and {len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES else []
+    return "; ".join([*names[:MOST_NAMES], *more])

@@ -175,3 +175,18 @@ def test_another_start_gives_the_same_fit():
     one, other = fit_law(cells), fit_law(pd.DataFrame(shuffled))
     for name in TRUTH:
         assert parameter(one, name) == pytest.approx(parameter(other, name), rel=1e-3)
+
+
+def test_a_fit_reads_as_what_it_found_and_what_limits_it():
+    sure, unsure = fit_law(synthetic(noise=0.1)), fit_law(MEASURED, POWER, Rule("delta_loss", 0.98))
+    assert f"  alpha    {sure.values['alpha']:.4g} ± {sure.parameters['alpha'][1]:.2g}\n" in sure.summary
+    assert f"{len(sure.used)} cells; {len(sure.excluded)} left out (ΔL ≥ 0.85·L0)" in sure.summary
+    assert "not identified" not in sure.summary + repr(sure)
+    assert f"  not identified: {unsure.not_identified[0]}" in unsure.summary
+    assert repr(unsure).endswith(", not identified)")
+
+
+def test_the_mean_relative_error_is_that_of_the_cells_used():
+    fit = fit_law(synthetic(noise=0.1))
+    errors = [abs(p / t - 1) for p, t in zip(fit.predict_cells(fit.used), fit.used["delta_loss_nats"], strict=True)]
+    assert fit.mean_relative_error == pytest.approx(sum(errors) / len(errors))
