@@ -22,7 +22,7 @@ _PROTOCOL = (
 
 
 def card(findings: Findings) -> dict[str, str]:
-    """Field → what to say."""
+    """Return the card: field → text."""
     cells = findings.cells
     protocol = [f"{name}={_values(cells, name)}" for name in _PROTOCOL if name in cells]
     lines = {

@@ -51,27 +51,29 @@ def _place(study: Path) -> list[str]:
 
 
 def _overrides(row: Mapping[Any, Any]) -> list[str]:
-    """What of a cell's config must be said because the defaults say otherwise."""
+    """The overrides of a cell's config that the defaults do not give."""
     options = {group: _option(group, row) for group in _GROUPS}
     chosen = [f"{group}={option}" for group, option in options.items() if option]
     defaults = _flat(chosen)
     plain = _flat([])
-    said = [word for word in chosen if plain.get(f"{word.split('=')[0]}.name") != word.split("=")[1]]
-    own = [name for name in defaults if name in row and name not in _SWEPT]
-    looked_up = [name for name in own if str(defaults[name]).startswith("${")]  # which depends on what is said
-    said += [_said(name, row) for name in own if name not in looked_up and _differs(row[name], defaults[name])]
-    found = _looked_up([*chosen, *said], looked_up) if looked_up else {}
-    return said + [_said(name, row) for name in found if _differs(row[name], found[name])]
+    overrides = [word for word in chosen if plain.get(f"{word.split('=')[0]}.name") != word.split("=")[1]]
+    names = [name for name in defaults if name in row and name not in _SWEPT]
+    looked_up = [name for name in names if str(defaults[name]).startswith("${")]  # which depends on the overrides
+    overrides += [
+        _override(name, row) for name in names if name not in looked_up and _differs(row[name], defaults[name])
+    ]
+    values = _looked_up([*chosen, *overrides], looked_up) if looked_up else {}
+    return overrides + [_override(name, row) for name in values if _differs(row[name], values[name])]
 
 
-def _said(name: str, row: Mapping[Any, Any]) -> str:
+def _override(name: str, row: Mapping[Any, Any]) -> str:
     return f"{name}={_spell(row[name])}"
 
 
 def _option(group: str, row: Mapping[Any, Any]) -> str | None:
     """The option of a config group that a cell has: of its name, else one that the keys tell, else from the Hub."""
-    told = [option for option, key in _UNNAMED.items() if row.get(f"{group}.{key}") is not None]
-    for option in (str(row.get(f"{group}.name")), *told, "hub"):
+    unnamed = [option for option, key in _UNNAMED.items() if row.get(f"{group}.{key}") is not None]
+    for option in (str(row.get(f"{group}.name")), *unnamed, "hub"):
         if (Path(config_dir()) / group / f"{option}.yaml").exists():
             return option
     return None
@@ -79,11 +81,11 @@ def _option(group: str, row: Mapping[Any, Any]) -> str | None:
 
 def _looked_up(overrides: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
     """Those of the named values that can be looked up."""
-    cfg, found = compose_config(overrides), {}
+    cfg, values = compose_config(overrides), {}
     for name in names:
         with suppress(OmegaConfBaseException):  # what it stands for is not given
-            found[name] = OmegaConf.select(cfg, name)
-    return found
+            values[name] = OmegaConf.select(cfg, name)
+    return values
 
 
 def _flat(overrides: Sequence[str]) -> dict[str, Any]:

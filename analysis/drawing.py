@@ -31,14 +31,14 @@ def draw(figures: Mapping[str, Figure], anchor: str) -> dict[str, Drawing]:
 
 
 def _drawing(figure: Figure, name: str, anchor: str) -> Drawing:
-    svg, png = _svg(figure, f"{anchor}-{name}"), io.BytesIO()
+    element, png = svg(figure, f"{anchor}-{name}"), io.BytesIO()
     figure.set_layout_engine("none")  # laid out once already
     figure.savefig(png, format="png", dpi=120)
-    return Drawing(svg, png.getvalue())
+    return Drawing(element, png.getvalue())
 
 
-def _svg(figure: Figure, name: str) -> str:
-    """A figure as an SVG element; `name` keeps its ids apart from those of the page's other figures."""
+def svg(figure: Figure, name: str) -> str:
+    """Return a figure as an SVG element; `name` keeps its ids apart from those of the page's other figures."""
     text = io.StringIO()
     with rc_context({"svg.hashsalt": name}):
         figure.savefig(text, format="svg", metadata={"Date": None})

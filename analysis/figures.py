@@ -52,10 +52,10 @@ MEANING = {
 """What each figure shows."""
 
 
-def figures(found: Findings) -> dict[str, Figure]:
+def figures(findings: Findings) -> dict[str, Figure]:
     """Every figure that the findings allow; names are those of `MEANING`."""
-    cells, fitted, title = found.cells, found.usable.cells, found.title
-    law = found.law.fit if found.law else None
+    cells, fitted, title = findings.cells, findings.usable.cells, findings.title
+    law = findings.law.fit if findings.law else None
     plain = law if law and law.form.size is None else None  # a law with the model's size is no line over rank
     drawn: dict[str, Figure] = {}
     if len(fitted):
@@ -63,25 +63,25 @@ def figures(found: Findings) -> dict[str, Figure]:
     if cells["loss_nats"].notna().any():
         drawn["loss"] = loss_heat_map(cells, title)
     if law:
-        fits = [law, found.saturating] if found.saturating else [law]
+        fits = [law, findings.saturating] if findings.saturating else [law]
         drawn |= {"prediction": prediction_figure(fits, title), "residuals": residual_figure(fits, title)}
         if plain:
             drawn["surface"] = surface_figure(fitted, fits[-1], title)
-    if found.collapse:
-        drawn["collapse"] = collapse_figure(fitted, found.collapse, title)
-    if found.capacity:
-        drawn["bits"] = bits_figure(found.capacity, title)
+    if findings.collapse:
+        drawn["collapse"] = collapse_figure(fitted, findings.collapse, title)
+    if findings.capacity:
+        drawn["bits"] = bits_figure(findings.capacity, title)
     if "base_parameters" in fitted and fitted["base_parameters"].nunique() > 1:
         drawn["models"] = models_figure(fitted, title)
-    return drawn | _token_figures(cells, found.tokens, title) if found.tokens else drawn
+    return drawn | _token_figures(cells, findings.tokens, title) if findings.tokens else drawn
 
 
-def method_figures(found: Comparison) -> dict[str, Figure]:
+def method_figures(comparison: Comparison) -> dict[str, Figure]:
     """Every figure that a comparison of methods allows."""
-    drawn = {"methods": methods_figure(found)}
-    if found.cells["exact"].notna().any():
-        drawn["exact"] = exact_figure(found.cells, found.title)
-    return drawn if found.history.empty else {**drawn, "convergence": convergence_figure(found)}
+    drawn = {"methods": methods_figure(comparison)}
+    if comparison.cells["exact"].notna().any():
+        drawn["exact"] = exact_figure(comparison.cells, comparison.title)
+    return drawn if comparison.history.empty else {**drawn, "convergence": convergence_figure(comparison)}
 
 
 def _token_figures(cells: pd.DataFrame, tokens: Tokens, title: str) -> dict[str, Figure]:

@@ -43,7 +43,7 @@ def law_section(findings: Findings, study: Path | None) -> Section:
     if not findings.law:
         notes = [(MISSING, findings.missing["law"])]
         if study and not findings.usable.nothing:
-            notes.append((MISSING, longer_command(findings, study)))
+            notes.append((COMMAND, longer_command(findings, study)))
         return Section("law", title, notes=tuple(notes), figures=("law",))
     fit, left = findings.law.fit, findings.law.residuals
     notes = [
@@ -55,7 +55,7 @@ def law_section(findings: Findings, study: Path | None) -> Section:
         notes.append((PROBLEM, "C, alpha, beta and b mean nothing by themselves here. Add unsaturated cells: longer "
                                "lengths, smaller ranks."))  # fmt: skip
         if study:
-            notes.append((PROBLEM, longer_command(findings, study)))
+            notes.append((COMMAND, longer_command(findings, study)))
     notes += [(CAUTION, caution) for caution in fit.cautions]
     if not findings.law.resampled:
         notes.append((CAUTION, f"no bootstrap interval: only {findings.law.draws} of {DRAWS} draws could be fitted"))

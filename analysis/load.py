@@ -29,7 +29,7 @@ class NoCells(ValueError):
 
 
 class NoTokens(ValueError):
-    """What the tokens of a condition say cannot be told; the message says why."""
+    """The tokens of a condition cannot be read; the message says why."""
 
 
 def load_studies(studies: Sequence[Path]) -> pd.DataFrame:
@@ -113,9 +113,9 @@ def load_points(file: Path, base_loss: float) -> pd.DataFrame:
         raise NoCells(f"{file} cannot be read as CSV: {one_line(error)}") from error
     missing = [name for name in needed if name not in points]
     if missing:
-        found = ", ".join(map(repr, points.columns))
+        columns = ", ".join(map(repr, points.columns))
         raise NoCells(
-            f"{file} holds no points: no column {', '.join(missing)} among {found}; commas must separate the fields, "
+            f"{file} holds no points: no column {', '.join(missing)} among {columns}; commas must separate the fields, "
             "and decimals have points"
         )
     if points.empty:

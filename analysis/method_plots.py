@@ -19,25 +19,25 @@ CURVES = {
 MOST_RANKS = 4
 
 
-def convergence_figure(found: Comparison) -> Figure:
+def convergence_figure(comparison: Comparison) -> Figure:
     """How the methods converge: a column per rank, a row per quantity, a line per cell (paper, figure 9).
 
     The length is the one whose ranks differ most.
     """
-    length = telling_length(found.cells)
-    cells = found.cells[found.cells["target_tokens"] == length]
+    length = telling_length(comparison.cells)
+    cells = comparison.cells[comparison.cells["target_tokens"] == length]
     ranks = _most_telling(cells)
     shown = cells[cells["lora.rank"].isin(ranks)]
     caption = f"n = {len(shown)} cells, a line each; dashed: ln 2, the loss at p = 0.5"
-    figure = new_figure(f"{found.title}, ℓ = {length:g}", caption, max(6.0, 3.2 * len(ranks)), 8.2)
+    figure = new_figure(f"{comparison.title}, ℓ = {length:g}", caption, max(6.0, 3.2 * len(ranks)), 8.2)
     grid = figure.subplots(len(CURVES), len(ranks), sharex=True, sharey="row", squeeze=False)
     for column, rank in zip(grid.T, ranks, strict=True):
         column[0].set_title(f"r = {rank:g}", fontsize=9)
         column[-1].set_xlabel("step + 1")
-        for method, colour in zip(found.methods, CYCLE, strict=False):
+        for method, colour in zip(comparison.methods, CYCLE, strict=False):
             own = shown[(shown["lora.rank"] == rank) & (shown["method"] == method)]["cell"]
             for index, cell in enumerate(own):
-                rows = found.history[found.history["cell"] == cell].sort_values("step")
+                rows = comparison.history[comparison.history["cell"] == cell].sort_values("step")
                 for axes, name in zip(column, CURVES, strict=True):
                     values = rows[name].clip(lower=1e-3) if name == "loss_nats" else rows[name]
                     label = None if index else method
@@ -61,21 +61,21 @@ def _most_telling(cells: pd.DataFrame) -> list[float]:
     return sorted(float(rank) for rank in spread.nlargest(MOST_RANKS).index)
 
 
-def methods_figure(found: Comparison) -> Figure:
+def methods_figure(comparison: Comparison) -> Figure:
     """Every metric of every cell: a panel per metric, a place per rank and length, a colour per method."""
-    metrics = [metric for metric in found.metrics if metric.column != TIME or not found.shares_time]
-    places = found.cells[PLACE].drop_duplicates().sort_values(PLACE).itertuples(index=False)
+    metrics = [metric for metric in comparison.metrics if metric.column != TIME or not comparison.shares_time]
+    places = comparison.cells[PLACE].drop_duplicates().sort_values(PLACE).itertuples(index=False)
     ticks = {(length, rank): index for index, (length, rank) in enumerate(places)}
     columns = min(4, len(metrics))
     rows = -(-len(metrics) // columns)
-    caption = f"n = {len(found.cells)} cells, a point each; lines: means over seeds"
-    figure = new_figure(found.title, caption, 3.1 * columns, 0.6 + 2.6 * rows)
+    caption = f"n = {len(comparison.cells)} cells, a point each; lines: means over seeds"
+    figure = new_figure(comparison.title, caption, 3.1 * columns, 0.6 + 2.6 * rows)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, metric in zip(panels, metrics, strict=False):
-        for index, method in enumerate(found.methods):
-            own = found.cells[found.cells["method"] == method]
+        for index, method in enumerate(comparison.methods):
+            own = comparison.cells[comparison.cells["method"] == method]
             at = [ticks[place] for place in own[PLACE].itertuples(index=False, name=None)]
-            shifted = np.array(at) + 0.16 * (index - (len(found.methods) - 1) / 2)
+            shifted = np.array(at) + 0.16 * (index - (len(comparison.methods) - 1) / 2)
             values = own[metric.column].astype(float)
             style = {"color": CYCLE[index % len(CYCLE)], "label": method}
             axes.scatter(shifted, values, s=18, marker=MARKERS[index % len(MARKERS)], alpha=0.8, **style)

@@ -26,7 +26,7 @@ def next_commands(findings: Findings, study: Path) -> list[str]:
 
 
 def has_exponents(findings: Findings) -> bool:
-    """Return whether the saturating form is identified, so that cells can be chosen for what they say about α."""
+    """Return whether the saturating form is identified, so that cells can be chosen to narrow α."""
     return bool(findings.saturating and not findings.saturating.not_identified)
 
 

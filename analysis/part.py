@@ -152,7 +152,7 @@ def comparisons(table: pd.DataFrame, single: Sequence[Findings]) -> Iterator[Com
 
     Args:
         table: the cells of `single`.
-        single: `condition_findings` of it; cells appear there with what their tokens say.
+        single: `condition_findings` of it; cells appear there with the columns made from their tokens.
     """
     cells = pd.concat([findings.cells for findings in single], ignore_index=True)
     histories = [findings.tokens.history for findings in single if findings.tokens]

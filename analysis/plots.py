@@ -109,16 +109,16 @@ def loss_heat_map(table: pd.DataFrame, title: str) -> Figure:
     axes = figure.subplots()
     finite = grid.to_numpy(float)[np.isfinite(grid.to_numpy(float))]
     low = max(float(finite.min()), 1e-4)
-    norm = LogNorm(low, max(float(finite.max()), low * NARROWEST_SCALE))
+    high = max(float(finite.max()), low * NARROWEST_SCALE)
+    norm = LogNorm(low, high)
     image = draw_grid(axes, grid, np.maximum(grid.to_numpy(float), low), norm, "viridis", "{:.2g}")
     bar = figure.colorbar(image, ax=axes)
     bar.set_label("final loss (nats per token)")
-    if norm.vmax < 10 * low:  # no two powers of ten to label
-        bar.set_ticks(
-            np.geomspace(low, norm.vmax, 3), labels=[f"{tick:.2g}" for tick in np.geomspace(low, norm.vmax, 3)]
-        )
+    if high < 10 * low:  # no two powers of ten to label
+        ticks = np.geomspace(low, high, 3).tolist()
+        bar.set_ticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
         bar.ax.minorticks_off()
-    if low < np.log(2) < norm.vmax:
+    if low < np.log(2) < high:
         bar.ax.axhline(np.log(2), color=RED)
         beside = bar.ax.get_yaxis_transform()
         bar.ax.text(-0.15, np.log(2), "ln 2", color=RED, va="center", ha="right", fontsize=8, transform=beside)

@@ -1,4 +1,4 @@
-"""`memlaw report runs/STUDY`: what a study, several, W&B runs or published points say, as one page.
+"""`memlaw report runs/STUDY`: report on studies, W&B runs or published points, on one page.
 
 Prints a summary and writes `report.html`, `cells.csv`, and per condition `law.json`, `fit_card.md`, tables and figures.
 """
@@ -74,8 +74,9 @@ def _report(given: argparse.Namespace, console: Console) -> None:
         sys.exit(0 if check_report(parts, target, console) else 1)
     name = given.studies[0].resolve().name if given.studies else target.name
     write_report(parts, table, target, name, left)
-    print_summary(parts, len(table), console)
-    console.print(f"\nReport: {target / PAGE}", soft_wrap=True, highlight=False)
+    source = given.wandb or ", ".join(map(str, given.studies or [given.points]))
+    print_summary(parts, source, len(table), console)
+    console.print(f"\nReport: {target / PAGE}, tables beside it", soft_wrap=True, highlight=False)
 
 
 def _target(given: argparse.Namespace) -> Path:

@@ -14,8 +14,9 @@ from analysis.section import CAUTION, COMMAND, INFO, MISSING, PROBLEM, Section
 from analysis.transition import violations
 
 _SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}
+_TOGETHER = "\N{NO-BREAK SPACE}"
 _TOLD = "capacity"
-"""The section whose cautions its own line tells already."""
+"""The section whose caution the line on capacity gives already."""
 
 MOST_CAUTIONS = 2
 MOST_DIFFERENCES = 3
@@ -37,7 +38,7 @@ class Line:
 
 
 def findings_summary(findings: Findings, sections: Sequence[Section], study: Path | None) -> list[Line]:
-    """Say what the cells of a condition say of the law, of capacity and of recall, and what to run next.
+    """Sum up the law, capacity and recall of a condition, and name the command to run next.
 
     Args:
         findings: of the condition.
@@ -76,7 +77,7 @@ def _law(findings: Findings) -> list[Line]:
 
 def _parameter(name: str, value: float, stderr: float | None) -> str:
     uncertainty = "(held)" if stderr is None else f"± {stderr:.2g}"
-    return f"{_SYMBOLS.get(name, name)} = {value:.3g} {uncertainty}"
+    return f"{_SYMBOLS.get(name, name)} = {value:.3g} {uncertainty}".replace(" ", _TOGETHER)
 
 
 def _ratio(findings: Findings, law: Fitted) -> str:

@@ -20,17 +20,18 @@ _INDENT = 15
 _COLOURS = {CAUTION: "yellow", MISSING: "yellow", PROBLEM: "red"}
 
 
-def print_summary(parts: Sequence[Part], cells: int, console: Console) -> None:
+def print_summary(parts: Sequence[Part], source: str, cells: int, console: Console) -> None:
     """Print the condition of the strongest law in full, others in a line each, and which method is better.
 
     Args:
         parts: of the report.
-        cells: number of cells read.
+        source: where its cells were read.
+        cells: their number.
         console: where to.
     """
     laws = [part for part in parts if part.kind is not Kind.METHODS]
     conditions = sum(part.kind is Kind.CONDITION for part in parts)
-    _print(f"{cells} cells in {conditions} condition{'s' if conditions > 1 else ''}", console)
+    _print(f"{source}: {cells} cells in {conditions} condition{'s' if conditions > 1 else ''}", console)
     best = headline(laws)
     _print_part(best, best.summary, console)
     others = [Line("", f"{part.label}: {_outcome(part)}") for part in laws if part is not best]

@@ -43,7 +43,7 @@ def transition_figure(table: pd.DataFrame, failures: pd.DataFrame, title: str) -
     left.set_xlabel("probability of the target token")
     left.set_ylabel("share of tokens that are the argmax")
     fails = failures["first_wrong"] < failures["length"]
-    for rows, face, name in ((failures[fails], BLUE, "fails"), (failures[~fails], "none", "comes back to the end")):
+    for rows, face, name in ((failures[fails], BLUE, "fails"), (failures[~fails], "none", "recalled verbatim")):
         right.scatter(
             rows["first_stubborn"] + 1, rows["first_wrong"] + 1, s=24, facecolors=face, edgecolors=BLUE, label=name
         )
@@ -199,13 +199,13 @@ def exact_figure(cells: pd.DataFrame, title: str) -> Figure:
 
 
 def recall_figure(cells: pd.DataFrame, title: str) -> Figure:
-    """Recalled share over ΔL/L0, and how far the text comes back before the first failure: the two decouple.
+    """Recalled share over ΔL/L0, and the share of the text before the first failure: the two decouple.
 
     Args:
         cells: `delta_loss_nats`, `base_loss_nats`, `recalled_share` and `first_wrong_share`.
         title: of the figure.
     """
-    caption = f"n = {len(cells)} cells; a low mean loss is not yet a text that comes back"
+    caption = f"n = {len(cells)} cells; a low mean loss is not yet a text recalled verbatim"
     figure = new_figure(title, caption, 6.6, 4.4)
     axes = figure.subplots()
     share = cells["delta_loss_nats"] / cells["base_loss_nats"]

@@ -1,4 +1,4 @@
-"""Conditions: cells that differ in rank, length and seed alone, told apart from others by what varies.
+"""Conditions: cells that differ in rank, length and seed alone, separated from others by what varies.
 
 `status` and `report` split their cells here, so that both name the same conditions by the same words. A row is the
 flat config of a cell, `lora.rank` and so on, perhaps with what was measured of it.
@@ -80,11 +80,11 @@ def split(
     Args:
         rows, keys, ignoring, following: see `condition_keys`.
     """
-    told_apart = condition_keys(rows, keys, ignoring, following)
+    distinguishing = condition_keys(rows, keys, ignoring, following)
     groups: dict[tuple[str, ...], list[int]] = {}
     for index, row in enumerate(rows):
-        groups.setdefault(_values(row, told_apart), []).append(index)
-    return [(_label(told_apart, values), groups[values]) for values in sorted(groups)]
+        groups.setdefault(_values(row, distinguishing), []).append(index)
+    return [(_label(distinguishing, values), groups[values]) for values in sorted(groups)]
 
 
 def title(model: object, data: object, label: str) -> str:

@@ -23,12 +23,12 @@ def conditions(observations: Sequence[Observation]) -> Iterator[tuple[str, list[
         yield label, [readable[index] for index in indices]
 
 
-def state_map(seen: Sequence[Observation]) -> Table:
+def state_map(observations: Sequence[Observation]) -> Table:
     """A row per rank, a column per length; seeds of a place are counted together."""
     places: dict[tuple[int, int], list[Observation]] = {}
-    for one in seen:
-        assert one.cell
-        places.setdefault((one.cell.config.lora.rank, one.cell.config.seq_len), []).append(one)
+    for observation in observations:
+        assert observation.cell
+        places.setdefault((observation.cell.config.lora.rank, observation.cell.config.seq_len), []).append(observation)
     lengths = sorted({length for _, length in places})
     table = Table(box=None, pad_edge=False)
     table.add_column("rank", justify="right")
@@ -39,23 +39,23 @@ def state_map(seen: Sequence[Observation]) -> Table:
     return table
 
 
-def place(seen: Sequence[Observation]) -> str:
+def place(observations: Sequence[Observation]) -> str:
     """What the map says of the cells of one rank and length, with colour: `done`, `45 %`, `2/3 done`, `1/3 failed`."""
-    if not seen:
+    if not observations:
         return "[dim]·[/]"
-    states = Counter(one.state for one in seen)
+    states = Counter(observation.state for observation in observations)
     shown = next((state for state in _PRESSING if states[state]), DONE if states[DONE] else PENDING)
-    if len(seen) > 1:
-        text = f"{states[shown]}/{len(seen)} {shown}"
-    elif shown == RUNNING and seen[0].status.step is not None:
-        text = f"{seen[0].status.trained_share:.0%}"
+    if len(observations) > 1:
+        text = f"{states[shown]}/{len(observations)} {shown}"
+    elif shown == RUNNING and observations[0].status.step is not None:
+        text = f"{observations[0].status.trained_share:.0%}"
     else:
         text = shown
     return f"[{COLOURS[shown]}]{text}[/]"
 
 
-def tally(seen: Sequence[Observation]) -> str:
+def tally(observations: Sequence[Observation]) -> str:
     """`5 of 9 cells done · 2 running · 1 failed`, coloured."""
-    states = Counter(one.state for one in seen)
+    states = Counter(observation.state for observation in observations)
     others = [f"[{COLOURS[state]}]{states[state]} {state}[/]" for state in STATES[1:] if states[state]]
-    return " · ".join([f"[green]{states[DONE]} of {len(seen)} cells done[/]", *others])
+    return " · ".join([f"[green]{states[DONE]} of {len(observations)} cells done[/]", *others])

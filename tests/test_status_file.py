@@ -6,6 +6,7 @@ from conftest import ROOT
 from rows import ROW, write_row
 
 from memlaw.cell import Cell
+from memlaw.kept_cells import cell_directories, roots
 from memlaw.pack import train_pack
 from memlaw.status_file import Status, read_status
 
@@ -94,7 +95,8 @@ def test_done_without_a_token_table_is_unreadable_and_without_an_adapter_is_done
 
 @pytest.mark.parametrize("study", ["docs/study/smollm2", "docs/memft/smollm2"])
 def test_every_cell_of_the_studies_that_are_kept_is_done(study: str):
-    statuses = list((ROOT / study).glob("*/status.json"))
+    (_, kept) = roots(ROOT / study)
+    statuses = [directory / "status.json" for directory in cell_directories(kept)]
     assert statuses
     assert {read_status(path).state for path in statuses} == {"done"}
 

@@ -1,5 +1,7 @@
 """Studies on disk that the analysis tests share: cells that follow a known law exactly."""
 
+import html
+import re
 from pathlib import Path
 
 import numpy as np
@@ -55,3 +57,9 @@ def write_study(
             for length in lengths:
                 write_cell(root, rank, length, model=model, **more)
     return root
+
+
+def page_text(report: Path) -> str:
+    """The words of a report's page, without its markup."""
+    page = (report / "report.html").read_text(encoding="utf-8")
+    return html.unescape(re.sub(r"<[^>]+>", "", page))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cells import synthetic, table
-from studies import write_cell, write_study
+from studies import page_text, write_cell, write_study
 
 from analysis import advise, load, publish, report
 from analysis.capacity import fit_capacity
@@ -17,9 +17,10 @@ from analysis.enough import TooFewCells
 from analysis.findings import find
 from analysis.law import fit_law
 from analysis.load import load_points, load_studies
-from analysis.part import condition_part
+from analysis.part import condition_findings, findings_part
 from analysis.residuals import diagnose
-from analysis.sections import CAUTION, Section, sections
+from analysis.section import CAUTION, Section
+from analysis.sections import sections
 from analysis.usable import usable
 
 HEADER = "rank,seq_len,delta_loss_nats"
@@ -78,8 +79,8 @@ def test_a_cell_that_diverged_moves_no_fit_and_is_named():
     assert "9 cells" in said
     assert f"{CAUTION}: left out of every fit" in said
     assert "c8 (ΔL = -3)" in said
-    assert condition_part(with_it, None).record["left_out"] == {"silent": ["c8"]}
-    assert "left_out" not in condition_part(without, None).record
+    assert findings_part(with_it, None).record["left_out"] == {"silent": ["c8"]}
+    assert "left_out" not in findings_part(without, None).record
 
 
 @pytest.mark.parametrize("spoilt", [-50.0, 0.0, 1e-9])
@@ -93,7 +94,7 @@ def test_a_slope_without_a_draw_has_no_interval(monkeypatch):
     found = find(nine(), "", "", None)
     assert np.isnan(found.capacity.slope_interval).all()
     assert "(interval not known; a plateau" in notes(sections(found, None), "capacity")
-    assert condition_part(found, None).record["capacity"]["slope_95"] == [None, None]
+    assert findings_part(found, None).record["capacity"]["slope_95"] == [None, None]
 
 
 def test_what_is_no_number_is_left_out_too():
@@ -113,7 +114,8 @@ def test_where_nothing_was_memorized_the_report_says_so(tmp_path: Path, call, le
         write_cell(study, rank, length, delta_loss_nats=delta, loss_nats=13.24 - delta, bits_per_parameter=0.0)
     code, text = call(report, study)
     assert code == 0
-    assert f"missing: nothing was memorized: ΔL is 0 or less in all of 9 cells, down to {min(levels):g} nats" in text
+    said = f"missing: nothing was memorized: ΔL is 0 or less in all of 9 cells, down to {min(levels):g} nats"
+    assert said in page_text(study / "report")
     assert "python -m memlaw.train" not in text  # more cells of this kind say nothing either
     law = json.loads((study / "report/law.json").read_text())
     assert (law["fitted"], law["capacity"]) == (False, None)
@@ -129,10 +131,8 @@ def test_a_bad_condition_leaves_the_others_their_findings(tmp_path: Path):
     write_study(tmp_path, models=("good", "torn"))
     write_study(tmp_path, models=("none",), delta_loss_nats=0.0, loss_nats=13.24)
     (tmp_path / "torn-1-128-0/tokens.parquet").write_bytes(b"half a table")
-    found = [
-        one for one in report.findings_of(load_studies([tmp_path]), with_tokens=True) if "together" not in one.label
-    ]
-    good, none, torn = (condition_part(one, tmp_path) for one in found)
+    found = condition_findings(load_studies([tmp_path]), with_tokens=True)
+    good, none, torn = (findings_part(one, tmp_path) for one in found)
     assert good.record["parameters"]["alpha"]["value"] == pytest.approx(0.7, rel=0.01)
     assert torn.record["parameters"] == good.record["parameters"]
     assert none.record["reason"].startswith("nothing was memorized")
@@ -145,7 +145,8 @@ def test_flat_points_have_no_law_and_strict_json(tmp_path: Path, call):
     file = points(tmp_path, FLAT)
     code, text = call(report, "--points", file, "--base-loss", 13)
     assert code == 0
-    assert "missing: ΔL is the same 3 nats in all of 9 cells" in text
+    assert "law          none: ΔL is the same 3 nats in all of 9 cells" in text
+    assert "missing: ΔL is the same 3 nats in all of 9 cells" in page_text(tmp_path / "points-report")
     written = (tmp_path / "points-report/law.json").read_text()
     assert json.loads(written, parse_constant=pytest.fail)["fitted"] is False
     with pytest.raises(TooFewCells, match="the same 3 nats"):
@@ -204,7 +205,7 @@ def test_points_that_are_none_are_one_line_and_exit_code_2(tmp_path: Path, call,
 
 def test_one_rank_says_what_is_missing(tmp_path: Path, call):
     code, text = call(report, "--points", points(tmp_path, ONE_RANK), "--base-loss", 13)
-    assert (code, "missing: 5 unsaturated cells over 1 ranks and 5 lengths" in text) == (0, True)
+    assert (code, "none: 5 unsaturated cells over 1 ranks and 5 lengths" in text) == (0, True)
 
 
 def test_what_the_user_can_mend_is_exit_code_2_in_every_command(tmp_path: Path, call):
@@ -241,9 +242,6 @@ def test_pairs_that_break_off_too_early_are_explained_and_their_cells_named(tmp_
     study = write_study(tmp_path / "study", lengths=(512,), **decoded)
     shutil.rmtree(study / "m-4-512-0")
     write_cell(study, 4, 512, **{**decoded, "recall_order_violations": 0})
-    code, text = call(report, study)
-    assert code == 0
-    assert (
-        "caution: pairs break off before their first p ≤ 0.5: m-1-512-0 (1), m-2-512-0 (1). That cannot happen" in text
-    )
-    assert "BUG" not in text
+    assert call(report, study)[0] == 0
+    said = "caution: decoded pairs fail before their first p ≤ 0.5: m-1-512-0 (1), m-2-512-0 (1). Teacher forcing"
+    assert said in page_text(study / "report")

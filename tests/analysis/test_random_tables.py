@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from analysis import capacity, findings
 from analysis.card import card, markdown
+from analysis.drawing import svg
 from analysis.findings import Findings, find
 from analysis.load import NoCells, load_points
-from analysis.page import Condition, page, svg
-from analysis.part import condition_part
+from analysis.page import page
+from analysis.part import findings_part
 from analysis.uncertainty import bootstrap, resamples
 
 BASE_LOSS = 12.0
@@ -74,10 +75,10 @@ def strict_json(value: object) -> str:
 
 def check(found: Findings) -> None:
     """Everything that a report writes of a condition but its figures."""
-    part = condition_part(found, None)
+    part = findings_part(found, None)
     strict_json(part.record)
     assert not re.search(r"\b(nan|inf)\b", " ".join(text for section in part.sections for _, text in section.notes))
-    page("a page", "", [Condition("all", part.title, part.sections, {}, part.card)], None, [])
+    page("a page", "", [(part, {})], None, [])
     assert markdown(card(found)).startswith("# Fit card")
     used = len(found.usable.cells)
     if found.law:
@@ -96,7 +97,7 @@ def test_any_table_has_its_findings_and_strict_json(cells: pd.DataFrame):
 @steadily(4)
 @given(tables())
 def test_any_table_has_its_figures(cells: pd.DataFrame):
-    for name, figure in condition_part(find(cells, "random", "", None), None).draw().items():
+    for name, figure in findings_part(find(cells, "random", "", None), None).draw().items():
         assert svg(figure, name).startswith("<svg"), name
 
 

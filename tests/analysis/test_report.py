@@ -10,12 +10,13 @@ from pathlib import Path
 import matplotlib.image
 import pandas as pd
 import pytest
-from studies import write_cell, write_study
+from studies import page_text, write_cell, write_study
 
 from analysis import report
 from analysis.figures import MEANING, figures
 from analysis.forms import Inputs, power
 from analysis.load import load_studies
+from analysis.part import condition_findings, together_findings
 from analysis.record import law_record
 from memlaw.files import write_json
 
@@ -62,10 +63,12 @@ def test_a_study_gives_the_law_a_card_and_every_figure(reported):
     for name in set(MEANING) - SEVERAL:
         assert matplotlib.image.imread(target / f"{name}.png").std() > 0.05, name
         assert (target / f"{name}.svg").read_text().startswith("<svg"), name
+    assert "python -m memlaw.train -m study=" in text
+    words = page_text(target)
     for said in ("standard error", "Over the ways that identify them", "Unseen cells are predicted best by",
                  "Every token with p > 0.5 is the argmax", "bits per trainable parameter", "ΔL ≥ 0.85·L0",
                  "after the first p ≤ 0.5 in 9 of 9 pairs", "python -m memlaw.train -m study="):  # fmt: skip
-        assert said in text, said
+        assert said in words, said
     card = (target / "fit_card.md").read_text()
     for field in ("Data", "Protocol", "Cells used", "Form", "Objective", "Optimizer", "Uncertainty", "Versions",
                   "Error on unseen cells", "Inputs"):  # fmt: skip
@@ -124,14 +127,15 @@ def test_a_report_replaces_a_report_and_nothing_else(tmp_path: Path, run):
     (study / "report/old.png").touch()
     assert run(study)[0] == 0
     assert not (study / "report/old.png").exists()
-    assert report.slug("lora.layers=[1]") != report.slug("lora.layers=[-1]")
 
 
 @pytest.mark.slow
 def test_models_are_reported_one_by_one_and_together(tmp_path: Path):
     write_study(tmp_path, models=("alpha",), base_parameters=1e8)
     write_study(tmp_path, models=("beta",), base_parameters=4e8)
-    alpha, beta, together = report.findings_of(load_studies([tmp_path]), with_tokens=False)
+    table = load_studies([tmp_path])
+    alpha, beta = condition_findings(table, with_tokens=False)
+    (together,) = together_findings(table)
     assert [found.label for found in (alpha, beta)] == ["model.name=alpha", "model.name=beta"]
     assert len(together.cells) == 18
     assert "power_model" in law_record(together)["unseen_error"]
@@ -149,11 +153,11 @@ def test_methods_are_reported_one_by_one_and_side_by_side(tmp_path: Path, run):
         write_study(study, lengths=(512,), seed=seed)
     for seed in (0, 1, 2):
         write_study(study, lengths=(512,), seed=seed, method="memft_ot", shift=0.5, **COST)
-    code, text = run(study)
-    assert code == 0
-    assert "Final loss L: memft_ot beats sft by 0.5 nats in each of 3 seeds" in text
-    assert "held-out ordinary text the loss goes from 3.000 nats to 3.250 on average over 9 cells" in text
-    assert "Exact match: no difference between memft_ot and sft: they are equal" in text
+    assert run(study)[0] == 0
+    words = page_text(study / "report")
+    assert "Final loss L: memft_ot beats sft by 0.5 nats in each of 3 seeds" in words
+    assert "held-out ordinary text the loss goes from 3.000 nats to 3.250 on average over 9 cells" in words
+    assert "Exact match: no difference between memft_ot and sft: they are equal" in words
     side = study / "report/methods"
     found = json.loads((side / "methods.json").read_text())
     (loss,) = [entry for entry in found["differences"] if entry["metric"] == "loss_nats"]
@@ -174,12 +178,12 @@ def test_methods_are_reported_one_by_one_and_side_by_side(tmp_path: Path, run):
 @pytest.mark.slow
 def test_several_studies_make_one_report_and_too_few_cells_say_what_is_missing(tmp_path: Path, run):
     studies = [write_study(tmp_path / name, lengths=(512,), models=(name,)) for name in ("a", "b")]
-    code, text = run(*studies, "--out", tmp_path / "out")
-    assert code == 0
+    assert run(*studies, "--out", tmp_path / "out")[0] == 0
     law = json.loads((tmp_path / "out/model.name=b/law.json").read_text())
     assert (law["cells"], law["fitted"]) == (3, False)
-    assert "missing: 3 unsaturated cells over 3 ranks and 1 lengths" in text
-    assert "lora.rank=1,2,4 seq_len=1024,2048" in text
+    words = page_text(tmp_path / "out")
+    assert "missing: 3 unsaturated cells over 3 ranks and 1 lengths" in words
+    assert "lora.rank=1,2,4 seq_len=1024,2048" in words
     assert (tmp_path / "out/model.name=a/law.png").exists()
 
 

@@ -6,9 +6,8 @@ import sys
 import pytest
 from conftest import ROOT
 
-from analysis.load import load_studies
+from analysis.load import all_tokens, load_studies
 from analysis.transition import violations
-from memlaw.records import read_tokens
 
 STUDY = ROOT / "docs/study/smollm2"
 
@@ -21,5 +20,5 @@ def test_every_number_of_the_study_comes_out_again():
 
 
 def test_no_token_of_the_study_has_p_above_one_half_and_another_argmax():
-    for cell in load_studies([STUDY])["cell"]:
-        assert violations(read_tokens(STUDY / cell / "tokens.parquet").assign(cell=cell)).empty
+    for tokens in all_tokens(load_studies([STUDY])):
+        assert violations(tokens).empty

@@ -1,35 +1,85 @@
-"""What the report prints on a narrow terminal: nothing is cut, words stay whole, commands can be copied."""
+"""What the report prints: few lines, words stay whole, commands can be copied."""
 
 import io
+import shlex
+from pathlib import Path
 
 import pandas as pd
+import pytest
+from conftest import ROOT
 from rich.console import Console
+from studies import write_cell, write_study
 
-from analysis.sections import CAUTION, INFO, Section
-from analysis.terminal import print_sections
+from analysis.load import load_studies
+from analysis.part import Kind, Part, study_parts
+from analysis.section import CAUTION, COMMAND, INFO
+from analysis.summary import Line
+from analysis.terminal import headline, print_summary
 
-COMMAND = "python -m memlaw.train -m study=smollm2 runs_dir=/somewhere/far/away lora.rank=1 seq_len=2048,4096"
+COMMANDS = "python -m memlaw.train -m study=smollm2 runs_dir=/somewhere/far/away lora.rank=1,2,4,8,16 seq_len=2048,4096"
 SENTENCE = "the largest residual is at the smallest rank and the longest length of all that were measured in this study"
 
 
-def printed(*parts: Section) -> list[str]:
-    console = Console(file=io.StringIO(), width=40, force_terminal=True, color_system=None)
-    print_sections(list(parts), "a condition", console)
+def flat_study(directory: Path) -> Path:
+    for number, (rank, length) in enumerate([(r, l) for r in (1, 2, 4) for l in (16, 32, 64)]):
+        write_cell(directory, rank, length, delta_loss_nats=-float(number), loss_nats=13.24 + number)
+    return directory
+
+
+STUDIES = {
+    "one condition": write_study,
+    "nothing memorized": flat_study,
+    "many conditions": lambda directory: ROOT / "docs/memft/smollm2",
+}
+
+
+def printed(parts: list[Part], cells: int, width: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    print_summary(parts, "runs/default", cells, console)
     return console.file.getvalue().splitlines()
 
 
-def test_sentences_break_between_words_and_commands_not_at_all():
-    lines = printed(Section("findings", "Findings", notes=((INFO, SENTENCE), (CAUTION, SENTENCE), (INFO, COMMAND))))
-    assert all(line.startswith("  ") for line in lines[2:])
-    assert lines[-1] == f"  {COMMAND}"
-    said = " ".join(line.strip() for line in lines[2:-1])
-    assert said == f"{SENTENCE} caution: {SENTENCE}"
-    assert max(map(len, lines[:-1])) <= 40
+def part(label: str = "", *lines: Line, **record: object) -> Part:
+    row = {"fitted": False, "cells": 3, **record}
+    return Part(Kind.CONDITION, label, f"m prose {label}".strip(), list(lines), [], dict, row, {}, {})
 
 
-def test_names_in_tables_are_never_cut():
-    table = pd.DataFrame({"form": ["saturating_no_offset"], **{name: [1.25] for name in "abcdefg"}})
-    text = "\n".join(printed(Section("rivals", "Rivals", table=table, brief=True)))
-    assert "…" not in text
-    kept = "".join(line.split()[0] for line in text.splitlines()[3:] if line.split())
-    assert "saturating_no_offset" in kept
+@pytest.mark.parametrize("study", STUDIES.values(), ids=STUDIES)
+def test_a_study_is_summed_up_in_25_lines_of_80_columns(tmp_path: Path, study):
+    directory = study(tmp_path)
+    table = load_studies([directory])
+    parts = list(study_parts(table, directory, with_tokens=True))
+    lines = printed(parts, len(table), 80)
+    assert len(lines) <= 25
+    words = {word for row in printed(parts, len(table), 4000) for word in row.split()}
+    for line in lines:
+        assert len(line) <= 80 or len(line.split()) == 2, line  # a word that is longer than that stays whole
+        assert set(line.split()) <= {*words, "\\", "…"}, line
+    assert pd.Series(lines).str.contains("p > 0.5").any()
+
+
+def test_sentences_break_between_words_and_commands_where_a_shell_goes_on():
+    lines = printed([part("", Line("law", SENTENCE, INFO), Line("next", COMMANDS, COMMAND))], 3, 60)
+    assert max(map(len, lines)) <= 60
+    start = next(index for index, line in enumerate(lines) if "next" in line)
+    assert "…" not in "".join(lines[start:])
+    copied = "\n".join(lines[start:]).replace("next", "", 1)
+    assert shlex.split(copied.replace("\\\n", "")) == COMMANDS.split()
+
+
+def test_a_long_sentence_is_cut_after_two_lines_and_a_long_name_never():
+    name = "saturating_no_offset_" * 5
+    lines = printed([part("", Line("caution", " ".join([SENTENCE] * 3), CAUTION), Line("law", name))], 3, 80)
+    assert len(lines) == 6
+    assert lines[-2].endswith(" …")
+    assert lines[-1].split() == ["law", name]
+
+
+def test_the_condition_shown_in_full_has_an_identified_law_before_one_of_more_cells():
+    few = part("a", fitted=True, identified=True, cells_used=5)
+    many = part("b", fitted=True, identified=False, cells_used=9)
+    assert headline([part("c"), many, few]) is few
+    others = [part(f"steps={number}") for number in range(9)]
+    text = "\n".join(printed([*others, few], 33, 80))
+    assert "steps=3: 3 cells, no law" in text
+    assert "and 5 more on the page" in text
