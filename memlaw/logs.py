@@ -1,4 +1,4 @@
-"""`python -m memlaw.logs runs/STUDY CELL`: what was logged about one cell, and its traceback. Writes nothing."""
+"""`memlaw logs runs/STUDY CELL`: what was logged about one cell, and its traceback. Writes nothing."""
 
 import argparse
 import sys
@@ -40,7 +40,7 @@ def report(study: Path, observation: Observation) -> str:
 
 def main() -> None:
     """Command line entry."""
-    parser = argparse.ArgumentParser(prog="python -m memlaw.logs", description=__doc__)
+    parser = argparse.ArgumentParser(prog="memlaw logs", description=__doc__)
     parser.add_argument("study", type=Path, help="directory of the study, runs/<study>")
     parser.add_argument("cell", help="a cell's name, its hash, or a part of its name that no other cell has")
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What would run: `python -m memlaw.plan` takes the arguments of `memlaw.train`, prints the plan and trains nothing."""
+"""What would run: `memlaw plan` takes the arguments of `memlaw.train`, prints the plan and trains nothing."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`python -m memlaw.status runs/STUDY`: what a study's cells are doing, from its directory alone. Writes nothing."""
+"""`memlaw status runs/STUDY`: what a study's cells are doing, from its directory alone. Writes nothing."""
 
 import argparse
 import json
@@ -79,7 +79,7 @@ def _wrong(study: Path, observations: Sequence[Observation]) -> Iterator[Rendera
         yield Text.assemble(
             (observation.state, COLOURS[observation.state]), f" {observation.name}: {cause(study, observation)}"
         )
-    yield Text(f"{_advice(troubled)}python -m memlaw.logs {study} CELL says more.")
+    yield Text(f"{_advice(troubled)}memlaw logs {study} CELL says more.")
 
 
 def _advice(troubled: Sequence[Observation]) -> str:
@@ -168,7 +168,7 @@ def _lines(study: Path, console: Console) -> Show:
 
 def main() -> None:
     """Command line entry."""
-    parser = argparse.ArgumentParser(prog="python -m memlaw.status", description=__doc__)
+    parser = argparse.ArgumentParser(prog="memlaw status", description=__doc__)
     parser.add_argument("study", type=Path, help="directory of the study, runs/<study>")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--watch", action="store_true", help="look again every two seconds while cells run or wait")

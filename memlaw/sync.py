@@ -1,4 +1,4 @@
-"""`python -m memlaw.sync runs/STUDY`: upload those W&B runs of a study that the server lacks; run again, it goes on."""
+"""`memlaw sync runs/STUDY`: upload those W&B runs of a study that the server lacks; run again, it goes on."""
 
 import argparse
 import os
@@ -173,7 +173,7 @@ def _first_line(text: str) -> str:
 
 def main() -> None:
     """Command line entry."""
-    parser = argparse.ArgumentParser(prog="python -m memlaw.sync", description=__doc__)
+    parser = argparse.ArgumentParser(prog="memlaw sync", description=__doc__)
     parser.add_argument("study", type=Path, help="directory of the study, runs/<study>")
     parser.add_argument("--entity", help="W&B team or user; default: the one that the runs were made for")
     parser.add_argument("--project", help="W&B project; default: the one that the runs were made for")

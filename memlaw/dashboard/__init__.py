@@ -1,1 +1,1 @@
-"""W&B's workspace, report and charts of a study, as code: `python -m memlaw.dashboard push`."""
+"""W&B's workspace, report and charts of a study, as code: `memlaw dashboard push`."""

@@ -1,4 +1,4 @@
-"""`python -m memlaw.dashboard push --entity E --project P`: W&B's workspace and report of a project, made or renewed.
+"""`memlaw dashboard push --entity E --project P`: W&B's workspace and report of a project, made or renewed.
 
 Run again after a change of memlaw: the same workspace and report are replaced, so save a copy of your own to edit.
 """
@@ -13,7 +13,7 @@ from memlaw.tracking.mode import check_name
 
 def main() -> None:
     """Command line entry."""
-    parser = argparse.ArgumentParser(prog="python -m memlaw.dashboard", description=__doc__)
+    parser = argparse.ArgumentParser(prog="memlaw dashboard", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     push_parser = commands.add_parser("push", help="send the workspace, the report and the custom charts")
     push_parser.add_argument("--entity", required=True, help="W&B team or user")

@@ -31,7 +31,7 @@ COLUMNS = {
 }
 """The run table, from left to right."""
 
-MARK = "Made by `python -m memlaw.dashboard push`, which replaces it when it is run again."
+MARK = "Made by `memlaw dashboard push`, which replaces it when it is run again."
 """Ends a report's description; by it and the title a later push finds the report."""
 
 ORDER = ("seq_len", "rank", "seed")

@@ -1,4 +1,4 @@
-"""`python -m memlaw.doctor`: what would spoil a sweep on this machine or cluster, and what to do about it."""
+"""`memlaw doctor`: what would spoil a sweep on this machine or cluster, and what to do about it."""
 
 import argparse
 import sys
@@ -97,7 +97,7 @@ def _check_sweep(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Command line entry."""
-    parser = argparse.ArgumentParser(prog="python -m memlaw.doctor", description=__doc__)
+    parser = argparse.ArgumentParser(prog="memlaw doctor", description=__doc__)
     parser.add_argument("--runs", type=Path, help="where studies go; default: runs_dir")
     parser.add_argument("--job", action="store_true", help="let a tiny Slurm job look whether it sees that directory")
     parser.add_argument("-m", "--multirun", action="store_true", help="taken as in the sweep's command")

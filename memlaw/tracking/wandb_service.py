@@ -70,7 +70,7 @@ class WandbService:
         """How many runs were to be at the server and are not, or not whole."""
         if self.mode != "online" or not (left := sum(run.changed for run in local_runs(study))):
             return None
-        return f"W&B: {left} of the study's runs not uploaded, or not whole: python -m memlaw.sync {study} uploads them"
+        return f"W&B: {left} of the study's runs not uploaded, or not whole: memlaw sync {study} uploads them"
 
     def close(self) -> None:
         """End W&B's own process, and with it runs that broke off; left to W&B's hook, that would wait without limit."""
@@ -107,7 +107,7 @@ class WandbService:
                 if not self._opened:  # W&B's own process would not let go of the run that it could not begin
                     wandb.teardown()
                 log.warning(
-                    "W&B: %s; %s kept offline: python -m memlaw.sync %s uploads them",
+                    "W&B: %s; %s kept offline: memlaw sync %s uploads them",
                     str(error).splitlines()[0] if str(error) else type(error).__name__,
                     f"the run of {cell.name} is" if self._reachable else "runs are",
                     cell.study,

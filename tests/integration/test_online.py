@@ -105,7 +105,7 @@ def test_without_a_server_that_takes_them_runs_are_kept_offline(at, server, trou
     done = at("logger.timeout_s=10", WANDB_API_KEY="b" * 40 if trouble == "wrong key" else KEY)
     assert done.returncode == 0, done.stdout + done.stderr
     assert all_done(tmp_path / "runs/default")
-    assert "2 of the study's runs not uploaded, or not whole: python -m memlaw.sync" in done.stdout + done.stderr
+    assert "2 of the study's runs not uploaded, or not whole: memlaw sync" in done.stdout + done.stderr
     assert len(list(tmp_path.glob("runs/default/wandb/offline-run-*/run-*.wandb"))) == 2
     assert "is not mirrored" not in "".join(path.read_text() for path in tmp_path.glob("runs/default/logs/*.log"))
     assert not server.runs
@@ -120,7 +120,7 @@ def test_a_server_that_dies_costs_no_cell_and_does_not_keep_the_process(at, serv
     done = at("logger.timeout_s=10")
     assert done.returncode == 0, done.stdout + done.stderr
     assert all_done(tmp_path / "runs/default")
-    assert "2 of the study's runs not uploaded, or not whole: python -m memlaw.sync" in done.stdout + done.stderr
+    assert "2 of the study's runs not uploaded, or not whole: memlaw sync" in done.stdout + done.stderr
     assert "did not catch up within 20 s" in (tmp_path / "runs/default/logs/worker-0.log").read_text()
     assert not any(run.losses for run in server.runs.values())
     server.dies_after = None  # what W&B's own process left behind breaks off, so that the runs are told once more

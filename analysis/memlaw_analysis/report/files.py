@@ -34,7 +34,7 @@ def write_report(
     drawn = [(part, draw(part.draw(), part.anchor)) for part in parts]
     conditions = sum(part.kind is Kind.CONDITION for part in parts)
     subtitle = f"{len(table)} cells in {conditions} condition{'s' if conditions > 1 else ''}"
-    command = shlex.join(["python", "-m", "memlaw_analysis.commands.report", *sys.argv[1:]])
+    command = shlex.join(["memlaw", "report", *sys.argv[1:]])
     with atomic_path(target) as directory:
         write_table(table, directory / "cells.csv")
         for part, drawings in drawn:

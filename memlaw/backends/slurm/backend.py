@@ -91,7 +91,7 @@ class Slurm(Backend):
         arrays = ",".join(dict.fromkeys(job.partition("_")[0] for job in jobs))
         where = shlex.quote(str(study))
         log.info("  the queue   squeue --jobs=%s", arrays)
-        log.info("  the study   python -m memlaw.status %s", where)
+        log.info("  the study   memlaw status %s", where)
         log.info("  the output  %s/*_log.out", shlex.quote(str(submission.directory)))
         log.info("  take back   scancel %s", arrays.replace(",", " "))
         yield _Jobs([cell for pack in plan.packs for cell in pack.cells], jobs)
