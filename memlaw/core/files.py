@@ -6,10 +6,14 @@ import json
 import os
 import shutil
 import uuid
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+AnyPath = Path | zipfile.Path
+"""On disk, or inside a zip file."""
 
 NAME_BYTES, PATH_BYTES = 255, 4096
 """What file systems take as a name, and as a whole path."""

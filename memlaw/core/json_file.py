@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from memlaw.study.layout import AnyPath
+from memlaw.core.files import AnyPath
 
 Types = Mapping[str, type | tuple[type, ...]]
 """Key → the Python types that its value may have; a bool counts as none of the numbers."""

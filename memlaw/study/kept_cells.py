@@ -11,8 +11,7 @@ from typing import Any
 
 import yaml
 
-from memlaw.core.files import atomic_path
-from memlaw.study.layout import AnyPath
+from memlaw.core.files import AnyPath, atomic_path
 from memlaw.study.status import Status, read_status
 
 KEPT = "cells.zip"

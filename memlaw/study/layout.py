@@ -1,11 +1,7 @@
 """The files of a cell's directory."""
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-
-AnyPath = Path | zipfile.Path
-"""On disk, or in the file of a study that is kept (`memlaw.study.kept_cells`)."""
 
 
 @dataclass(frozen=True)

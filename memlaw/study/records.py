@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from memlaw.core.files import atomic_path, write_json
+from memlaw.core.files import AnyPath, atomic_path, write_json
 from memlaw.study.kept_cells import cell_directories
-from memlaw.study.layout import AnyPath
 from memlaw.study.status import DONE, read_status
 
 CRITICAL_LOSS_NATS = math.log(2)

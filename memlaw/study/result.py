@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from memlaw.core.files import AnyPath
 from memlaw.core.json_file import Types, check_types, read_object
-from memlaw.study.layout import AnyPath
 
 _NUMBER = (int, float)
 _NAME = (str, *_NUMBER)

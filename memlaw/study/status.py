@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast, get_args, get_type_hints
 
+from memlaw.core.files import AnyPath
 from memlaw.core.json_file import Types, check_types, read_object
-from memlaw.study.layout import AnyPath
 from memlaw.study.result import read_result
 
 PENDING, RUNNING, DONE, FAILED = "pending", "running", "done", "failed"

@@ -15,8 +15,8 @@ import pytest
 from helpers.checkout import ROOT
 from helpers.configs import composed
 from helpers.pages import PAGES, blocks, commands_of
+from helpers.studies import BASE_LOSS, write_cell
 from memlaw_analysis.law.forms import Inputs, saturating
-from tests.analysis.studies import BASE_LOSS, write_cell
 
 from memlaw import __main__ as console
 from memlaw.config.compose import compose_config, first_values

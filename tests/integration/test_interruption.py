@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from helpers.interruption import started
 from helpers.processes import PATIENCE_S, has_ended, wait_for
-from test_checkpoint import started
 
 from memlaw.study.status import read_status
 from memlaw.training.checkpoint import step_of

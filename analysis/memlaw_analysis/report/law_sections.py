@@ -8,7 +8,6 @@ import pandas as pd
 
 from memlaw_analysis.advice.command import command
 from memlaw_analysis.advice.next_cells import longer
-from memlaw_analysis.advice.next_commands import longer_command
 from memlaw_analysis.findings import Findings, Fitted
 from memlaw_analysis.law.capacity import LITERATURE, RISING
 from memlaw_analysis.law.forms import POWER
@@ -16,6 +15,7 @@ from memlaw_analysis.law.rivals import splits_of
 from memlaw_analysis.law.saturation import DEFAULT
 from memlaw_analysis.law.sensitivity import spread_of
 from memlaw_analysis.law.uncertainty import DRAWS, Interval
+from memlaw_analysis.report.next_commands import longer_command
 from memlaw_analysis.report.section import CAUTION, COMMAND, INFO, MISSING, PROBLEM, Section, show
 
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from memlaw_analysis.advice.next_commands import has_exponents, next_commands
 from memlaw_analysis.findings import Findings
 from memlaw_analysis.report.law_sections import (
     capacity_section,
@@ -11,6 +10,7 @@ from memlaw_analysis.report.law_sections import (
     rivals_section,
     sensitivity_section,
 )
+from memlaw_analysis.report.next_commands import has_exponents, next_commands
 from memlaw_analysis.report.recall_sections import recall_section, side_effect_sections, transition_section
 from memlaw_analysis.report.section import COMMAND, INFO, MISSING, Section
 

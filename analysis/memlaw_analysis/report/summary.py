@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from memlaw_analysis.advice.next_commands import next_commands
 from memlaw_analysis.findings import Findings, Fitted
 from memlaw_analysis.recall.methods import Comparison
 from memlaw_analysis.recall.transition import violations
 from memlaw_analysis.report.method_sections import sentence
+from memlaw_analysis.report.next_commands import next_commands
 from memlaw_analysis.report.section import CAUTION, COMMAND, INFO, MISSING, PROBLEM, Section
 
 _SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}

@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 
 from memlaw.core.errors import one_line
-from memlaw.core.files import atomic_path
+from memlaw.core.files import AnyPath, atomic_path
 from memlaw.study.conditions import split, title
 from memlaw.study.kept_cells import cell_directories, roots
-from memlaw.study.layout import AnyPath
 from memlaw.study.records import RESULT_COLUMNS, read_results, read_tokens, sort_results
 from memlaw.study.status import DONE, read_status
 

@@ -1,4 +1,4 @@
-"""Write docs/architectures.md: `python tests/architectures/table.py`, about five minutes."""
+"""Write docs/architectures.md: `python tests/helpers/architectures/table.py`, about five minutes."""
 
 import sys
 import tempfile
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 if __name__ == "__main__":
-    sys.path[:0] = [str(Path(__file__).parents[1])]
+    sys.path[:0] = [str(Path(__file__).parents[2])]
 
 from transformers import __version__
 
@@ -30,7 +30,7 @@ made before any sweep is queued, and again on the model's own weights before it 
 - *recall decodes*: `cache` with a KV cache; `rows` by whole rows, since with a cache the model computes something
   else (padding or positions ignored, or a cache that this small stack cannot make).
 
-`python tests/architectures/table.py` makes this page; the slow tests hold it true.
+`python tests/helpers/architectures/table.py` makes this page; the slow tests hold it true.
 """
 
 
@@ -57,7 +57,7 @@ def main() -> None:
     """Examine all architectures and write the page."""
     with tempfile.TemporaryDirectory() as runs:
         rows = [examine(model_type, Path(runs) / model_type) for model_type in MODEL_TYPES]
-    page = Path(__file__).parents[2] / "docs" / "architectures.md"
+    page = Path(__file__).parents[3] / "docs" / "architectures.md"
     page.write_text(document(rows), encoding="utf-8")
 
 

@@ -1,5 +1,5 @@
 import pytest
-from architectures.sizes import tiny_sizes
+from helpers.architectures.sizes import tiny_sizes
 from helpers.models import random_base, spec
 
 from memlaw.adapters.targets import resolve_targets

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from helpers.liveness import gone, running
 from helpers.processes import PATIENCE_S
 from helpers.rows import write_row
 from rich.console import Console
-from test_heartbeat import gone, running
 
 from memlaw import logs, status
 from memlaw.backends.slurm.queue import Job

@@ -11,8 +11,8 @@ from memlaw import train
 from memlaw.config.explain import explained
 from memlaw.core import errors
 from memlaw.core.errors import ConfigError
-from memlaw.sweep.run_sweep import application
-from memlaw.sweep.run_sweep import run_sweep as sweep
+from memlaw.sweep import application
+from memlaw.sweep import run_sweep as sweep
 
 
 @pytest.mark.parametrize(

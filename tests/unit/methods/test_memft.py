@@ -7,18 +7,15 @@ import numpy as np
 import pytest
 import torch
 from helpers.configs import composed
+from helpers.methods import method_of, sliding
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from omegaconf import DictConfig
 
-from memlaw.config.instantiation import instantiate_checked
 from memlaw.core.errors import ConfigError
 from memlaw.methods.memft import (
     BatchLosses,
-    Method,
     OnlyThreshold,
     Plain,
-    SlidingWindow,
     first_wrong,
     threshold_weights,
     weighted_mean,
@@ -34,23 +31,12 @@ from memlaw.training.pack import train_pack
 FRESH = Window.fresh(1, 1)
 
 
-def method_of(config: DictConfig, pairs: int) -> Method:
-    """The method that a config names, on a memory of so many pairs."""
-    return instantiate_checked(config.method).on(pairs)
-
-
 def losses(p: list[float], wrong: list[int] | None = None, valid: list[int] | None = None) -> BatchLosses:
     """One row of one cell."""
     nll = -torch.tensor(p, dtype=torch.float64).log()
     wrong_L = torch.tensor(wrong or [0] * len(p)).bool()
     valid_L = torch.tensor(valid or [1] * len(p)).bool()
     return BatchLosses((nll * valid_L)[None, None], (wrong_L & valid_L)[None, None], valid_L[None, None])
-
-
-def sliding(**changes) -> SlidingWindow:
-    method = method_of(composed("method=memft_sw", *(f"method.{key}={value}" for key, value in changes.items())), 1)
-    assert isinstance(method, SlidingWindow)
-    return method
 
 
 def test_the_paper_s_constants_are_the_defaults():

@@ -1,5 +1,5 @@
 import pytest
-from architectures.sizes import tiny_sizes
+from helpers.architectures.sizes import tiny_sizes
 
 from memlaw.models.anatomy import (
     decoder_of,

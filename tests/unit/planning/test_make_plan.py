@@ -4,9 +4,9 @@ import sys
 import pytest
 import torch
 from helpers.configs import FAST, composed
+from helpers.liveness import gone, running
 from helpers.processes import PATIENCE_S
 from helpers.rows import write_row
-from test_heartbeat import gone, running
 
 from memlaw import plan
 from memlaw.core.errors import ConfigError

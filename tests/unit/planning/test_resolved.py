@@ -5,8 +5,9 @@ import pytest
 
 from memlaw.config import instantiation
 from memlaw.core.errors import ConfigError
+from memlaw.planning import resolved
 from memlaw.planning.machine import Machine
-from memlaw.planning.make_plan import make_plan, resolved
+from memlaw.planning.make_plan import make_plan
 from memlaw.planning.resolved import resolve
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from architectures.sizes import tiny_sizes
+from helpers.architectures.sizes import tiny_sizes
 from helpers.models import ARCHITECTURES, random_base, spec
 from transformers import AutoConfig, LlamaForCausalLM
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from helpers.studies import write_study
 from memlaw_analysis.tables.studies import all_tokens, load_studies, unfinished, without_tokens
-from tests.analysis.studies import write_study
 
 from memlaw.core.files import write_json
 from memlaw.study.cell import Cell

@@ -1,12 +1,10 @@
 import os
 import socket
-import subprocess
-import sys
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from helpers.liveness import gone, running
 from helpers.processes import wait_for
 
 from memlaw.study import liveness as heartbeat
@@ -14,24 +12,6 @@ from memlaw.study.liveness import SILENT_S, beating, observed_state
 from memlaw.study.status import Status
 from memlaw.training.module import PackModule
 from memlaw.training.pack import train_pack
-
-
-def gone() -> int:
-    """The number of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
-
-
-def running(cell, seconds_ago: float | None, started: datetime | None = None, **process) -> None:
-    cell.plan(**cell.status.forecast)
-    cell.start(**process)
-    if started:
-        cell.set_status("running", started=started.isoformat())
-    if seconds_ago is not None:
-        cell.paths.heartbeat.touch()
-        then = time.time() - seconds_ago
-        os.utime(cell.paths.heartbeat, (then, then))
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ import logging
 from contextlib import contextmanager
 
 import pytest
+from helpers.liveness import gone, running
 from helpers.rows import write_row
-from test_heartbeat import gone, running
 
 from memlaw.backends.backend import NoPacks
 from memlaw.backends.this_process import ThisProcess

@@ -12,7 +12,7 @@ from helpers.configs import composed
 from memlaw.backends.backend import NoPacks
 from memlaw.backends.this_process import ThisProcess
 from memlaw.core.errors import ConfigError
-from memlaw.sweep.run_sweep import run_sweep as sweep
+from memlaw.sweep import run_sweep as sweep
 from memlaw.tracking.mode import base_url, has_credentials, resolve_mode
 
 KEY = "a" * 40

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from architectures.sizes import tiny_sizes
+from helpers.architectures.sizes import tiny_sizes
 from helpers.models import random_base
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,10 +1,10 @@
 """A cell that leaves a pack leaves all of its parts, and the others stay as they are."""
 
 import torch
+from helpers.methods import sliding
 from helpers.models import random_base, spec
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_memft import sliding
 
 from memlaw.adapters.stack import LoraPack
 from memlaw.adapters.targets import resolve_targets

@@ -9,10 +9,10 @@ from unittest.mock import MagicMock
 import numpy as np
 import pytest
 import torch
+from helpers.liveness import running
 from helpers.models import random_base
 from helpers.packs import COMMON, LONG, STEPS, make_cells, train
 from helpers.rows import write_row
-from test_heartbeat import running
 
 from memlaw.adapters.stack import LoraPack
 from memlaw.backends.this_process import ThisProcess

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import memlaw_analysis
 import pytest
 from memlaw_analysis.law.collapse import fit_collapse
 from memlaw_analysis.law.fit import fit_law
@@ -12,9 +13,7 @@ from memlaw_analysis.law.rivals import compare_forms, held_out_error
 from memlaw_analysis.law.saturation import NONE, Rule
 from memlaw_analysis.tables.studies import load_points
 
-import analysis
-
-POINTS = load_points(Path(analysis.__file__).parent / "data/paper_points.csv", 12.33)
+POINTS = load_points(Path(memlaw_analysis.__file__).parent / "data/paper_points.csv", 12.33)
 WITHOUT_FIRST = POINTS[(POINTS["lora.rank"] > 1) | (POINTS["seq_len"] > 200)]
 
 
