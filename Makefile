@@ -43,7 +43,8 @@ bench: env  ## the benchmark against HF Trainer + PEFT and the paper's loop (abo
 docs: env  ## write the generated parts of README.md and docs/ anew
 	$(BIN)/python docs/generate.py
 
-lint: env  ## lint, format and types
+lint: env  ## lint, format, types and the layers of packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports

@@ -13,6 +13,8 @@ from omegaconf import DictConfig
 from memlaw.config.keys import OPERATIONAL
 from memlaw.core.errors import INTERRUPTED, ConfigError, SweepFailed, leave_interrupted, refuse
 from memlaw.planning.cells import compose_cell
+from memlaw.study.status import DONE
+from memlaw.sweep.run_sweep import run_sweep
 
 if TYPE_CHECKING:
     from memlaw.backends.backend import Backend
@@ -42,9 +44,6 @@ class PackLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Train one cell per job; a failed cell is raised only after all others were trained."""
-        from memlaw.study.status import DONE
-        from memlaw.sweep.run_sweep import run_sweep
-
         setup_globals()
         assert self.config is not None and self.hydra_context is not None
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
