@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT)]  # an uninstalled checkout; this file's own folder is not the root
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]  # an uninstalled checkout; and where this file is not run as a script
 
 from import_graph import layers, mermaid, read_arrows  # noqa: E402
 
@@ -233,7 +233,14 @@ def modules() -> str:
     return "\n\n".join(parts)
 
 
-PARTS = {"keys": configuration, "results": results, "tokens": tokens, "tree": tree, "imports": imports, "modules": modules}
+PARTS = {
+    "keys": configuration,
+    "results": results,
+    "tokens": tokens,
+    "tree": tree,
+    "imports": imports,
+    "modules": modules,
+}
 """Name of a part → what writes it."""
 
 
