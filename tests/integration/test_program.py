@@ -36,8 +36,9 @@ def test_impossible_overrides_and_failed_cells_are_raised(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=r"lora\.rank=0 is not a whole number"):
         memlaw.train([*TINY, "lora.rank=0,1"])
+    (tmp_path / "short.txt").write_text("a few words")
     with pytest.raises(SweepFailed, match="1 of 1 cells failed"):
-        memlaw.train([*FAST, "optimizer.lr=1e30", "seq_len=8"])
+        memlaw.train([*FAST, "data=text", "data.path=short.txt", "seq_len=99"])
 
 
 def test_an_interrupt_reaches_the_command(tmp_path: Path, monkeypatch):
