@@ -32,7 +32,8 @@ def test_it_is_callable_whichever_was_imported_first():
         assert "lora.rnk is not a key" in done.stdout, done.stderr
 
 
-def test_impossible_overrides_and_failed_cells_are_raised(tmp_path: Path, monkeypatch):
+@pytest.mark.slow
+def test_impossible_values_and_failed_cells_are_raised(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=r"lora\.rank=0 is not a whole number"):
         memlaw.train([*TINY, "lora.rank=0,1"])
