@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import yaml
 from helpers.studies import write_study
-from memlaw_analysis.tables.studies import all_tokens, load_studies, unfinished, without_tokens
+from memlaw_analysis.tables.studies import load_studies, unfinished
+from memlaw_analysis.tables.tokens import all_tokens, without_tokens
 
 from memlaw.core.files import write_json
 from memlaw.study.cell import Cell

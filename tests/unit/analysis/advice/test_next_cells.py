@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from helpers.configs import composed
 from helpers.synthetic import synthetic
-from memlaw_analysis.advice.command import command
 from memlaw_analysis.advice.next_cells import longer, most_informative
+from memlaw_analysis.advice.train_command import train_command
 from memlaw_analysis.law.fit import fit_law
 from memlaw_analysis.law.forms import POWER, Inputs
 from memlaw_analysis.law.gradient import gradient
@@ -35,7 +35,7 @@ def config_of(*overrides: str) -> Cell:
 )
 def test_a_command_brings_cells_of_the_same_condition(overrides):
     given = config_of(*overrides, "lora.rank=3", "seq_len=50")
-    words = command(pd.DataFrame([given.flat]), Path("runs/mine"), [3], [50]).split()
+    words = train_command(pd.DataFrame([given.flat]), Path("runs/mine"), [3], [50]).split()
     assert words[:4] == ["python", "-m", "memlaw.train", "-m"]
     again = config_of(*(word.replace("'", "") for word in words[4:]))
     assert again.hash == given.hash
@@ -43,14 +43,14 @@ def test_a_command_brings_cells_of_the_same_condition(overrides):
 
 
 def test_a_command_says_no_more_than_it_must():
-    words = command(pd.DataFrame([config_of("lora.rank=3").flat]), Path("runs/mine"), [2.0, 1.0], [64])
+    words = train_command(pd.DataFrame([config_of("lora.rank=3").flat]), Path("runs/mine"), [2.0, 1.0], [64])
     assert words == "python -m memlaw.train -m study=mine lora.layers='[20]' lora.rank=1,2 seq_len=64"
 
 
 def test_a_study_elsewhere_is_named_with_its_place(tmp_path: Path):
-    words = command(pd.DataFrame([config_of().flat]), tmp_path / "mine", [1], [64])
+    words = train_command(pd.DataFrame([config_of().flat]), tmp_path / "mine", [1], [64])
     assert f"study=mine runs_dir={tmp_path}" in words
-    relative = command(pd.DataFrame([config_of().flat]), Path("docs/study/mine"), [1], [64])
+    relative = train_command(pd.DataFrame([config_of().flat]), Path("docs/study/mine"), [1], [64])
     assert "study=mine runs_dir=docs/study" in relative
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from helpers.processes import PATIENCE_S
 from helpers.wandb_server import KEY, WandbServer
-from memlaw_analysis.commands.publish import CELL_COLUMNS, cells_table, headline, law_row
+from memlaw_analysis.report.wandb_tables import CELL_COLUMNS, cells_table, headline, law_row
 
 from memlaw.study.kept_cells import KEPT
 from memlaw.tracking.contents import study_digest

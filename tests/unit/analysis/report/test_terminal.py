@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from helpers.checkout import ROOT
 from helpers.studies import write_cell, write_study
-from memlaw_analysis.report.part import Kind, Part, study_parts
+from memlaw_analysis.report.part import Kind, Part
 from memlaw_analysis.report.section import CAUTION, COMMAND, INFO
+from memlaw_analysis.report.study_parts import study_parts
 from memlaw_analysis.report.summary import Line
 from memlaw_analysis.report.terminal import headline, print_summary
 from memlaw_analysis.tables.studies import load_studies

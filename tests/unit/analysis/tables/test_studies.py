@@ -6,18 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from helpers.studies import write_cell, write_study
-from memlaw_analysis.tables.studies import (
-    NoCells,
-    NoTokens,
-    all_tokens,
-    condition_title,
-    conditions,
-    last_tokens,
-    load_points,
-    load_studies,
-    unfinished,
-    write_table,
-)
+from memlaw_analysis.tables.conditions import condition_title, conditions
+from memlaw_analysis.tables.points import load_points
+from memlaw_analysis.tables.studies import NoCells, load_studies, unfinished, write_table
+from memlaw_analysis.tables.tokens import NoTokens, all_tokens, last_tokens
 
 from memlaw.core.files import write_json
 from memlaw.screens.tables import varied_keys
