@@ -121,4 +121,4 @@ def _hydra_text(text: str) -> str:
     """Quote a text for Hydra unless it is plainly one unquoted value."""
     if re.fullmatch(r"[\w/.\-+%@:]+", text, re.ASCII):
         return text
-    return "'" + re.sub(r"(\\*)(?='|$)", r"\1\1", text).replace("'", "\\'") + "'"
+    return '"' + re.sub(r'(\\*)(?="|$)', r"\1\1", text).replace('"', '\\"') + '"'

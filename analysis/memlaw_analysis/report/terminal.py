@@ -22,7 +22,7 @@ _NARROWEST = 20
 """Fewest columns for text, however narrow the terminal."""
 
 _COLOURS = {CAUTION: "yellow", MISSING: "yellow", PROBLEM: "red"}
-_SHELL_WORD = re.compile(r"(?:'[^']*'|[^\s'])+")
+_SHELL_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|[^\s'"])+""")
 """A word of a command; quotes hold spaces together."""
 
 

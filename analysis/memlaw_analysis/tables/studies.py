@@ -6,9 +6,11 @@ tells the cell apart from others beside rank, length and seed.
 
 from collections.abc import Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import pandas as pd
 
+from memlaw.core.errors import one_line
 from memlaw.core.files import atomic_path
 from memlaw.study.kept_cells import cell_directories, roots
 from memlaw.study.records import read_results, sort_results
@@ -26,11 +28,14 @@ def load_studies(studies: Sequence[Path]) -> pd.DataFrame:
     A cell that is in two studies counts once.
 
     Raises:
-        NoCells: a study has no finished cell.
+        NoCells: a study has no finished cell, or its kept file is damaged.
     """
     tables = []
     for study in studies:
-        table = pd.concat([read_results(root) for root in roots(study)], ignore_index=True)
+        try:
+            table = pd.concat([read_results(root) for root in roots(study)], ignore_index=True)
+        except (ValueError, BadZipFile) as error:  # a damaged file of kept cells
+            raise NoCells(one_line(error)) from error
         if table.empty:
             raise NoCells(f"{study} holds no finished cell; train some with `python -m memlaw.train -m …`")
         tables.append(sort_results(table).assign(study=str(study)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from zipfile import BadZipFile
 
 import pandas as pd
 
@@ -27,7 +28,7 @@ def all_tokens(cells: pd.DataFrame) -> Iterator[pd.DataFrame]:
     for cell, file in _token_files(cells):
         try:
             table = read_tokens(file)
-        except (OSError, ValueError, KeyError) as error:  # pyarrow's own errors of reading are ValueErrors
+        except (OSError, ValueError, KeyError, BadZipFile) as error:  # pyarrow's own errors of reading are ValueErrors
             raise NoTokens(f"{file} cannot be read: {one_line(error)}") from error
         yield table.assign(cell=cell)
 
