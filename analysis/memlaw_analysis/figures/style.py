@@ -46,7 +46,7 @@ def nats_ticks(axes: Axes, low: float, high: float) -> None:
     """Make the y axis logarithmic, with round ticks in nats; where the values leave room for none, with their ends."""
     axes.set_yscale("log")
     rounds = [digit * 10.0**power for power in range(-4, 2) for digit in (1, 1.5, 2, 3, 4, 5, 6, 7, 8)]
-    inside = [tick for tick in rounds if low <= tick <= high]
+    inside = [tick for tick in rounds if low / 1.1 <= tick <= high * 1.1]
     _set_ticks(axes.yaxis, _thin(inside, 8) if len(inside) > 1 else sorted({low, high}))
 
 

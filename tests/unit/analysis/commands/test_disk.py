@@ -58,7 +58,7 @@ def test_a_full_disk_leaves_no_half_of_a_table(study: Path, monkeypatch, call):
 
 @pytest.mark.parametrize("command", [report, export])
 def test_a_file_system_that_takes_no_files_is_named(study: Path, call, command):
-    target = Path("/proc/memlaw/cells.csv" if command is export else "/proc/memlaw")
+    target = Path("/proc/memlaw/cells.csv" if command is export else "/proc/memlaw/report")
     code, _, errors = call(command, study, "--out", target)
     assert (code, len(errors.splitlines())) == (2, 1)
     assert "/proc/memlaw" in errors

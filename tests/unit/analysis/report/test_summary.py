@@ -83,4 +83,4 @@ def test_methods_that_differ_by_chance_alone_are_not_ranked():
     assert line.text == "no difference that is larger than chance between seeds"
     better = table.assign(loss_nats=table["seed"] + 0.01 * rng.normal(size=8) + 2.0 * (table["method.name"] == "sft"))
     (line,) = methods_summary(compare_methods(better, pd.DataFrame(), "", ""))
-    assert line.text.startswith("final loss L: memft_ot beats sft by 2 nats (1.9")
+    assert line.text.startswith("final loss L: memft_ot beats sft by 1.99 nats (1.98 to ")

@@ -17,7 +17,7 @@ from memlaw_analysis.tables.studies import load_studies
 from rich.console import Console
 
 COMMANDS = (
-    "python -m memlaw.train -m study=smollm2 runs_dir='\"/far away/it'\"'\"'s\"' lora.rank=1,2,4,8,16 seq_len=2048,4096"
+    "python -m memlaw.train -m study=s runs_dir='\"/far away/it'\"'\"'s\"' lora.rank=1,2,4,8,16 seq_len=2048,4096"
 )
 SENTENCE = "the largest residual is at the smallest rank and the longest length of all that were measured in this study"
 
