@@ -192,7 +192,7 @@ def capacity_section(findings: Findings, study: Path | None) -> Section:
                             f"{sides[1]:.2f})."))  # fmt: skip
     else:
         notes.append((CAUTION, "no plateau within the measured loads: bits per parameter still grow like load^"
-                               f"{capacity.slope:.2f} ({certainty}; below {RISING} would be a plateau). The "
+                               f"{capacity.slope:.2f} ({certainty}; a plateau would be below {RISING}). The "
                                "largest value is a lower bound of the capacity"))  # fmt: skip
         if study:
             cells = findings.usable.cells
