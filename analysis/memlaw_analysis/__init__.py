@@ -1,1 +1,1 @@
-"""Fit, compare and report; reads `memlaw.study.records` and imports no torch."""
+"""From the records of a study to the law: fit, compare, report. Imports no torch."""

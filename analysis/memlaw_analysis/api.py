@@ -38,9 +38,9 @@ def fit(
     Args:
         study: a study, or a table with the columns `lora.rank`, `target_tokens`, `base_loss_nats`, `delta_loss_nats`.
         form: a key of `memlaw_analysis.law.forms.FORMS`, such as `power` or `saturating`.
-        rule: which cells count as saturated and are left out; None leaves out ΔL ≥ 0.85·L0, and nothing for a
+        rule: which cells count as saturated and are left out. None leaves out ΔL ≥ 0.85·L0, or no cell for a
             saturating form.
-        condition: a key of `study.conditions`; None where there is one.
+        condition: a key of `study.conditions`; None where there is only one.
 
     Raises:
         ValueError: no such form. Of its subclasses:
@@ -71,7 +71,7 @@ def advise(
         rank: LoRA rank, to ask for the length.
         recall: share of tokens with p > 0.5 to reach; 0.99 where `delta_loss` is None too.
         delta_loss: ΔL to reach, nats per token, in place of `recall`.
-        condition: a key of `study.conditions`; None where there is one.
+        condition: a key of `study.conditions`; None where there is only one.
         extrapolate: allow an answer far beyond the measured cells.
 
     Raises:

@@ -19,7 +19,7 @@ from memlaw_analysis.law.uncertainty import Interval, bootstrap, bootstrap_inter
 from memlaw_analysis.law.usable import Usable
 from memlaw_analysis.recall.dynamics import evaluations, final, learned
 from memlaw_analysis.recall.transition import first_failures, transition
-from memlaw_analysis.tables.studies import NoTokens, last_tokens
+from memlaw_analysis.tables.tokens import NoTokens, last_tokens
 
 T = TypeVar("T")
 
@@ -72,12 +72,12 @@ class Findings:
 
     Attributes:
         title: model, data, and what else sets the condition apart.
-        label: `memlaw_analysis.tables.studies.conditions`'s.
+        label: as `memlaw_analysis.tables.conditions.conditions` yields it.
         cells: its rows.
         usable: those cells, sorted by whether fits may use them.
         law: the paper's law on unsaturated cells, with the model's size where that varies.
         saturating: the saturating form on all cells.
-        ways: `memlaw_analysis.law.sensitivity.sensitivity`.
+        sensitivity: `memlaw_analysis.law.sensitivity.sensitivity`.
         rivals: `memlaw_analysis.law.rivals.ranked`, of `compare_forms`.
         collapse: the collapse.
         capacity: bits per parameter.
@@ -91,7 +91,7 @@ class Findings:
     usable: Usable
     law: Fitted | None
     saturating: LawFit | None
-    ways: pd.DataFrame | None
+    sensitivity: pd.DataFrame | None
     rivals: pd.DataFrame | None
     collapse: Collapse | None
     capacity: Capacity | None
@@ -105,13 +105,13 @@ def find(cells: pd.DataFrame, title: str, label: str, tables: Iterator[pd.DataFr
     Args:
         cells: of one condition.
         title, label: see `Findings`.
-        tables: `memlaw_analysis.tables.studies.all_tokens` of the cells, or None where there are none. One that
-            cannot be read costs what tokens say of this condition.
+        tables: `memlaw_analysis.tables.tokens.all_tokens` of the cells, or None where there are none. Where a table
+            cannot be read, `tokens` is None.
     """
     missing: dict[str, str] = {}
     fits = Fits(cells)
 
-    def unless_missing(name: str, compute: Callable[[], T]) -> T | None:
+    def attempt(name: str, compute: Callable[[], T]) -> T | None:
         try:
             return compute()
         except (TooFewCells, NoTokens) as error:
@@ -122,8 +122,8 @@ def find(cells: pd.DataFrame, title: str, label: str, tables: Iterator[pd.DataFr
     law_form, saturating_form = (
         (FORMS["power_model"], FORMS["saturating_model"]) if sized else (POWER, FORMS["saturating"])
     )
-    law = unless_missing("law", lambda: Fitted.of(fits.law(law_form)))
-    tokens = unless_missing("tokens", lambda: _tokens(tables))
+    law = attempt("law", lambda: Fitted.of(fits.law(law_form)))
+    tokens = attempt("tokens", lambda: _tokens(tables))
     if tokens:
         shares = final(tokens.history)[["cell", "first_wrong_share", "exact_share"]].merge(learned(tokens.history))
         cells = cells.merge(shares, on="cell", how="left", validate="one_to_one")
@@ -133,11 +133,11 @@ def find(cells: pd.DataFrame, title: str, label: str, tables: Iterator[pd.DataFr
         cells=cells,
         usable=fits.usable,
         law=law,
-        saturating=unless_missing("saturating", lambda: fits.law(saturating_form)),
-        ways=sensitivity(fits) if law else None,
+        saturating=attempt("saturating", lambda: fits.law(saturating_form)),
+        sensitivity=sensitivity(fits) if law else None,
         rivals=ranked(compare_forms(fits)) if law else None,
-        collapse=unless_missing("collapse", lambda: fits.collapse),
-        capacity=unless_missing("capacity", lambda: fits.capacity),
+        collapse=attempt("collapse", lambda: fits.collapse),
+        capacity=attempt("capacity", lambda: fits.capacity),
         tokens=tokens,
         missing=missing,
     )
@@ -145,7 +145,7 @@ def find(cells: pd.DataFrame, title: str, label: str, tables: Iterator[pd.DataFr
 
 def _tokens(tables: Iterator[pd.DataFrame] | None) -> Tokens:
     if tables is None:
-        raise NoTokens("the token tables of all cells are not at hand (`tokens.parquet` of a study on disk)")
+        raise NoTokens("the token tables are missing (`tokens.parquet` of every cell of a study on disk)")
     last, history = [], []
     for table in tables:
         last.append(last_tokens([table]))

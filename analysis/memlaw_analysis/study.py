@@ -1,11 +1,13 @@
-"""A study's finished cells as an object, for notebooks and scripts."""
+"""A study's finished cells as one object, for notebooks and scripts."""
 
 from functools import cached_property
 
 import pandas as pd
 
 from memlaw_analysis.law.fits import Fits
-from memlaw_analysis.tables.studies import NoCells, all_tokens, conditions
+from memlaw_analysis.tables.conditions import conditions
+from memlaw_analysis.tables.studies import NoCells
+from memlaw_analysis.tables.tokens import all_tokens
 
 NEEDED = ("lora.rank", "target_tokens", "base_loss_nats", "delta_loss_nats")
 
@@ -51,7 +53,7 @@ class Study:
             condition: its name; None where there is one condition.
 
         Raises:
-            NoCondition: none of that name, or None where there are several.
+            NoCondition: there is none of that name, or several and none was named.
         """
         name = self._named(condition)
         if name not in self._fits:

@@ -17,10 +17,12 @@ from memlaw_analysis.law.enough import TooFewCells
 from memlaw_analysis.law.fit import fit_law
 from memlaw_analysis.law.residuals import diagnose
 from memlaw_analysis.law.usable import usable
-from memlaw_analysis.report.part import condition_findings, findings_part
+from memlaw_analysis.report.part import findings_part
 from memlaw_analysis.report.section import CAUTION, Section
 from memlaw_analysis.report.sections import sections
-from memlaw_analysis.tables.studies import load_points, load_studies
+from memlaw_analysis.report.study_parts import condition_findings
+from memlaw_analysis.tables.points import load_points
+from memlaw_analysis.tables.studies import load_studies
 
 HEADER = "rank,seq_len,delta_loss_nats"
 FLAT = [HEADER, *(f"{r},{l},3" for l in (64, 128, 256) for r in (1, 2, 4))]

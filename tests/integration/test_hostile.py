@@ -131,7 +131,7 @@ def test_a_read_only_study_can_be_looked_at_and_is_not_trained_into(train, mount
     assert shown.returncode == 0
     assert [cell["state"] for cell in json.loads(shown.stdout)["cells"]] == ["done", "done"]
     assert look("memlaw.logs", str(runs / "default"), "r1-l8-s0").returncode == 0
-    table = look("memlaw_analysis.tables.studies", str(runs / "default"), "--out", str(tmp_path / "cells.csv"))
+    table = look("memlaw_analysis.commands.export", str(runs / "default"), "--out", str(tmp_path / "cells.csv"))
     assert table.returncode == 0, table.stderr
 
 

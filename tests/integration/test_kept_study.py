@@ -6,7 +6,8 @@ import sys
 import pytest
 from helpers.checkout import ROOT
 from memlaw_analysis.recall.transition import violations
-from memlaw_analysis.tables.studies import all_tokens, load_studies
+from memlaw_analysis.tables.studies import load_studies
+from memlaw_analysis.tables.tokens import all_tokens
 
 STUDY = ROOT / "docs/study/smollm2"
 

@@ -18,7 +18,8 @@ from memlaw_analysis.law.uncertainty import bootstrap, resamples
 from memlaw_analysis.report.card import card, markdown
 from memlaw_analysis.report.page import page
 from memlaw_analysis.report.part import findings_part
-from memlaw_analysis.tables.studies import NoCells, load_points
+from memlaw_analysis.tables.points import load_points
+from memlaw_analysis.tables.studies import NoCells
 
 BASE_LOSS = 12.0
 RANKS = [1.0, 2.0, 3.0, 4.0, 8.0, 16.0, 512.0]

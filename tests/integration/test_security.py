@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from helpers.interruption import EACH_STEP, interrupted
 from helpers.packs import LONG, make_cells, train
-from memlaw_analysis.tables.studies import all_tokens, load_studies
+from memlaw_analysis.tables.studies import load_studies
+from memlaw_analysis.tables.tokens import all_tokens
 
 from memlaw.backends.slurm.queue import study_jobs
 from memlaw.backends.this_process import ThisProcess

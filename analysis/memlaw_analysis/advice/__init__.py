@@ -1,1 +1,1 @@
-"""Which rank a text needs, and which cells to train next."""
+"""Advice: which rank a text needs, and which cells to train next."""

@@ -58,7 +58,7 @@ def check_positive(value: float) -> float:
     """Return a positive finite number.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not positive or not finite.
     """
     if not 0 < value < float("inf"):
         raise ValueError(f"{value:g} is not a positive number")
@@ -116,7 +116,7 @@ class Advice:
     def __str__(self) -> str:
         lines = list(self.sentences())
         if self.next_cells:
-            lines.append("  These cells would narrow it most, per token trained (rank × length): "
+            lines.append("  These cells would narrow the interval most, per token trained (rank × length): "
                          + ", ".join(f"{rank} × {length}" for rank, length in self.next_cells))  # fmt: skip
         return "\n".join(lines)
 

@@ -8,7 +8,7 @@ from scipy.optimize import isotonic_regression
 
 
 class NoAdvice(ValueError):
-    """The study cannot answer; the message says why, and which cells would help."""
+    """The cells do not answer the question; the message says why, and which cells would help."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Link:
         """Fit the link by isotonic regression over the cells whose recalled share is known.
 
         Raises:
-            NoAdvice: no cell has one.
+            NoAdvice: no cell has a recalled share.
         """
         if "recalled_share" not in cells or cells["recalled_share"].isna().all():
             raise NoAdvice("no cell has a share of recalled tokens")

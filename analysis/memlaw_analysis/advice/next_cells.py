@@ -12,7 +12,7 @@ def longer(cells: pd.DataFrame, rule_excludes: pd.Series) -> tuple[list[float], 
     """Choose ranks and lengths of cells that would be unsaturated: measured ranks, at lengths beyond what they hold.
 
     Args:
-        cells: of one condition.
+        cells: cells of one condition.
         rule_excludes: which of them are saturated.
     """
     ranks = [float(rank) for rank in np.sort(cells["lora.rank"].unique())[:4]]

@@ -1,6 +1,6 @@
 """Answer which rank a text needs, or which text a rank holds, from a study's cells.
 
-The answer comes from a fit of the law, and from how mean loss and recalled share go together in the study's own cells.
+The answer comes from a fit of the law, and from the link between mean loss and recalled share in the study's own cells.
 """
 
 import contextlib
@@ -29,8 +29,8 @@ def advise(fits: Fits, question: Question, extrapolate: bool = False) -> Advice:
     The interval is a bootstrap over grid points and seeds, of the fit and of the link from loss to recall.
 
     Args:
-        fits: of the condition.
-        question: what is asked.
+        fits: fits of the condition.
+        question: rank or length, and the goal.
         extrapolate: whether the answer may lie more than `EXTRAPOLATION` times beyond the measured cells.
 
     Raises:

@@ -1,1 +1,1 @@
-"""What a report draws."""
+"""The figures of a report, and how they look."""

@@ -1,25 +1,17 @@
-"""Findings → the figures that they allow, by name: the paper's ten, residuals, collapse, bits, recall. No I/O."""
+"""Which figures a condition or a comparison of methods gets, and their captions. No I/O."""
 
 from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from memlaw_analysis.figures.law import (
-    bits_figure,
-    collapse_figure,
-    law_figure,
-    loss_heat_map,
-    prediction_figure,
-    residual_figure,
-    surface_figure,
-)
+from memlaw_analysis.figures.fit_quality import prediction_figure, residual_figure
+from memlaw_analysis.figures.heat_maps import exact_figure, loss_heat_map
+from memlaw_analysis.figures.law import bits_figure, collapse_figure, law_figure, models_figure, surface_figure
 from memlaw_analysis.figures.methods import convergence_figure, methods_figure
 from memlaw_analysis.figures.tokens import (
     curves_figure,
-    exact_figure,
     failures_figure,
-    models_figure,
     positions_figure,
     probability_figure,
     recall_figure,
@@ -30,42 +22,42 @@ from memlaw_analysis.recall.dynamics import telling_length
 from memlaw_analysis.recall.methods import Comparison, compared
 from memlaw_analysis.recall.transition import wrong_positions
 
-MEANING = {
+CAPTIONS = {
     "law": "ΔL against rank and against length, the fitted law dashed (paper, figure 1)",
     "surface": "ΔL over rank and length: the fitted surface and the cells (paper, figure 2)",
-    "prediction": "predicted against true ΔL (paper, figure 3)",
-    "residuals": "relative residuals over length",
-    "loss": "final loss over rank and length (paper, figure 4)",
-    "exact": "exact match over rank and length (paper, figures 4 and 10)",
-    "probability": "how the tokens' probabilities evolve, by rank (paper, figure 5)",
+    "prediction": "Predicted against true ΔL (paper, figure 3)",
+    "residuals": "Relative residuals over length",
+    "loss": "Final loss over rank and length (paper, figure 4)",
+    "exact": "Exact match over rank and length (paper, figures 4 and 10)",
+    "probability": "How the tokens' probabilities evolve, by rank (paper, figure 5)",
     "transition": "P(argmax right | p), and the first failure against its lower bound (paper, figure 6)",
-    "failures": "where failures fall along the target (paper, figure 7)",
-    "positions": "probability at every position, by rank (paper, figure 8)",
-    "curves": "learning curves (paper, figure 9)",
-    "recall": "recalled tokens, and text before the first failure, against ΔL/L0",
+    "failures": "Where failures fall along the target (paper, figure 7)",
+    "positions": "Probability at every position, by rank (paper, figure 8)",
+    "curves": "Learning curves (paper, figure 9)",
+    "recall": "Recalled tokens, and text before the first failure, against ΔL/L0",
     "collapse": "ΔL/L0 of all cells as one curve of r^κ/ℓ",
-    "bits": "memorized bits per parameter against bits offered",
-    "methods": "every measure of every cell, by training method",
-    "convergence": "how the methods converge (paper, figure 9)",
+    "bits": "Memorized bits per parameter against bits offered",
+    "methods": "Every measure of every cell, by training method",
+    "convergence": "How the methods converge (paper, figure 9)",
     "models": "ΔL against tokens per rank, by model",
 }
-"""What each figure shows."""
+"""Name of a figure → what it shows."""
 
 
 def figures(findings: Findings) -> dict[str, Figure]:
-    """Every figure that the findings allow; names are those of `MEANING`."""
+    """Draw every figure that the findings allow; names are those of `CAPTIONS`."""
     cells, fitted, title = findings.cells, findings.usable.cells, findings.title
     law = findings.law.fit if findings.law else None
-    plain = law if law and law.form.size is None else None  # a law with the model's size is no line over rank
+    line = law if law and law.form.size is None else None  # a law with the model's size is not a line over rank
     drawn: dict[str, Figure] = {}
     if len(fitted):
-        drawn["law"] = law_figure(fitted, plain, title)
+        drawn["law"] = law_figure(fitted, line, title)
     if cells["loss_nats"].notna().any():
         drawn["loss"] = loss_heat_map(cells, title)
     if law:
         fits = [law, findings.saturating] if findings.saturating else [law]
         drawn |= {"prediction": prediction_figure(fits, title), "residuals": residual_figure(fits, title)}
-        if plain:
+        if line:
             drawn["surface"] = surface_figure(fitted, fits[-1], title)
     if findings.collapse:
         drawn["collapse"] = collapse_figure(fitted, findings.collapse, title)
@@ -77,7 +69,7 @@ def figures(findings: Findings) -> dict[str, Figure]:
 
 
 def method_figures(comparison: Comparison) -> dict[str, Figure]:
-    """Every figure that a comparison of methods allows."""
+    """Draw every figure that a comparison of methods allows."""
     drawn = {"methods": methods_figure(comparison)}
     if comparison.cells["exact"].notna().any():
         drawn["exact"] = exact_figure(comparison.cells, comparison.title)

@@ -1,4 +1,4 @@
-"""Figures → files' contents: SVG for the page and for print, PNG for everything else."""
+"""Turn figures into the content of files: SVG for the page and for print, PNG for everything else."""
 
 import io
 import re
@@ -25,7 +25,10 @@ class Drawing:
 
 
 def draw(figures: Mapping[str, Figure], anchor: str) -> dict[str, Drawing]:
-    """Draw figures in parallel: name → drawing. The ids of an SVG element begin with `anchor` and the figure's name."""
+    """Draw figures in parallel: name → drawing.
+
+    The ids of an SVG element begin with `anchor` and the figure's name, so that a page can hold several.
+    """
     with ProcessPoolExecutor() as pool:  # drawing is most of a report's time
         return dict(zip(figures, pool.map(_drawing, figures.values(), figures, repeat(anchor)), strict=True))
 

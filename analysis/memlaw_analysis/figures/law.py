@@ -1,13 +1,10 @@
-"""Figures of cells and fits: table and fit → matplotlib Figure. No I/O. Those of tokens are in `token_plots`."""
-
-from collections.abc import Sequence
+"""Draw the law and its cells: ΔL over rank and length, by model, collapsed, and in bits. No I/O."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
 from memlaw_analysis.figures.style import (
     BLUE,
@@ -16,7 +13,6 @@ from memlaw_analysis.figures.style import (
     MARKERS,
     NAMES,
     ORANGE,
-    RED,
     SYMBOLS,
     nats_ticks,
     new_figure,
@@ -29,20 +25,18 @@ from memlaw_analysis.law.fit import LawFit
 from memlaw_analysis.law.forms import Inputs
 from memlaw_analysis.law.saturation import DEFAULT
 
-NARROWEST_SCALE = 1.2
-"""Ratio of the ends of a colour scale of losses at least: equal losses differ in no colour."""
-
 
 def law_figure(table: pd.DataFrame, fit: LawFit | None, title: str) -> Figure:
-    """ΔL against r, a line per ℓ, and against ℓ, a line per r; log–log, the fit dashed (paper, figure 1).
+    """Draw ΔL against r, a line per ℓ, and against ℓ, a line per r; log–log, the fit dashed (paper, figure 1).
 
     Filled markers were fitted, hollow ones are saturated. Seeds of a cell are drawn as separate markers.
     """
     caption = f"n = {len(table)} cells; hollow: saturated, {DEFAULT} ({int(DEFAULT.excludes(table).sum())}), not fitted"
     if fit:
         p = fit.values
+        offset = f" {p['b']:+.2f}" if p["b"] else ""
         caption += (
-            f"; dashed: {p['C']:.3g}·r^{p['alpha']:.2f}·ℓ^−{p['beta']:.2f} {p['b']:+.2f}, "
+            f"; dashed: {p['C']:.3g}·r^{p['alpha']:.2f}·ℓ^−{p['beta']:.2f}{offset}, "
             f"R² = {fit.r_squared:.3f} on {len(fit.used)} cells"
         )
     figure = new_figure(title, caption, 10, 4.8)
@@ -77,7 +71,7 @@ def _delta_loss_lines(axes: Axes, table: pd.DataFrame, fit: LawFit | None, x: st
 
 
 def surface_figure(table: pd.DataFrame, fit: LawFit, title: str) -> Figure:
-    """ΔL over (log r, log ℓ): the fitted surface as levels, the cells as points (paper, figure 2)."""
+    """Draw ΔL over (log r, log ℓ): the fitted surface as levels, the cells as points (paper, figure 2)."""
     base_loss = float(table["base_loss_nats"].mean())
     caption = f"levels: {fit.form.formula}, R² = {fit.r_squared:.3f} on {len(fit.used)} cells; n = {len(table)} points"
     figure = new_figure(title, caption, 6.6, 5)
@@ -101,103 +95,17 @@ def surface_figure(table: pd.DataFrame, fit: LawFit, title: str) -> Figure:
     return figure
 
 
-def loss_heat_map(table: pd.DataFrame, title: str) -> Figure:
-    """Final loss over (ℓ, r), mean over seeds; log colour scale, ln 2 marked on it (paper, figure 4)."""
-    grid = table.pivot_table(index="lora.rank", columns="target_tokens", values="loss_nats", aggfunc="mean")
-    caption = f"n = {len(table)} cells; ln 2 is the loss of a token with p = 0.5"
-    figure = new_figure(title, caption, max(5, 3 + 0.8 * grid.shape[1]), 2 + 0.5 * grid.shape[0])
-    axes = figure.subplots()
-    finite = grid.to_numpy(float)[np.isfinite(grid.to_numpy(float))]
-    low = max(float(finite.min()), 1e-4)
-    high = max(float(finite.max()), low * NARROWEST_SCALE)
-    norm = LogNorm(low, high)
-    image = draw_grid(axes, grid, np.maximum(grid.to_numpy(float), low), norm, "viridis", "{:.2g}")
-    bar = figure.colorbar(image, ax=axes)
-    bar.set_label("final loss (nats per token)")
-    if high < 10 * low:  # no two powers of ten to label
-        ticks = np.geomspace(low, high, 3).tolist()
-        bar.set_ticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
-        bar.ax.minorticks_off()
-    if low < np.log(2) < high:
-        bar.ax.axhline(np.log(2), color=RED)
-        beside = bar.ax.get_yaxis_transform()
-        bar.ax.text(-0.15, np.log(2), "ln 2", color=RED, va="center", ha="right", fontsize=8, transform=beside)
-    return figure
-
-
-def draw_grid(axes: Axes, grid: pd.DataFrame, values: np.ndarray, norm: Normalize, cmap: str, form: str) -> AxesImage:
-    """Rank × length as coloured fields with their numbers; empty fields stay white. Returns the image."""
-    image = axes.imshow(values, norm=norm, cmap=cmap, origin="lower", aspect="auto")
-    for (row, column), value in np.ndenumerate(grid.to_numpy(float)):
-        if np.isfinite(value):
-            red, green, blue, _ = image.cmap(norm(values[row, column]))
-            ink = "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"
-            axes.text(column, row, form.format(value), ha="center", va="center", color=ink, fontsize=8)
-    axes.set_xticks(range(grid.shape[1]), [f"{column:g}" for column in grid.columns])
-    axes.set_yticks(range(grid.shape[0]), [f"{rank:g}" for rank in grid.index])
-    axes.set_xlabel(NAMES["target_tokens"])
-    axes.set_ylabel(NAMES["lora.rank"])
-    return image
-
-
-def prediction_figure(fits: Sequence[LawFit], title: str) -> Figure:
-    """Predicted against true ΔL, a panel per fit, all cells; hollow ones were not fitted (paper, figure 3)."""
-    caption = f"n = {len(fits[0].used) + len(fits[0].excluded)} cells; hollow: left out of the fit ({fits[0].rule})"
-    figure = new_figure(title, caption, 4.8 * len(fits), 4.8)
-    everything = pd.concat([fits[0].used, fits[0].excluded])
-    norm = Normalize(*np.log2(everything["lora.rank"].agg(["min", "max"]).to_numpy(float)))
-    top = 1.1 * float(everything["delta_loss_nats"].max())
-    for axes, fit in zip(np.atleast_1d(figure.subplots(1, len(fits), sharey=True)), fits, strict=True):
-        for cells, filled in ((fit.excluded, False), (fit.used, True)):
-            colour = np.log2(cells["lora.rank"].to_numpy(float))
-            style = {"c": colour, "cmap": "viridis"} if filled else {"edgecolors": GREY, "facecolors": "none"}
-            predicted = np.clip(fit.predict_cells(cells), 0, 0.995 * top)  # what lies above is drawn on the edge
-            points = axes.scatter(
-                cells["delta_loss_nats"], predicted, s=22, norm=norm if filled else None, clip_on=False, **style
-            )
-        axes.set_xlim(0, top)
-        axes.set_ylim(0, top)
-        axes.plot([0, top], [0, top], color="black", linewidth=0.8)
-        axes.set_title(f"{fit.form.formula}\nR² = {fit.r_squared:.4f} on {len(fit.used)} cells", fontsize=8)
-        axes.set_xlabel("true ΔL (nats per token)")
-        axes.grid(alpha=0.25)
-    figure.axes[0].set_ylabel("predicted ΔL (nats per token)")
-    figure.colorbar(points, ax=figure.axes).set_label("log2 of the rank")
-    return figure
-
-
-def residual_figure(fits: Sequence[LawFit], title: str) -> Figure:
-    """Relative residuals over length, a line per rank and a panel per fit: what a form misses is not noise."""
-    caption = "; ".join(f"{fit.form.name}: n = {len(fit.used)} cells, {fit.rule}" for fit in fits)
-    figure = new_figure(title, caption, 4.8 * len(fits), 4.4)
-    for axes, fit in zip(np.atleast_1d(figure.subplots(1, len(fits), sharey=True)), fits, strict=True):
-        cells = fit.used.assign(residual=100 * (fit.predict_cells(fit.used) / fit.used["delta_loss_nats"] - 1))
-        ranks = sorted(cells["lora.rank"].unique())
-        for index, (rank, colour) in enumerate(zip(ranks, ordered_colours(len(ranks)), strict=True)):
-            rows = cells[cells["lora.rank"] == rank].groupby("target_tokens")["residual"].mean()
-            style = {"marker": MARKERS[index % len(MARKERS)], "markersize": 4, "linewidth": 0.8}
-            axes.plot(rows.index, rows, color=colour, label=f"r = {rank:g}", **style)
-        axes.axhline(0, color="black", linewidth=0.8)
-        plain_ticks(axes, [float(value) for value in cells["target_tokens"].unique()])
-        axes.set_title(fit.form.formula, fontsize=8)
-        axes.set_xlabel(NAMES["target_tokens"])
-        axes.grid(alpha=0.25)
-        axes.legend(fontsize=6, ncols=2)
-    figure.axes[0].set_ylabel("predicted − true, % of true")
-    return figure
-
-
 def collapse_figure(table: pd.DataFrame, collapse: Collapse, title: str) -> Figure:
-    """ΔL/L0 of all cells against r^κ/ℓ: one curve, if rank and length act through that product alone."""
+    """Draw ΔL/L0 of all cells against r^κ/ℓ: one curve, if rank and length act through that product alone."""
     figure = new_figure(title, f"n = {len(table)} cells, none left out; line: monotone curve", 6.6, 4.8)
     axes = figure.subplots()
     x = table["lora.rank"] ** collapse.kappa / table["target_tokens"]
     share = table["delta_loss_nats"] / table["base_loss_nats"]
     ranks = sorted(table["lora.rank"].unique())
     for index, (rank, colour) in enumerate(zip(ranks, ordered_colours(len(ranks)), strict=True)):
-        own = table["lora.rank"] == rank
+        chosen = table["lora.rank"] == rank
         axes.scatter(
-            x[own], share[own], color=colour, marker=MARKERS[index % len(MARKERS)], s=24, label=f"r = {rank:g}"
+            x[chosen], share[chosen], color=colour, marker=MARKERS[index % len(MARKERS)], s=24, label=f"r = {rank:g}"
         )
     grid = np.geomspace(x.min(), x.max(), 200)
     axes.plot(grid, collapse.share(np.ones_like(grid), 1 / grid), color="black", linewidth=1)
@@ -211,7 +119,7 @@ def collapse_figure(table: pd.DataFrame, collapse: Collapse, title: str) -> Figu
 
 
 def bits_figure(capacity: Capacity, title: str) -> Figure:
-    """Memorized bits per parameter over the bits offered per parameter, with the plateau if there is one."""
+    """Draw memorized bits per parameter over the bits offered per parameter, with the plateau if there is one."""
     cells = capacity.loads
     low, high = capacity.plateau_interval
     ends = f"plateau {capacity.plateau:.2f} ({low:.2f} to {high:.2f})" if capacity.reached else "no plateau reached"
@@ -220,8 +128,8 @@ def bits_figure(capacity: Capacity, title: str) -> Figure:
     axes = figure.subplots()
     ranks = sorted(cells["lora.rank"].unique())
     for index, (rank, colour) in enumerate(zip(ranks, ordered_colours(len(ranks)), strict=True)):
-        own, marker = cells[cells["lora.rank"] == rank], MARKERS[index % len(MARKERS)]
-        axes.scatter(own["load"], own["bits_per_parameter"], color=colour, marker=marker, s=26, label=f"r = {rank:g}")
+        rows, marker = cells[cells["lora.rank"] == rank], MARKERS[index % len(MARKERS)]
+        axes.scatter(rows["load"], rows["bits_per_parameter"], color=colour, marker=marker, s=26, label=f"r = {rank:g}")
     grid = np.geomspace(cells["load"].min(), cells["load"].max(), 100)
     axes.plot(grid, grid, "--", color=GREY, linewidth=0.8)
     if capacity.reached:
@@ -238,4 +146,26 @@ def bits_figure(capacity: Capacity, title: str) -> Figure:
     axes.set_ylabel("memorized: ℓ·ΔL / ln 2 / N (bits per parameter)")
     axes.grid(alpha=0.25)
     axes.legend(fontsize=7, ncols=2)
+    return figure
+
+
+def models_figure(cells: pd.DataFrame, title: str) -> Figure:
+    """Draw ΔL against tokens per rank, a colour per model.
+
+    Args:
+        cells: of several models: `model.name`, `base_parameters`, `lora.rank`, `target_tokens`, `delta_loss_nats`.
+        title: of the figure.
+    """
+    figure = new_figure(title, f"n = {len(cells)} cells, a point each", 6.6, 4.6)
+    axes = figure.subplots()
+    order = cells.groupby("model.name")["base_parameters"].first().sort_values()
+    for (name, size), colour in zip(order.items(), ordered_colours(len(order)), strict=True):
+        rows = cells[cells["model.name"] == name]
+        axes.scatter(rows["target_tokens"] / rows["lora.rank"], rows["delta_loss_nats"], color=colour, s=22,
+                     label=f"{name} ({size / 1e6:.3g} M)")  # fmt: skip
+    plain_ticks(axes, [float(v) for v in (cells["target_tokens"] / cells["lora.rank"]).unique()])
+    axes.set_xlabel("ℓ / r (tokens per rank)")
+    axes.set_ylabel(DELTA_LOSS)
+    axes.legend(fontsize=7)
+    axes.grid(alpha=0.25)
     return figure

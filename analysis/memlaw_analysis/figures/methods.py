@@ -1,4 +1,4 @@
-"""Figures that set training methods side by side: table → matplotlib Figure. No I/O."""
+"""Draw training methods side by side. No I/O."""
 
 import numpy as np
 import pandas as pd
@@ -17,10 +17,11 @@ CURVES = {
 """Columns of a history that are drawn over steps."""
 
 MOST_RANKS = 4
+"""Columns of the figure of convergence."""
 
 
 def convergence_figure(comparison: Comparison) -> Figure:
-    """How the methods converge: a column per rank, a row per quantity, a line per cell (paper, figure 9).
+    """Draw how the methods converge: a column per rank, a row per quantity, a line per cell (paper, figure 9).
 
     The length is the one whose ranks differ most.
     """
@@ -35,11 +36,11 @@ def convergence_figure(comparison: Comparison) -> Figure:
         column[0].set_title(f"r = {rank:g}", fontsize=9)
         column[-1].set_xlabel("step + 1")
         for method, colour in zip(comparison.methods, CYCLE, strict=False):
-            own = shown[(shown["lora.rank"] == rank) & (shown["method"] == method)]["cell"]
-            for index, cell in enumerate(own):
+            names = shown[(shown["lora.rank"] == rank) & (shown["method"] == method)]["cell"]
+            for index, cell in enumerate(names):
                 rows = comparison.history[comparison.history["cell"] == cell].sort_values("step")
-                for axes, name in zip(column, CURVES, strict=True):
-                    values = rows[name].clip(lower=1e-3) if name == "loss_nats" else rows[name]
+                for axes, quantity in zip(column, CURVES, strict=True):
+                    values = rows[quantity].clip(lower=1e-3) if quantity == "loss_nats" else rows[quantity]
                     label = None if index else method
                     axes.plot(rows["step"] + 1, values, color=colour, linewidth=1.1, alpha=0.85, label=label)
         column[0].axhline(np.log(2), color=GREY, linewidth=0.8, linestyle="--")
@@ -49,8 +50,8 @@ def convergence_figure(comparison: Comparison) -> Figure:
             axes.grid(alpha=0.25)
         for axes in column[1:]:
             axes.set_ylim(-0.03, 1.03)
-    for axes, name in zip(grid[:, 0], CURVES.values(), strict=True):
-        axes.set_ylabel(name)
+    for axes, label in zip(grid[:, 0], CURVES.values(), strict=True):
+        axes.set_ylabel(label)
     grid[0, -1].legend(fontsize=7)
     return figure
 
@@ -62,21 +63,21 @@ def _most_telling(cells: pd.DataFrame) -> list[float]:
 
 
 def methods_figure(comparison: Comparison) -> Figure:
-    """Every metric of every cell: a panel per metric, a place per rank and length, a colour per method."""
+    """Draw every metric of every cell: a panel per metric, a place per rank and length, a colour per method."""
     metrics = [metric for metric in comparison.metrics if metric.column != TIME or not comparison.shares_time]
     places = comparison.cells[PLACE].drop_duplicates().sort_values(PLACE).itertuples(index=False)
     ticks = {(length, rank): index for index, (length, rank) in enumerate(places)}
     columns = min(4, len(metrics))
-    rows = -(-len(metrics) // columns)
+    lines = -(-len(metrics) // columns)
     caption = f"n = {len(comparison.cells)} cells, a point each; lines: means over seeds"
-    figure = new_figure(comparison.title, caption, 3.1 * columns, 0.6 + 2.6 * rows)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    figure = new_figure(comparison.title, caption, 3.1 * columns, 0.6 + 2.6 * lines)
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes, metric in zip(panels, metrics, strict=False):
         for index, method in enumerate(comparison.methods):
-            own = comparison.cells[comparison.cells["method"] == method]
-            at = [ticks[place] for place in own[PLACE].itertuples(index=False, name=None)]
+            rows = comparison.cells[comparison.cells["method"] == method]
+            at = [ticks[place] for place in rows[PLACE].itertuples(index=False, name=None)]
             shifted = np.array(at) + 0.16 * (index - (len(comparison.methods) - 1) / 2)
-            values = own[metric.column].astype(float)
+            values = rows[metric.column].astype(float)
             style = {"color": CYCLE[index % len(CYCLE)], "label": method}
             axes.scatter(shifted, values, s=18, marker=MARKERS[index % len(MARKERS)], alpha=0.8, **style)
             means = values.groupby(shifted).mean()

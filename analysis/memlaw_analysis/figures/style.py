@@ -1,7 +1,7 @@
-"""How figures look: white ground (for print, and as a card on a dark page), colours safe for the colour-blind.
+"""How figures look: a white ground for print and for dark pages, and colours that are safe for the colour-blind.
 
-Ordered values (ranks, lengths) take viridis, and a marker of their own; methods and forms take Okabe and Ito's colours;
-probabilities a map that turns at p = 0.5.
+Ordered values, such as ranks and lengths, have colours of viridis and a marker each. Methods and forms have Okabe and
+Ito's colours. Probabilities have a colour map that turns at p = 0.5.
 """
 
 from collections.abc import Sequence
@@ -24,12 +24,12 @@ DELTA_LOSS = "ΔL = L0 − L (nats per token)"
 
 
 def ordered_colours(count: int) -> list[tuple[float, ...]]:
-    """Colours of `count` ascending values, dark to light, none too pale for white."""
+    """Return colours of `count` ascending values, dark to light, none too pale for white."""
     return [tuple(colour) for colour in colormaps["viridis"](np.linspace(0, 0.88, count))]
 
 
 def new_figure(title: str, caption: str, width: float, height: float) -> Figure:
-    """An empty figure with its title above and its caption, n and rule in it, below."""
+    """Make an empty figure with its title above and its caption below. The caption names n and the rule."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     figure.suptitle(title, fontsize=10)
     figure.supxlabel(caption, fontsize=8, color="#444444")
@@ -37,16 +37,17 @@ def new_figure(title: str, caption: str, width: float, height: float) -> Figure:
 
 
 def plain_ticks(axes: Axes, values: Sequence[float], which: str = "x") -> None:
-    """A log axis whose ticks are the values themselves, as many as fit."""
+    """Make an axis logarithmic, with as many of the values as fit for its ticks."""
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     _set_ticks(axes.xaxis if which == "x" else axes.yaxis, _thin(sorted(values), 9))
 
 
 def nats_ticks(axes: Axes, low: float, high: float) -> None:
-    """A log y axis of nats with round ticks."""
+    """Make the y axis logarithmic, with round ticks in nats; where the values leave room for none, with their ends."""
     axes.set_yscale("log")
     rounds = [digit * 10.0**power for power in range(-4, 2) for digit in (1, 1.5, 2, 3, 4, 5, 6, 7, 8)]
-    _set_ticks(axes.yaxis, _thin([tick for tick in rounds if low / 1.3 <= tick <= high * 1.3] or [low, high], 8))
+    inside = [tick for tick in rounds if low / 1.1 <= tick <= high * 1.1]
+    _set_ticks(axes.yaxis, _thin(inside, 8) if len(inside) > 1 else sorted({low, high}))
 
 
 def _thin(values: list[float], most: int) -> list[float]:
@@ -61,5 +62,5 @@ def _thin(values: list[float], most: int) -> list[float]:
 
 def _set_ticks(axis: Axis, values: list[float]) -> None:
     axis.set_major_locator(FixedLocator(values))
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_major_formatter(StrMethodFormatter("{x:.4g}"))
     axis.set_minor_locator(NullLocator())

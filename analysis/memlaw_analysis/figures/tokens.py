@@ -1,4 +1,4 @@
-"""Figures of tokens and of their history: table → matplotlib Figure. No I/O."""
+"""Draw tokens and how they are learned. No I/O."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from memlaw_analysis.figures.law import draw_grid
 from memlaw_analysis.figures.style import (
     BLUE,
     CYCLE,
@@ -17,13 +16,11 @@ from memlaw_analysis.figures.style import (
     RED,
     new_figure,
     ordered_colours,
-    plain_ticks,
 )
-from memlaw_analysis.recall.methods import order
 
 
 def transition_figure(table: pd.DataFrame, failures: pd.DataFrame, title: str) -> Figure:
-    """Left: P(argmax right | p) over all tokens. Right: first failure against its lower bound (paper, figure 6).
+    """Draw P(argmax right | p) over all tokens, and each first failure against its lower bound (paper, figure 6).
 
     Args:
         table: `memlaw_analysis.recall.transition.transition`.
@@ -60,7 +57,7 @@ def transition_figure(table: pd.DataFrame, failures: pd.DataFrame, title: str) -
 
 
 def failures_figure(positions: pd.Series, failures: pd.DataFrame, title: str) -> Figure:
-    """Where failures fall along the target: all wrong tokens, and the first one of each pair (paper, figure 7).
+    """Draw where failures fall along the target: all wrong tokens, and the first one of each pair (paper, figure 7).
 
     Args:
         positions: relative position, 0 to 1, of each wrong argmax
@@ -91,7 +88,7 @@ def failures_figure(positions: pd.Series, failures: pd.DataFrame, title: str) ->
 
 
 def positions_figure(tokens: pd.DataFrame, ranks: Mapping[str, float], title: str) -> Figure:
-    """Probability at every position, a row per rank; the colours turn at p = 0.5 (paper, figure 8).
+    """Draw the probability at every position, a row per rank; the colours turn at p = 0.5 (paper, figure 8).
 
     Args:
         tokens: the last evaluation of cells of one length, one per rank.
@@ -105,7 +102,7 @@ def positions_figure(tokens: pd.DataFrame, ranks: Mapping[str, float], title: st
     caption = f"n = {len(cells)} cells of {longest} tokens, one seed; orange is p ≤ 0.5 (stubborn), purple p > 0.5"
     figure = new_figure(title, caption, 10, 1.8 + 0.4 * len(cells))
     axes = figure.subplots()
-    image = axes.imshow(grid, norm=Normalize(0, 1), cmap=f"{PROBABILITY_MAP}", aspect="auto", interpolation="nearest")
+    image = axes.imshow(grid, norm=Normalize(0, 1), cmap=PROBABILITY_MAP, aspect="auto", interpolation="nearest")
     axes.set_yticks(range(len(cells)), [f"{ranks[cell]:g}" for cell in cells])
     axes.set_ylabel(NAMES["lora.rank"])
     axes.set_xlabel("position in the target (tokens; pairs one after another)")
@@ -116,7 +113,7 @@ def positions_figure(tokens: pd.DataFrame, ranks: Mapping[str, float], title: st
 
 
 def probability_figure(history: pd.DataFrame, ranks: Mapping[str, float], title: str) -> Figure:
-    """How the tokens' probabilities evolve, a panel per rank: median and quantiles over tokens (paper, figure 5).
+    """Draw how the tokens' probabilities evolve, a panel per rank: median and quantiles over tokens (paper, figure 5).
 
     Args:
         history: `memlaw_analysis.recall.dynamics.evaluations` of cells of one length, one per rank.
@@ -142,7 +139,7 @@ def probability_figure(history: pd.DataFrame, ranks: Mapping[str, float], title:
 
 
 def curves_figure(history: pd.DataFrame, ranks: Mapping[str, float], methods: Mapping[str, str], title: str) -> Figure:
-    """Learning curves: loss and recalled share over steps, a colour per rank, a line style per method (figure 9).
+    """Draw loss and recalled share over steps, a colour per rank, a line style per method (paper, figure 9).
 
     Args:
         history: `memlaw_analysis.recall.dynamics.evaluations` of cells of one length.
@@ -174,33 +171,8 @@ def curves_figure(history: pd.DataFrame, ranks: Mapping[str, float], methods: Ma
     return figure
 
 
-def exact_figure(cells: pd.DataFrame, title: str) -> Figure:
-    """Exact match over rank and length, a panel per method (paper, figures 4 and 10).
-
-    Args:
-        cells: `lora.rank`, `target_tokens`, and `method` and `exact` of `memlaw_analysis.recall.methods.compared`.
-        title: of the figure.
-    """
-    methods = order(cells["method"].unique())
-    grids = [
-        rows.pivot_table(index="lora.rank", columns="target_tokens", values="exact", aggfunc="mean")
-        for rows in (cells[cells["method"] == method] for method in methods)
-    ]
-    decoded = "recall_exact_share" in cells and cells["recall_exact_share"].notna().all()
-    how = "by greedy decoding" if decoded else "greedy decoding as teacher forcing predicts it: every argmax is right"
-    caption = f"n = {len(cells)} cells; {how}"
-    width = max(5.0, sum(1.8 + 0.8 * grid.shape[1] for grid in grids))
-    figure = new_figure(title, caption, width, 2 + 0.5 * max(len(grid) for grid in grids))
-    panels = np.atleast_1d(figure.subplots(1, len(methods)))
-    for axes, method, grid in zip(panels, methods, grids, strict=True):
-        image = draw_grid(axes, grid, grid.to_numpy(float), Normalize(0, 1), "cividis", "{:.2g}")
-        axes.set_title(method, fontsize=9)
-    figure.colorbar(image, ax=panels).set_label("share of pairs recalled exactly")
-    return figure
-
-
 def recall_figure(cells: pd.DataFrame, title: str) -> Figure:
-    """Recalled share over ΔL/L0, and the share of the text before the first failure: the two decouple.
+    """Draw the recalled share over ΔL/L0, and the share of the text before the first failure: the two decouple.
 
     Args:
         cells: `delta_loss_nats`, `base_loss_nats`, `recalled_share` and `first_wrong_share`.
@@ -218,27 +190,5 @@ def recall_figure(cells: pd.DataFrame, title: str) -> Figure:
     axes.set_xlabel("ΔL / L0")
     axes.set_ylabel("share")
     axes.legend(fontsize=8)
-    axes.grid(alpha=0.25)
-    return figure
-
-
-def models_figure(cells: pd.DataFrame, title: str) -> Figure:
-    """ΔL against tokens per rank, a colour per model.
-
-    Args:
-        cells: of several models: `model.name`, `base_parameters`, `lora.rank`, `target_tokens`, `delta_loss_nats`.
-        title: of the figure.
-    """
-    figure = new_figure(title, f"n = {len(cells)} cells; points: cells", 6.6, 4.6)
-    axes = figure.subplots()
-    order = cells.groupby("model.name")["base_parameters"].first().sort_values()
-    for (name, size), colour in zip(order.items(), ordered_colours(len(order)), strict=True):
-        own = cells[cells["model.name"] == name]
-        axes.scatter(own["target_tokens"] / own["lora.rank"], own["delta_loss_nats"], color=colour, s=22,
-                     label=f"{name} ({size / 1e6:.3g} M)")  # fmt: skip
-    plain_ticks(axes, [float(v) for v in (cells["target_tokens"] / cells["lora.rank"]).unique()])
-    axes.set_xlabel("ℓ / r (tokens per rank)")
-    axes.set_ylabel("ΔL (nats per token)")
-    axes.legend(fontsize=7)
     axes.grid(alpha=0.25)
     return figure

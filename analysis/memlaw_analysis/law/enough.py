@@ -30,23 +30,23 @@ def check_enough(used: pd.DataFrame, excluded: pd.DataFrame, parameters: int) ->
     Args:
         used: the cells to fit.
         excluded: the saturated cells; the message counts them.
-        parameters: how many the fit varies.
+        parameters: number of parameters that the fit varies.
 
     Raises:
-        TooFewCells: fewer grid points than parameters and one, or fewer than two ranks or lengths.
+        TooFewCells: fewer grid points than parameters + 1, or fewer than two ranks or lengths.
     """
     ranks, lengths = used["lora.rank"].nunique(), used["target_tokens"].nunique()
     points, needed = distinct_points(used), parameters + MIN_SPARE
     if points < needed or ranks < 2 or lengths < 2:
         raise TooFewCells(
-            f"{points} unsaturated cells over {ranks} ranks and {lengths} lengths ({len(excluded)} saturated "
-            f"ones left out); {parameters} parameters need at least {needed} over 2 ranks and 2 lengths. "
-            "Add longer lengths or smaller ranks."
+            f"{points} unsaturated cells over {ranks} ranks and {lengths} lengths; {parameters} parameters need "
+            f"{needed} over 2 ranks and 2 lengths ({len(excluded)} saturated cells are left out). Add longer lengths "
+            "or smaller ranks."
         )
 
 
 def check_varied(delta_loss: np.ndarray) -> None:
-    """Refuse cells that all have the same ΔL, nats per token: any curve without a slope fits them.
+    """Refuse cells that all have the same ΔL, nats per token: any flat curve fits them.
 
     Raises:
         TooFewCells: ΔL is the same in all cells, up to rounding.

@@ -51,7 +51,7 @@ class LawFit:
 
     @property
     def summary(self) -> str:
-        """The fit in words: a line per parameter, quality, and what limits it."""
+        """The fit as text: a line per parameter, its quality, and what limits it."""
         rows = [
             f"  {name:8} {value:.4g}" + ("" if stderr is None else f" ± {stderr:.2g}")
             for name, (value, stderr) in self.parameters.items()
@@ -112,7 +112,7 @@ class LawFit:
     @property
     def mean_relative_error(self) -> float:
         """Mean of |predicted/true − 1| of ΔL on the cells used, a share (MAPE)."""
-        return float(np.abs(self.predict_cells(self.used) / self._true() - 1).mean())
+        return relative_error(self._true(), self.predict_cells(self.used))
 
     def predict(self, x: Inputs) -> np.ndarray:
         """Predict ΔL, nats per token."""
@@ -130,6 +130,11 @@ def r_squared(true: np.ndarray, predicted: np.ndarray) -> float:
     """Return the share of the variance of `true` that `predicted` explains; NaN where `true` does not vary."""
     variation = float(((true - true.mean()) ** 2).sum())
     return float(1 - ((true - predicted) ** 2).sum() / variation) if variation else float("nan")
+
+
+def relative_error(true: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the mean of |predicted/true − 1|, a share (MAPE)."""
+    return float(np.abs(predicted / true - 1).mean())
 
 
 def default_rule(form: Form) -> Rule:
@@ -157,7 +162,7 @@ def fit_law(
         like: a fit whose values are the only start and whose offset is held or varied likewise; for resamples.
 
     Raises:
-        TooFewCells: fewer grid points than parameters and one, fewer than two ranks or lengths among them, or the same
+        TooFewCells: fewer grid points than parameters + 1, fewer than two ranks or lengths among them, or the same
             ΔL in all of them.
     """
     rule = rule or default_rule(form)
@@ -190,8 +195,8 @@ def _parameters(
     params = lmfit.Parameters()
     for name, (low, high) in form.bounds.items():
         unit = largest_base_loss if name == "b" else 1.0
-        held = name == "b" and hold_offset
-        params.add(name, 0.0 if held else start[name], min=low * unit, max=high * unit, vary=not held)
+        fixed = name == "b" and hold_offset
+        params.add(name, 0.0 if fixed else start[name], min=low * unit, max=high * unit, vary=not fixed)
     return params
 
 

@@ -35,7 +35,7 @@ def fit_cautions(result: MinimizerResult, cells: int) -> tuple[str, ...]:
     """List what else a reader of a fit to so many cells must know."""
     cautions = []
     if "b" in result.params and not result.params["b"].vary:
-        cautions.append(f"b is held at 0: {cells} cells are too few to tell an offset")
+        cautions.append(f"b is held at 0: {cells} cells are too few to determine an offset")
     if cells - result.nvarys < 3:
-        cautions.append(f"{cells - result.nvarys} degree(s) of freedom: R² and the errors say little")
+        cautions.append(f"{cells - result.nvarys} degree(s) of freedom, so R² and the standard errors say little")
     return tuple(cautions)

@@ -1,4 +1,4 @@
-"""Diagnostics of a fit's residuals: noise, as seeds show it, or something that the form misses."""
+"""Diagnostics of a fit's residuals: noise, as seeds show it, or a pattern that the form misses."""
 
 from dataclasses import dataclass
 
@@ -82,7 +82,7 @@ def _curvature(fit: LawFit, residual: np.ndarray) -> float:
         return float(np.sum((residual - design @ np.linalg.lstsq(design, residual, rcond=None)[0]) ** 2))
 
     rest = unexplained(curved)
-    if _only_rounding(rest, fit.used):  # the curves go through every cell: there is no noise to compare with
+    if _only_rounding(rest, fit.used):  # the curve goes through every cell, so there is no noise to compare with
         return float("nan")
     return _f_test(unexplained(tangent) - rest, after - before, rest, freedom)
 

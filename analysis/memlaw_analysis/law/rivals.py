@@ -8,7 +8,7 @@ import pandas as pd
 
 from memlaw_analysis.law.collapse import fit_collapse
 from memlaw_analysis.law.enough import TooFewCells, grid_point
-from memlaw_analysis.law.fit import LawFit, fit_law, r_squared
+from memlaw_analysis.law.fit import LawFit, fit_law, r_squared, relative_error
 from memlaw_analysis.law.fits import Fits
 from memlaw_analysis.law.forms import FORMS, Form
 from memlaw_analysis.law.saturation import DEFAULT
@@ -66,7 +66,7 @@ def held_out_error(table: pd.DataFrame, held_out: pd.Series, fit: FitCells, scor
     if unseen.empty:
         raise TooFewCells("no unsaturated cell is held out")
     predicted = fit(table[~held_out]).predict_cells(unseen)
-    return float((predicted / unseen["delta_loss_nats"] - 1).abs().mean())
+    return relative_error(unseen["delta_loss_nats"].to_numpy(float), predicted)
 
 
 def folds(table: pd.DataFrame, count: int = FOLDS, seed: int = 0) -> list[pd.Series]:
@@ -79,9 +79,9 @@ def folds(table: pd.DataFrame, count: int = FOLDS, seed: int = 0) -> list[pd.Ser
 def information_criterion(fit: LawFit) -> float:
     """Return AICc of a least-squares fit; comparable between forms on the same cells only.
 
-    lmfit's AIC does not count the variance of the noise as a parameter; here it counts.
+    lmfit's AIC does not count the variance of the noise as a parameter; this one does.
 
-    Infinite with too few cells; NaN for a fit that leaves rounding alone.
+    Infinite with too few cells; NaN for a fit whose residuals are rounding alone.
     """
     n, k = len(fit.used), fit.result.nvarys + 1
     if n - k - 1 <= 0:
@@ -94,9 +94,10 @@ def information_criterion(fit: LawFit) -> float:
 def compare_forms(fits: Fits) -> pd.DataFrame:
     """Fit every form, and the collapse, and measure their errors on unseen cells: a row each.
 
-    Columns: form, formula, cells, r_squared, r_squared_log, alpha/beta, aicc, problem, and one per held-out split and
-    for random folds: mean relative error of ΔL on the unsaturated cells held out, whose number stands in the name. NaN
-    where the other cells cannot be fitted; for folds, where those of any fold cannot.
+    Columns: form, formula, cells, r_squared, r_squared_log, mape, alpha/beta, aicc, problem, and a column per held-out
+    split and for random folds. `mape` is the mean relative error of ΔL on the cells fitted. The others hold it for the
+    unsaturated cells held out, whose number stands in the column's name. They are NaN where the other cells cannot be
+    fitted, for folds where those of any fold cannot.
     """
     splits = held_out_splits(fits.cells)
     rows = [_row(fits, form, splits) for form in FORMS.values() if form.can_describe(fits.cells)]
@@ -104,7 +105,18 @@ def compare_forms(fits: Fits) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-_NO_SPLITS = ("form", "formula", "cells", "r_squared", "r_squared_log", "alpha/beta", "aicc", "problem", "error")
+_NO_SPLITS = {
+    "form",
+    "formula",
+    "cells",
+    "r_squared",
+    "r_squared_log",
+    "mape",
+    "alpha/beta",
+    "aicc",
+    "problem",
+    "error",
+}
 
 
 def splits_of(rivals: pd.DataFrame) -> list[str]:
@@ -115,7 +127,7 @@ def splits_of(rivals: pd.DataFrame) -> list[str]:
 def ranked(rivals: pd.DataFrame) -> pd.DataFrame:
     """Sort `compare_forms`' rows, best first, by `error`: the mean over splits that test every fitted form.
 
-    A split to which one form could not be fitted counts for none, else that form would gain by failing.
+    A split to which some form could not be fitted is left out for all, so that no form gains by failing.
     """
     splits = splits_of(rivals)
     tested = rivals[splits].notna().any(axis=1)
@@ -134,6 +146,7 @@ def _row(fits: Fits, form: Form, splits: Mapping[str, pd.Series]) -> dict[str, o
         "cells": len(fit.used),
         "r_squared": fit.r_squared,
         "r_squared_log": fit.r_squared_log,
+        "mape": fit.mean_relative_error,
         "alpha/beta": fit.exponent_ratio,
         "aicc": information_criterion(fit),
         "problem": "; ".join(fit.not_identified),
@@ -148,9 +161,9 @@ def _collapse_row(fits: Fits, splits: Mapping[str, pd.Series]) -> dict[str, obje
         collapse = fits.collapse
     except TooFewCells:
         return {**row, "problem": "too few cells"}
-    explained = r_squared(table["delta_loss_nats"].to_numpy(float), collapse.predict_cells(table))
-    row |= {"cells": len(table), "r_squared": explained, "alpha/beta": collapse.kappa, "problem": ""}
-    return row | _errors(fit_collapse, table, splits)
+    true, predicted = table["delta_loss_nats"].to_numpy(float), collapse.predict_cells(table)
+    row |= {"cells": len(table), "r_squared": r_squared(true, predicted), "mape": relative_error(true, predicted)}
+    return row | {"alpha/beta": collapse.kappa, "problem": ""} | _errors(fit_collapse, table, splits)
 
 
 def _errors(fit: FitCells, table: pd.DataFrame, splits: Mapping[str, pd.Series]) -> dict[str, float]:

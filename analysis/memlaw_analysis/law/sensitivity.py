@@ -21,7 +21,7 @@ def sensitivity(fits: Fits) -> pd.DataFrame:
     """Fit the law under several rules and robustly, and the saturating forms to all cells: a row per fit.
 
     Columns: form, rule, loss, cells, alpha, beta, b, their standard errors (`alpha_stderr`, …), alpha/beta,
-    r_squared and problem, which is empty where the parameters are identified.
+    r_squared, mape (`LawFit.mean_relative_error`) and problem, which is empty where the parameters are identified.
     """
     rules = [rule for rule in COMPARED_RULES if rule.kind != "recalled" or "recalled_share" in fits.cells]
     choices = [(POWER, rule, "linear") for rule in rules]
@@ -39,7 +39,7 @@ def _row(fits: Fits, form: Form, rule: Rule, loss: str) -> dict[str, object]:
     for name in ("alpha", "beta", "b"):
         row[name], row[f"{name}_stderr"] = fit.parameters.get(name, (None, None))
     row |= {"cells": len(fit.used), "alpha/beta": fit.exponent_ratio, "r_squared": fit.r_squared}
-    return {**row, "problem": "; ".join(fit.not_identified)}
+    return {**row, "mape": fit.mean_relative_error, "problem": "; ".join(fit.not_identified)}
 
 
 def spread_of(rows: pd.DataFrame, name: str) -> tuple[float, float]:

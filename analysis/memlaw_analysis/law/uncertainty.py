@@ -14,7 +14,7 @@ Interval = tuple[float, float]
 LEVEL = 0.95
 DRAWS = 200
 ENOUGH = 0.9
-"""Share of draws that must be fitted: intervals over fewer would be too narrow, for the odd ones are missing."""
+"""Share of draws that must be fitted: unusual draws fail first, so intervals over fewer would be too narrow."""
 
 
 def profile_intervals(fit: LawFit, level: float = LEVEL) -> dict[str, Interval]:

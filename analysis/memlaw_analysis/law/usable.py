@@ -59,7 +59,7 @@ class Usable:
         )
 
     def cautions(self) -> Iterator[str]:
-        """Yield which cells were left out and why, a sentence per reason; not what `nothing` says already."""
+        """Yield which cells were left out and why, a sentence per reason; except what `nothing` already says."""
         silent = self.silent if len(self.cells) else self.silent.head(0)
         reasons = (
             (silent, "memorized nothing or became worse than the base model (ΔL ≤ 0)"),
@@ -68,7 +68,7 @@ class Usable:
         )
         for cells, reason in reasons:
             if len(cells):
-                yield f"left out of every fit, for they {reason}: {_names(cells)}"
+                yield f"left out of every fit because they {reason}: {_names(cells)}"
 
     def record(self) -> dict[str, list[str]]:
         """Return reason → names of the cells left out for it; empty where none was."""

@@ -14,7 +14,7 @@ from scipy import stats
 
 BASELINE = "sft"
 PLACE = ["target_tokens", "lora.rank"]
-
+"""A length and a rank, at which methods are compared."""
 
 TIME = "worker_seconds"
 """Wall time. Cells of a pack share it equally, so there it says nothing of a method."""
@@ -44,7 +44,7 @@ class Metric:
 
 METRICS = (
     Metric("exact", "exact match", "exact", "{:.0%}", "points", 100, True),
-    Metric("comes_back", "text before the first failure", "comes back", "{:.1%}", "points", 100, True),
+    Metric("before_failure", "text before the first failure", "before failure", "{:.1%}", "points", 100, True),
     Metric("recalled_share", "tokens with p > 0.5", "p > 0.5", "{:.1%}", "points", 100, True),
     Metric("steps_to_recall", "steps to full recall", "steps to recall", "{:.0f}", "steps", 1, False),
     Metric("loss_nats", "final loss L", "L", "{:.3f}", "nats", 1, False),
@@ -60,16 +60,16 @@ class Difference:
 
     Attributes:
         metric: the metric.
-        one, other: the methods.
+        method, reference: the methods.
         mean: mean over seeds of the paired differences, averaged within each seed first.
         low, high: 95 % interval over seeds; NaN with fewer than two seeds, or where all differ by the same.
         pairs, seeds: their numbers.
-        reached: per method: how many of its cells have a value, and how many cells it has.
+        reached: for each method, how many of its cells have a value, and how many cells it has.
     """
 
     metric: Metric
-    one: str
-    other: str
+    method: str
+    reference: str
     mean: float
     low: float
     high: float
@@ -85,7 +85,7 @@ class Difference:
     @property
     def better(self) -> str:
         """Name of the method that the mean favours."""
-        return self.one if (self.mean > 0) == self.metric.larger_is_better else self.other
+        return self.method if (self.mean > 0) == self.metric.larger_is_better else self.reference
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Comparison:
     """Methods on the same cells.
 
     Attributes:
-        label: as in `memlaw_analysis.tables.studies.conditions`, of what varies beside the method.
+        label: as `memlaw_analysis.tables.conditions.conditions` yields it, of what varies beside the method.
         title: heading of the report's part.
         cells: a row per cell, with the columns of `METRICS`.
         history: `memlaw_analysis.recall.dynamics.evaluations` of the cells; empty where there are no token tables.
@@ -138,9 +138,9 @@ def variants(cells: pd.DataFrame) -> pd.Series:
 
 
 def compared(cells: pd.DataFrame) -> pd.DataFrame:
-    """Add the columns `method` (see `variants`), `exact` and `comes_back`.
+    """Add the columns `method` (see `variants`), `exact` and `before_failure`.
 
-    The latter two are as decoded, else as teacher forcing predicts.
+    The latter two are what was decoded, or what teacher forcing predicts where nothing was decoded.
 
     Args:
         cells: perhaps with `recall_exact_share` and `recall_matched_share`, or `exact_share` and `first_wrong_share`.
@@ -148,7 +148,7 @@ def compared(cells: pd.DataFrame) -> pd.DataFrame:
     cells = cells.assign(method=variants(cells))
     for name, decoded, predicted in (
         ("exact", "recall_exact_share", "exact_share"),
-        ("comes_back", "recall_matched_share", "first_wrong_share"),
+        ("before_failure", "recall_matched_share", "first_wrong_share"),
     ):
         values = pd.Series(np.nan, index=cells.index)
         for source in (decoded, predicted):
@@ -162,37 +162,37 @@ def compare_methods(cells: pd.DataFrame, history: pd.DataFrame, label: str, titl
     """Compare every two methods in every metric.
 
     Args:
-        cells: cells that may differ in the method, and are of one condition otherwise.
+        cells: cells of one condition but for the method.
         history, label, title: see `Comparison`.
     """
     cells = compared(cells)
     comparison = Comparison(label, title, cells, history, [])
     differences = [
-        difference(cells, metric, one, other)
+        difference(cells, metric, method, reference)
         for metric in METRICS
         if metric.column in cells and not (metric.column == TIME and comparison.shares_time)
-        for other, one in combinations(order(cells["method"].unique()), 2)
+        for reference, method in combinations(order(cells["method"].unique()), 2)
     ]
     return replace(comparison, differences=[entry for entry in differences if entry.pairs])
 
 
-def paired(cells: pd.DataFrame, metric: Metric, one: str, other: str) -> pd.DataFrame:
+def paired(cells: pd.DataFrame, metric: Metric, method: str, reference: str) -> pd.DataFrame:
     """Subtract the methods in each pair that both have, in the metric's unit: columns `PLACE`, seed, `difference`.
 
     Seeds that lack a place are left out, so that all are averaged over the same places, unless every seed lacks one.
     """
     values = cells[metric.column].astype(float).groupby([cells[name] for name in (*PLACE, "seed", "method")])
     wide = values.mean().unstack("method")  # texts that end early make several lengths the same
-    if one not in wide or other not in wide:
+    if method not in wide or reference not in wide:
         return pd.DataFrame(columns=[*PLACE, "seed", "difference"])
-    both = (metric.scale * (wide[one] - wide[other])).dropna().rename("difference").reset_index()
+    both = (metric.scale * (wide[method] - wide[reference])).dropna().rename("difference").reset_index()
     everywhere = both.groupby("seed")["difference"].transform("size") == len(both[PLACE].drop_duplicates())
     return both[everywhere].reset_index(drop=True) if everywhere.any() else both
 
 
-def difference(cells: pd.DataFrame, metric: Metric, one: str, other: str) -> Difference:
+def difference(cells: pd.DataFrame, metric: Metric, method: str, reference: str) -> Difference:
     """Subtract two methods over all their pairs, with the interval over seeds."""
-    pairs = paired(cells, metric, one, other)
+    pairs = paired(cells, metric, method, reference)
     by_seed = pairs.groupby("seed")["difference"].mean().to_numpy(float)
     mean = float(by_seed.mean()) if len(by_seed) else np.nan
     low = high = np.nan
@@ -200,16 +200,16 @@ def difference(cells: pd.DataFrame, metric: Metric, one: str, other: str) -> Dif
         low = high = 0.0
     elif len(by_seed) > 1 and not np.allclose(by_seed, mean, rtol=1e-9, atol=1e-12):
         low, high = map(float, stats.ttest_1samp(by_seed, 0).confidence_interval(0.95))
-    values = {name: cells.loc[cells["method"] == name, metric.column] for name in (one, other)}
-    reached = (int(values[one].count()), len(values[one])), (int(values[other].count()), len(values[other]))
-    return Difference(metric, one, other, mean, low, high, len(pairs), len(by_seed), reached)
+    values = {name: cells.loc[cells["method"] == name, metric.column] for name in (method, reference)}
+    counts = [(int(values[name].count()), len(values[name])) for name in (method, reference)]
+    return Difference(metric, method, reference, mean, low, high, len(pairs), len(by_seed), (counts[0], counts[1]))
 
 
 def by_place(
-    cells: pd.DataFrame, metric: Metric, one: str, other: str
+    cells: pd.DataFrame, metric: Metric, method: str, reference: str
 ) -> Iterator[tuple[dict[str, float], Difference]]:
     """Yield the difference at each rank and length by itself."""
     for values, rows in cells.groupby(PLACE):
-        here = difference(rows, metric, one, other)
-        if here.pairs:
-            yield dict(zip(PLACE, map(float, values), strict=True)), here
+        entry = difference(rows, metric, method, reference)
+        if entry.pairs:
+            yield dict(zip(PLACE, map(float, values), strict=True)), entry

@@ -31,7 +31,7 @@ def transition(tokens: pd.DataFrame, bins: int = BINS) -> pd.DataFrame:
 
 
 def violations(tokens: pd.DataFrame) -> pd.DataFrame:
-    """Return tokens with p > 0.5 whose argmax is another: impossible but for ties, so the table is wrong."""
+    """Return tokens with p > 0.5 that are not the argmax. Only ties allow that, so the table is wrong."""
     return tokens[(tokens["p"] > CRITICAL_P) & ~is_right(tokens)]
 
 
@@ -44,8 +44,8 @@ def lucky_share(tokens: pd.DataFrame) -> float:
 def first_failures(tokens: pd.DataFrame) -> pd.DataFrame:
     """Find the first position with p ≤ 0.5 and the first wrong argmax, a row per cell and pair.
 
-    Columns: cell, pair, length, `first_stubborn` and `first_wrong`, which is never before it. Without such a token it
-    is the target's length.
+    Columns: cell, pair, length, `first_stubborn` and `first_wrong`, which never comes before `first_stubborn`. Where
+    there is no such token, the position is the target's length.
     """
     marked = tokens.assign(wrong=~is_right(tokens), stubborn=tokens["p"] <= CRITICAL_P)
     groups = marked.groupby(["cell", "pair"])
@@ -61,7 +61,7 @@ def first_failures(tokens: pd.DataFrame) -> pd.DataFrame:
 
 
 def decoupled(tokens: pd.DataFrame, below_nats: float = float(np.log(2))) -> list[str]:
-    """Return the cells whose mean loss is below `below_nats` but which greedy decoding would not recall to the end."""
+    """Return the cells whose mean loss is below `below_nats` but which greedy decoding would not recall verbatim."""
     loss = tokens.groupby("cell")["nll"].mean()
     failing = (~is_right(tokens)).groupby(tokens["cell"]).any()
     return [str(name) for name in loss.index[(loss < below_nats) & failing]]

@@ -1,5 +1,7 @@
-"""The fit card: what must be known of a fit to judge and repeat it, as "(Mis)Fitting: A Survey of Scaling Laws" asks
-(arXiv 2502.18969): data, protocol, choices, optimizer, uncertainty, error on unseen cells, versions, hash of inputs."""
+"""The fit card: what a reader needs to judge a fit and to repeat it.
+
+Its fields follow the checklist of "(Mis)Fitting: A Survey of Scaling Laws" (arXiv 2502.18969).
+"""
 
 from collections.abc import Mapping
 
@@ -22,7 +24,7 @@ _PROTOCOL = (
 
 
 def card(findings: Findings) -> dict[str, str]:
-    """Return the card: field → text."""
+    """Return the card of a condition: field → text."""
     cells = findings.cells
     protocol = [f"{name}={_values(cells, name)}" for name in _PROTOCOL if name in cells]
     lines = {
@@ -62,15 +64,16 @@ def _fit_lines(findings: Findings) -> dict[str, str]:
     return {
         "Cells used": f"{len(fit.used)}; excluded: {_names(fit.excluded)} (rule: {fit.rule})",
         "Form": f"ΔL = {fit.form.formula}",
-        "Result": ", ".join(f"{name} = {value}" for name, value in p.items()) + f"; R² = {fit.r_squared:.4f} on ΔL"
+        "Result": ", ".join(f"{name} = {value}" for name, value in p.items())
+                  + f"; R² = {fit.r_squared:.4f} on ΔL, mean error {fit.mean_relative_error:.1%} of ΔL"
                   + ("" if not fit.not_identified else "; NOT IDENTIFIED: " + "; ".join(fit.not_identified)),
-        "Objective": "least squares on ΔL, every cell with the same weight; robust and other ways under sensitivity",
+        "Objective": "least squares on ΔL, every cell with the same weight; for other choices see sensitivity",
         "Optimizer": f"Levenberg–Marquardt (lmfit, MINPACK), {starts} starts, C from the data; |b| ≤ largest L0, "
                      "0 ≤ α, β ≤ 5",
         "Uncertainty": f"standard errors from the covariance; profile likelihood, 95 %; bootstrap over grid points and "
                        f"their seeds, {findings.law.draws} of {DRAWS} draws fitted, seed 0",
-        "Assumed": "noise is independent from cell to cell and equal in nats; seeds of different lengths share the "
-                   "beginning of their text, which none of the intervals knows",
+        "Assumed": "noise is independent from cell to cell and equal in nats; cells of one seed share the beginning "
+                   "of their text at all lengths, which no interval accounts for",
         "Error on unseen cells": unseen,
     }  # fmt: skip
 
@@ -91,5 +94,5 @@ def _names(cells: pd.DataFrame) -> str:
 
 
 def markdown(lines: Mapping[str, str]) -> str:
-    """The card as Markdown."""
+    """Return the card as Markdown."""
     return "\n".join(["# Fit card", "", *(f"- **{name}**: {text}" for name, text in lines.items()), ""])

@@ -1,6 +1,5 @@
-"""The directory of a report: writing it whole, and checking whether its numbers come out again."""
+"""Write the directory of a report: page, tables, figures and numbers."""
 
-import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -8,19 +7,20 @@ from pathlib import Path
 
 import pandas as pd
 
+from memlaw.core.errors import ConfigError
 from memlaw.core.files import atomic_path, write_json, write_text
 from memlaw_analysis.figures.drawing import Drawing, draw
 from memlaw_analysis.report.card import markdown
-from memlaw_analysis.report.check import differences
 from memlaw_analysis.report.page import page
-from memlaw_analysis.report.part import RECORD_FILES, Kind, Part
-from memlaw_analysis.tables.studies import NoCells, write_table
+from memlaw_analysis.report.part import Kind, Part
+from memlaw_analysis.tables.studies import write_table
 
 PAGE = "report.html"
+"""The file that shows everything; a directory with it is a report."""
 
 
 def write_report(
-    parts: Sequence[Part], table: pd.DataFrame, target: Path, name: str, unfinished: pd.DataFrame | None
+    parts: Sequence[Part], table: pd.DataFrame, *, target: Path, name: str, unfinished: pd.DataFrame | None
 ) -> None:
     """Write the directory of a report anew, whole or not at all.
 
@@ -30,6 +30,9 @@ def write_report(
         target: the directory; an earlier report there is replaced.
         name: what the report is about.
         unfinished: planned cells that are not done; None when that cannot be known.
+
+    Raises:
+        OSError: the directory cannot be written; an earlier report is still there.
     """
     drawn = [(part, draw(part.draw(), part.anchor)) for part in parts]
     conditions = sum(part.kind is Kind.CONDITION for part in parts)
@@ -59,28 +62,7 @@ def check_target(target: Path) -> None:
     """Refuse a directory that holds something else than a report, because a report replaces all of it.
 
     Raises:
-        NoCells: it does.
+        ConfigError: it does.
     """
     if target.is_file() or (target.is_dir() and any(target.iterdir()) and not (target / PAGE).exists()):
-        raise NoCells(f"{target} holds something else than a report; name another directory with --out")
-
-
-def moved_numbers(parts: Sequence[Part], target: Path) -> tuple[list[str], list[str]]:
-    """Compare parts with a written report: (what moved, which versions differ), a line each."""
-    moved: list[str] = []
-    versions: list[str] = []
-    known = set()
-    for part in parts:
-        file = target / part.directory / part.record_file
-        known.add(str(file.relative_to(target)))
-        if not file.exists():
-            moved.append(f"{file} is missing")
-            continue
-        before, now = json.loads(file.read_text(encoding="utf-8")), json.loads(json.dumps(part.record))
-        versions += differences(before.pop("versions", {}), now.pop("versions", {}), "versions")
-        moved += [f"{file.relative_to(target)}: {line}" for line in differences(before, now)]
-    written = {
-        str(path.relative_to(target)) for name in set(RECORD_FILES.values()) for path in target.glob(f"*/{name}")
-    }
-    moved += [f"{name} is of a condition that the cells no longer have" for name in sorted(written - known)]
-    return moved, versions
+        raise ConfigError(f"{target} holds something else than a report; name another directory with --out")

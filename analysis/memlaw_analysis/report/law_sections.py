@@ -1,4 +1,4 @@
-"""Sections on the law: cells, parameters, ways of fitting, rival forms, capacity."""
+"""Sections on the law: cells, parameters, sensitivity, rival forms, capacity."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from memlaw_analysis.advice.command import command
 from memlaw_analysis.advice.next_cells import longer
+from memlaw_analysis.advice.train_command import train_command
 from memlaw_analysis.findings import Findings, Fitted
 from memlaw_analysis.law.capacity import LITERATURE, RISING
 from memlaw_analysis.law.forms import POWER
+from memlaw_analysis.law.residuals import Residuals
 from memlaw_analysis.law.rivals import splits_of
 from memlaw_analysis.law.saturation import DEFAULT
 from memlaw_analysis.law.sensitivity import spread_of
@@ -31,8 +32,8 @@ def cells_section(findings: Findings) -> Section:
     names = [name for name in shown if name in findings.cells]
     table = findings.cells[names].rename(columns={name: shown[name][0] for name in names})
     out = int(DEFAULT.excludes(findings.usable.cells).sum())
-    note = f"{len(table)} cells; {out} are saturated ({DEFAULT}) and say nothing about the law."
-    notes = ((INFO, note), *((CAUTION, said) for said in findings.usable.cautions()))
+    note = f"{len(table)} cells; {out} are saturated ({DEFAULT}), so the law is not fitted to them."
+    notes = ((INFO, note), *((CAUTION, caution) for caution in findings.usable.cautions()))
     figures = ("loss", "exact") if "exact_share" in findings.cells else ("loss",)
     return Section("cells", "Cells", table, {shown[n][0]: shown[n][1] for n in names}, notes, figures)
 
@@ -45,46 +46,53 @@ def law_section(findings: Findings, study: Path | None) -> Section:
         if study and not findings.usable.nothing:
             notes.append((COMMAND, longer_command(findings, study)))
         return Section("law", title, notes=tuple(notes), figures=("law",))
-    fit, left = findings.law.fit, findings.law.residuals
+    fit = findings.law.fit
     notes = [
         (INFO, f"Least squares on {len(fit.used)} cells; {len(fit.excluded)} saturated ones ({fit.rule}) left out. "
-               f"R² = {fit.r_squared:.4f} on ΔL, {fit.r_squared_log:.4f} on ln ΔL."),
+               f"R² = {fit.r_squared:.4f} on ΔL, {fit.r_squared_log:.4f} on ln ΔL; mean error "
+               f"{fit.mean_relative_error:.1%} of ΔL."),
         *((PROBLEM, problem) for problem in fit.not_identified),
     ]  # fmt: skip
     if fit.not_identified:
-        notes.append((PROBLEM, "C, alpha, beta and b mean nothing by themselves here. Add unsaturated cells: longer "
-                               "lengths, smaller ranks."))  # fmt: skip
+        notes.append((PROBLEM, "C, alpha, beta and b mean nothing by themselves here. Add unsaturated cells, at longer "
+                               "lengths or smaller ranks."))  # fmt: skip
         if study:
             notes.append((COMMAND, longer_command(findings, study)))
     notes += [(CAUTION, caution) for caution in fit.cautions]
     if not findings.law.resampled:
         notes.append((CAUTION, f"no bootstrap interval: only {findings.law.draws} of {DRAWS} draws could be fitted"))
-    rank, length, share = left.worst_cell
-    noise, curvature, lack, normality = (
-        show(value, "{:.2g}") for value in (left.noise_nats, left.curvature_p, left.lack_of_fit_p, left.normality_p)
-    )
-    residuals = (
-        f"Residuals: {left.rms_nats:.2g} nats rms; the largest is {share:+.1f} % at r = {rank:g}, ℓ = {length:g}; "
-        f"seeds of a cell differ by {noise} nats. p-values: curvature {curvature}, lack of fit {lack}, "
-        f"normality {normality}."
-    )
-    notes.append((INFO, residuals))
-    if left.systematic:
-        notes.append((CAUTION, "the residuals are systematic: the form misses something that is not noise"))
+    notes.append((INFO, _residuals(findings.law.residuals)))
+    if findings.law.residuals.systematic:
+        notes.append((CAUTION, "the residuals are systematic: the form misses a pattern that is not noise"))
     formats = {"value": "{:.4g}", "standard error": "{:.2g}"}
     figures = ("law", "prediction", "residuals", "models")
     return Section("law", title, _parameters(findings.law), formats, tuple(notes), figures)
 
 
+def _residuals(residuals: Residuals) -> str:
+    """Say how large the residuals are, and what tests say of them."""
+    rank, length, share = residuals.worst_cell
+    tests = {
+        "curvature": residuals.curvature_p,
+        "lack of fit": residuals.lack_of_fit_p,
+        "normality": residuals.normality_p,
+    }
+    p_values = ", ".join(f"{name} {p:.2g}" for name, p in tests.items() if np.isfinite(p))
+    seeds = f"; seeds of a cell differ by {residuals.noise_nats:.2g} nats" if np.isfinite(residuals.noise_nats) else ""
+    return (
+        f"Residuals: {residuals.rms_nats:.2g} nats rms; the largest is {share:+.1f} % at r = {rank:g}, ℓ = {length:g}"
+        f"{seeds}." + (f" p-values: {p_values}." if p_values else "")
+    )
+
+
 def _parameters(fitted: Fitted) -> pd.DataFrame:
     rows = []
     for name, (value, stderr) in fitted.fit.parameters.items():
-        held = not fitted.fit.result.params[name].vary
         rows.append(
             {
                 "": name,
                 "value": value,
-                "standard error": "held" if held else stderr,
+                "standard error": stderr if fitted.fit.result.params[name].vary else "held",
                 "profile 95 %": _interval(fitted.profile, name),
                 "bootstrap 95 %": _interval(fitted.resampled, name),
             }
@@ -104,27 +112,32 @@ def _interval(intervals: Mapping[str, Interval], name: str) -> str | None:
 
 def sensitivity_section(findings: Findings) -> Section:
     """Show the exponents under other forms, saturation rules and losses."""
-    title = "How much the exponents depend on the way of fitting"
-    if findings.ways is None:
+    title = "How much the exponents depend on choices of the fit"
+    rows = findings.sensitivity
+    if rows is None:
         return Section("sensitivity", title, notes=((MISSING, findings.missing["law"]),))
-    ways = findings.ways
     table = pd.DataFrame(
         {
-            "form": ways["form"], "left out": ways["rule"], "loss": ways["loss"], "cells": ways["cells"],
-            **{name: [_with_error(row, name) for row in ways.to_dict("records")] for name in ("alpha", "beta", "b")},
-            "α/β": ways["alpha/beta"], "R²": ways["r_squared"],
-            "identified": np.where(ways["problem"] == "", "yes", "no"), "problem": ways["problem"],
+            "form": rows["form"], "left out": rows["rule"], "loss": rows["loss"], "cells": rows["cells"],
+            **{name: [_with_error(row, name) for row in rows.to_dict("records")] for name in ("alpha", "beta", "b")},
+            "α/β": rows["alpha/beta"], "R²": rows["r_squared"], "mean error": rows["mape"],
+            "identified": _identified(rows),
         }
     )  # fmt: skip
     notes = []
-    if (ways["problem"] == "").any():
+    if (rows["problem"] == "").any():
         ranges = [f"{name} {low:.2f} to {high:.2f}" for name in ("alpha", "beta", "alpha/beta")
-                  for low, high in [spread_of(ways, name)]]  # fmt: skip
-        notes.append((INFO, f"Over the ways that identify them: {', '.join(ranges)}."))
+                  for low, high in [spread_of(rows, name)]]  # fmt: skip
+        notes.append((INFO, f"Over the fits that identify them: {', '.join(ranges)}."))
     else:
-        notes.append((PROBLEM, "no way of fitting identifies the exponents"))
-    formats = {"cells": "{:.0f}", "α/β": "{:.3f}", "R²": "{:.4f}"}
+        notes.append((PROBLEM, "none of these fits identifies the exponents"))
+    formats = {"cells": "{:.0f}", "α/β": "{:.3f}", "R²": "{:.4f}", "mean error": "{:.1%}"}
     return Section("sensitivity", title, table, formats, tuple(notes), ())
+
+
+def _identified(rows: pd.DataFrame) -> list[str]:
+    """ "yes", or "no" with the reason, for each fit."""
+    return [f"no: {problem}" if problem else "yes" for problem in rows["problem"]]
 
 
 def _with_error(row: Mapping[str, object], name: str) -> str:
@@ -135,17 +148,19 @@ def _with_error(row: Mapping[str, object], name: str) -> str:
 
 def rivals_section(findings: Findings) -> Section:
     """Rank the forms by their error on cells left out of the fit."""
-    title = "Rival laws, by their error on cells that they have not seen"
+    title = "Rival laws, ranked by their error on unseen cells"
     if findings.rivals is None:
         return Section("rivals", title, notes=((MISSING, findings.missing["law"]),))
     rivals, splits = findings.rivals, splits_of(findings.rivals)
     percent = {name: f"{name}, %" for name in splits}
-    table = rivals[["form", "cells", "r_squared", "alpha/beta", "aicc", *splits, "problem", "formula"]].copy()
-    table.insert(5 + len(splits), "identified", np.where(rivals["problem"] == "", "yes", "no"))
+    table = rivals[["form", "cells", "r_squared", "mape", "alpha/beta", "aicc", *splits]].copy()
     table[splits] *= 100
-    table = table.rename(columns={**percent, "r_squared": "R²", "alpha/beta": "α/β", "aicc": "AICc"})
-    notes = [(INFO, "Errors are means of |predicted/true − 1| over held-out cells; AICc compares forms on the same "
-                    "cells only.")]  # fmt: skip
+    table = table.rename(
+        columns={**percent, "r_squared": "R²", "mape": "mean error", "alpha/beta": "α/β", "aicc": "AICc"}
+    )
+    table = table.assign(identified=_identified(rivals), formula=rivals["formula"])
+    notes = [(INFO, "Errors are means of |predicted/true − 1|: the mean error over the cells fitted, the columns after "
+                    "AICc over cells held out. AICc compares forms on the same cells only.")]  # fmt: skip
     if rivals["error"].notna().any():
         best, law = rivals.iloc[0], rivals[rivals["form"] == "power"]["error"].iloc[0]
         beside = f", the paper's law by {100 * law:.1f} %" if best["form"] != "power" and pd.notna(law) else ""
@@ -153,8 +168,8 @@ def rivals_section(findings: Findings) -> Section:
                             f"{100 * best['error']:.1f} % on average{beside}."))  # fmt: skip
     untested = rivals[rivals["error"].isna()]["form"].tolist()
     if untested:
-        notes.append((CAUTION, f"too few cells to test on unseen ones: {', '.join(untested)}"))
-    formats = {"cells": "{:.0f}", "R²": "{:.4f}", "α/β": "{:.3f}", "AICc": "{:.1f}"}
+        notes.append((CAUTION, f"too few cells to test these forms on unseen ones: {', '.join(untested)}"))
+    formats = {"cells": "{:.0f}", "R²": "{:.4f}", "mean error": "{:.1%}", "α/β": "{:.3f}", "AICc": "{:.1f}"}
     formats |= dict.fromkeys(percent.values(), "{:.1f}")
     figures = ("surface", "collapse")
     return Section("rivals", title, table, formats, tuple(notes), figures)
@@ -162,30 +177,30 @@ def rivals_section(findings: Findings) -> Section:
 
 def capacity_section(findings: Findings, study: Path | None) -> Section:
     """Show bits per parameter over the load, and whether they level off."""
-    title, held = "Capacity in bits", findings.capacity
-    if not held:
+    title, capacity = "Capacity in bits", findings.capacity
+    if not capacity:
         return Section("capacity", title, notes=((MISSING, findings.missing["capacity"]),))
-    best = held.loads.loc[held.loads["bits_per_parameter"].idxmax()]
-    low, high = held.slope_interval
-    sure = f"95 % interval {low:.2f} to {high:.2f}" if np.isfinite(low) else "interval not known"
-    notes = [(INFO, f"The most is {held.best:.2f} bits per trainable parameter, at r = {best['lora.rank']:g}, "
-                    f"ℓ = {best['target_tokens']:g}. Literature: "
-                    + "; ".join(f"{level:g} for {what}" for what, level in LITERATURE.items()) + ".")]  # fmt: skip
-    if held.reached:
-        sides = held.plateau_interval
-        notes.append((INFO, f"They level off at {held.plateau:.2f} bits per parameter (95 % interval {sides[0]:.2f} to "
+    best = capacity.loads.loc[capacity.loads["bits_per_parameter"].idxmax()]
+    low, high = capacity.slope_interval
+    certainty = f"95 % interval {low:.2f} to {high:.2f}" if np.isfinite(low) else "interval not known"
+    literature = "; ".join(f"{level:g} for {subject}" for subject, level in LITERATURE.items())
+    notes = [(INFO, f"The largest value is {capacity.best:.2f} bits per trainable parameter, at r = "
+                    f"{best['lora.rank']:g}, ℓ = {best['target_tokens']:g}. Literature: {literature}.")]  # fmt: skip
+    if capacity.reached:
+        sides = capacity.plateau_interval
+        notes.append((INFO, f"Bits per parameter level off at {capacity.plateau:.2f} (95 % interval {sides[0]:.2f} to "
                             f"{sides[1]:.2f})."))  # fmt: skip
     else:
-        notes.append((CAUTION, "no plateau within the measured loads: bits per parameter still go like load^"
-                               f"{held.slope:.2f} ({sure}; a plateau would need less "
-                               f"than {RISING}), so the most is a lower bound"))  # fmt: skip
+        notes.append((CAUTION, "no plateau within the measured loads: bits per parameter still grow like load^"
+                               f"{capacity.slope:.2f} ({certainty}; a plateau would be below {RISING}). The "
+                               "largest value is a lower bound of the capacity"))  # fmt: skip
         if study:
             cells = findings.usable.cells
             ranks, lengths = longer(cells, pd.Series(False, index=cells.index))
-            notes.append((COMMAND, command(findings.cells, study, ranks[:1], lengths)))
-    rows = held.loads.groupby("lora.rank").agg(
+            notes.append((COMMAND, train_command(findings.cells, study, ranks[:1], lengths)))
+    rows = capacity.loads.groupby("lora.rank").agg(
         cells=("load", "size"), load=("load", "max"), bits=("bits_per_parameter", "max")
     )
-    table = rows.reset_index().set_axis(["rank", "cells", "largest load", "most bits per parameter"], axis=1)
-    formats = {"rank": "{:g}", "largest load": "{:.2f}", "most bits per parameter": "{:.3f}"}
+    table = rows.reset_index().set_axis(["rank", "cells", "largest load", "largest bits per parameter"], axis=1)
+    formats = {"rank": "{:g}", "largest load": "{:.2f}", "largest bits per parameter": "{:.3f}"}
     return Section("capacity", title, table, formats, tuple(notes), ("bits",))

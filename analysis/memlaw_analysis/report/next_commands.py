@@ -1,11 +1,11 @@
-"""The commands that add the cells which a condition lacks most."""
+"""The commands that add the cells that a condition lacks most."""
 
 from pathlib import Path
 
 import numpy as np
 
-from memlaw_analysis.advice.command import command
 from memlaw_analysis.advice.next_cells import longer, most_informative
+from memlaw_analysis.advice.train_command import train_command
 from memlaw_analysis.findings import Findings
 from memlaw_analysis.law.saturation import DEFAULT
 
@@ -22,7 +22,7 @@ def next_commands(findings: Findings, study: Path) -> list[str]:
         return [longer_command(findings, study)]
     gradient = np.array([float(name == "alpha") for name in fit.result.var_names])
     chosen = most_informative(fit, findings.usable.cells, gradient)
-    return sorted({command(findings.cells, study, [rank], [length]) for rank, length in chosen})
+    return sorted({train_command(findings.cells, study, [rank], [length]) for rank, length in chosen})
 
 
 def has_exponents(findings: Findings) -> bool:
@@ -31,6 +31,6 @@ def has_exponents(findings: Findings) -> bool:
 
 
 def longer_command(findings: Findings, study: Path) -> str:
-    """Return the command that trains cells which would be unsaturated."""
+    """Return the command that trains cells that would be unsaturated."""
     cells = findings.usable.cells
-    return command(findings.cells, study, *longer(cells, DEFAULT.excludes(cells)))
+    return train_command(findings.cells, study, *longer(cells, DEFAULT.excludes(cells)))

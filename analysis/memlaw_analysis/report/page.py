@@ -6,7 +6,7 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
-from memlaw_analysis.figures.choice import MEANING
+from memlaw_analysis.figures.choice import CAPTIONS
 from memlaw_analysis.figures.drawing import Drawing
 from memlaw_analysis.report.part import Part
 from memlaw_analysis.report.section import COMMAND, show
@@ -22,10 +22,10 @@ def page(
     """Render the page.
 
     Args:
-        title, subtitle: of the page.
-        parts: what it shows, each with its drawn figures.
+        title, subtitle: heading of the page.
+        parts: parts of the report, each with its drawn figures.
         unfinished: planned cells that are not done; None when that cannot be known.
-        commands: how to reproduce it.
+        commands: commands that reproduce the report.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -40,7 +40,7 @@ def page(
         parts=parts,
         unfinished=unfinished,
         commands=commands,
-        meaning=MEANING,
+        captions=CAPTIONS,
         show=show,
         COMMAND=COMMAND,
     )

@@ -1,4 +1,4 @@
-"""Sections on recall: the p > 0.5 transition, decoding, and what the memory costs elsewhere."""
+"""Sections on recall: the p > 0.5 transition, decoding, and what memorizing costs elsewhere."""
 
 import numpy as np
 import pandas as pd
@@ -15,18 +15,17 @@ def transition_section(tokens: Tokens) -> Section:
     broken = violations(last)
     if len(broken):
         listed = ", ".join(sorted(broken["cell"].unique()))
-        said = (
-            f"{len(broken)} tokens have p > 0.5 and another argmax: {listed}. Beyond ties in rounding no distribution "
-        )
-        notes.append((CAUTION, f"{said}allows that, so these token tables are not to be trusted"))
+        notes.append((CAUTION, f"{len(broken)} tokens have p > 0.5 and another argmax, in {listed}. Only ties in "
+                               "rounding allow that, so do not trust these token tables"))  # fmt: skip
     else:
         notes.append((INFO, "Every token with p > 0.5 is the argmax."))
     lucky = lucky_share(last)
     if not np.isnan(lucky):
-        notes.append((INFO, f"Of the tokens that are the argmax, {lucky:.1%} are so at p ≤ 0.5."))
+        notes.append((INFO, f"Of the tokens that are the argmax, {lucky:.1%} have p ≤ 0.5."))
     gap = failures["first_wrong"] - failures["first_stubborn"]
-    order = f"in {int((gap > 0).sum())} of {len(failures)} pairs, and before it in {int((gap < 0).sum())}"
-    notes.append((INFO, f"The first wrong argmax comes after the first p ≤ 0.5 {order}."))
+    later, earlier = int((gap > 0).sum()), int((gap < 0).sum())
+    notes.append((INFO, f"The first wrong argmax comes after the first p ≤ 0.5 in {later} of {len(failures)} pairs, "
+                        f"and before it in {earlier}."))  # fmt: skip
     table = tokens.transition.set_axis(["p from", "p to", "tokens", "share that is the argmax"], axis=1)
     formats = {"p from": "{:.2f}", "p to": "{:.2f}", "share that is the argmax": "{:.1%}"}
     return Section("transition", "The p > 0.5 transition", table, formats, tuple(notes), ("transition", "failures"))
@@ -36,8 +35,8 @@ def recall_section(findings: Findings, tokens: Tokens) -> Section:
     """Show how many cells are recalled verbatim, as predicted and as decoded."""
     names, cells = decoupled(tokens.last), findings.cells
     verbatim = int((cells["exact_share"] == 1).sum())
-    said = f"{verbatim} of {len(cells)} cells are recalled verbatim, as teacher forcing predicts greedy decoding."
-    notes = [(INFO, said), *_decoded(cells)]
+    predicted = f"By teacher forcing, greedy decoding recalls {verbatim} of {len(cells)} cells verbatim."
+    notes = [(INFO, predicted), *_decoded(cells)]
     table = None
     if names:
         notes.append((INFO, f"{len(names)} cells have a mean loss below ln 2 and are still not recalled verbatim: a "
@@ -51,16 +50,18 @@ def recall_section(findings: Findings, tokens: Tokens) -> Section:
 
 
 def _decoded(cells: pd.DataFrame) -> list[tuple[str, str]]:
-    """Say what was decoded from the query alone, beside its prediction, its bound, and the base model."""
+    """Compare what was decoded from the query alone with its prediction, its bound, and the base model."""
     if "recall_exact_share" not in cells or cells["recall_exact_share"].isna().all():
         return [(MISSING, "no cell was decoded (`eval.recall.greedy`)")]
-    own = cells[cells["recall_exact_share"].notna()]
-    unlike, broken = int(own["recall_unlike_predicted"].sum()), own[own["recall_order_violations"] > 0]
+    decoded = cells[cells["recall_exact_share"].notna()]
+    unlike = int(decoded["recall_unlike_predicted"].sum())
+    exact = int((decoded["recall_exact_share"] == 1).sum())
+    broken = decoded[decoded["recall_order_violations"] > 0]
     notes = [
-        (INFO, f"Decoded from the query alone, {int((own['recall_exact_share'] == 1).sum())} of {len(own)} cells are "
-               f"recalled verbatim; {unlike} of {int(own['pairs'].sum())} pairs fail elsewhere than predicted. The "
-               f"base model without an adapter recalls {own['control_exact_share'].mean():.1%} of the pairs and "
-               f"{own['control_token_accuracy'].mean():.1%} of the tokens.")
+        (INFO, f"Decoded from the query alone, {exact} of {len(decoded)} cells are recalled verbatim; {unlike} of "
+               f"{int(decoded['pairs'].sum())} pairs fail elsewhere than predicted. The base model without an adapter "
+               f"recalls {decoded['control_exact_share'].mean():.1%} of the pairs and "
+               f"{decoded['control_token_accuracy'].mean():.1%} of the tokens.")
     ]  # fmt: skip
     if len(broken):
         listed = ", ".join(
@@ -69,27 +70,28 @@ def _decoded(cells: pd.DataFrame) -> list[tuple[str, str]]:
         notes.append((CAUTION, f"decoded pairs fail before their first p ≤ 0.5: {listed}. Teacher forcing and "
                                "decoding compute different things for this model, or probabilities tie in "
                                "rounding."))  # fmt: skip
-    by_rows = int((own["recall_decoding"] == "rows").sum()) if "recall_decoding" in own else 0
+    by_rows = int((decoded["recall_decoding"] == "rows").sum()) if "recall_decoding" in decoded else 0
     if by_rows:
-        notes.append((CAUTION, f"{by_rows} of {len(own)} cells were decoded by whole rows: with a KV cache their model "
-                               "computes something else, and so will `generate` with their adapters."))  # fmt: skip
-    if "sample_exact_share" in own and own["sample_exact_share"].notna().any():
-        notes.append((INFO, f"Sampled, {own['sample_exact_share'].mean():.1%} of the pairs are recalled verbatim."))
+        notes.append((CAUTION, f"{by_rows} of {len(decoded)} cells were decoded by whole rows. With a KV cache their "
+                               "model computes something else, so `generate` may give another text with their "
+                               "adapters."))  # fmt: skip
+    if "sample_exact_share" in decoded and decoded["sample_exact_share"].notna().any():
+        notes.append((INFO, f"Sampled, {decoded['sample_exact_share'].mean():.1%} of the pairs are recalled verbatim."))
     return notes
 
 
 def side_effect_sections(cells: pd.DataFrame) -> list[Section]:
-    """Show what the memories cost on held-out text; no section where that was not measured."""
+    """Show what memorizing costs on held-out text; no section where that was not measured."""
     if "forgetting_nats" not in cells or cells["forgetting_nats"].isna().all():
         return []
-    own = cells[cells["forgetting_nats"].notna()]
-    cost = own["forgetting_nats"]
-    said = (
-        f"On held-out ordinary text the loss goes from {own['base_held_out_loss_nats'].mean():.3f} nats to "
-        f"{own['held_out_loss_nats'].mean():.3f} on average over {len(own)} cells ({cost.min():+.3f} to "
+    measured = cells[cells["forgetting_nats"].notna()]
+    cost = measured["forgetting_nats"]
+    sentence = (
+        f"On held-out ordinary text the loss goes from {measured['base_held_out_loss_nats'].mean():.3f} nats to "
+        f"{measured['held_out_loss_nats'].mean():.3f} on average over {len(measured)} cells ({cost.min():+.3f} to "
         f"{cost.max():+.3f})."
     )
-    table = own.groupby("lora.rank")[["forgetting_nats", "held_out_loss_nats"]].mean().reset_index()
+    table = measured.groupby("lora.rank")[["forgetting_nats", "held_out_loss_nats"]].mean().reset_index()
     table = table.set_axis(["rank", "forgetting (nats)", "held-out loss (nats)"], axis=1)
     formats = {"rank": "{:g}", "forgetting (nats)": "{:+.3f}", "held-out loss (nats)": "{:.3f}"}
-    return [Section("side-effects", "What the memory costs elsewhere", table, formats, ((INFO, said),))]
+    return [Section("side-effects", "What memorizing costs elsewhere", table, formats, ((INFO, sentence),))]

@@ -1,4 +1,4 @@
-"""The numbers of a report in full precision, as `law.json` and `methods.json` hold them and `--check` compares them."""
+"""The numbers of a report in full precision: the content of `law.json` and `methods.json`, which `--check` compares."""
 
 import hashlib
 from collections.abc import Mapping
@@ -59,13 +59,14 @@ def _law(findings: Findings) -> dict[str, object]:
         "cautions": list(fit.cautions),
         "r_squared": fit.r_squared,
         "r_squared_log": fit.r_squared_log,
+        "mape": fit.mean_relative_error,
         "cells_used": len(fit.used),
         "cells_excluded": len(fit.excluded),
         "saturation_rule": str(fit.rule),
         "saturating": findings.saturating.values if findings.saturating else None,
         "unseen_error": {row["form"]: row["error"] for row in findings.rivals.to_dict("records")},
         "rivals": findings.rivals.to_dict("records"),
-        "sensitivity": [] if findings.ways is None else findings.ways.to_dict("records"),
+        "sensitivity": [] if findings.sensitivity is None else findings.sensitivity.to_dict("records"),
         "collapse_kappa": findings.collapse.kappa if findings.collapse else None,
         "residual_rms_nats": findings.law.residuals.rms_nats,
         "bootstrap_draws": findings.law.draws,
@@ -122,7 +123,8 @@ def methods_record(comparison: Comparison) -> dict[str, object]:
         "means": means.to_dict("records"),
         "differences": [
             {
-                "metric": entry.metric.column, "one": entry.one, "other": entry.other, "unit": entry.metric.unit,
+                "metric": entry.metric.column, "unit": entry.metric.unit,
+                "method": entry.method, "reference": entry.reference,
                 "mean": entry.mean, "low": entry.low, "high": entry.high,
                 "pairs": entry.pairs, "seeds": entry.seeds,
             }

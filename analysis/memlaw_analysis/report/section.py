@@ -1,4 +1,4 @@
-"""One section of a report: a heading, a table, sentences and names of figures. Page and files show the same ones."""
+"""One section of a report: a heading, sentences, a table and names of figures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 INFO, CAUTION, PROBLEM, MISSING, COMMAND = "", "caution", "not identified", "missing", "command"
-"""Kinds of notes; a command is ready to be pasted into a terminal."""
+"""Kinds of notes. A command is ready to be pasted into a terminal."""
 
 
 @dataclass(frozen=True)
@@ -14,11 +14,12 @@ class Section:
     """One section of a part of a report.
 
     Attributes:
-        slug, title: its name in links, and as people read it.
-        table: its table, raw values under their headings; None has none.
-        formats: heading → format of its numbers, e.g. `{:.2f}`; others are shown as they are.
-        notes: (kind, sentence).
-        figures: names of its figures.
+        slug: name in links.
+        title: heading.
+        table: raw values under their headings; None for no table.
+        formats: heading → format of its numbers, e.g. `{:.2f}`. Values without a format are shown as they are.
+        notes: (kind, sentence) pairs.
+        figures: names of figures, shown where they were drawn.
     """
 
     slug: str
@@ -30,7 +31,7 @@ class Section:
 
 
 def show(value: object, form: str | None) -> str:
-    """Return a table's value as text; a dash for nothing."""
-    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+    """Return a value of a table as text; a dash for a missing or infinite one."""
+    if value is None or (pd.api.types.is_scalar(value) and (pd.isna(value) or value in (float("inf"), float("-inf")))):
         return "–"
     return form.format(value) if form and not isinstance(value, str) else str(value)

@@ -19,8 +19,8 @@ def sections(findings: Findings, study: Path | None) -> list[Section]:
     """Return all sections of a condition.
 
     Args:
-        findings: of the condition.
-        study: directory of the study, for commands; None when there is none to add cells to.
+        findings: findings of the condition.
+        study: directory that commands add cells to; None for none.
     """
     parts = [
         cells_section(findings),
@@ -38,11 +38,11 @@ def sections(findings: Findings, study: Path | None) -> list[Section]:
 
 
 def next_section(findings: Findings, study: Path) -> Section:
-    """Show the commands that train the cells which the study lacks most."""
+    """Show the commands that train the cells that the study lacks most."""
     title = "Which cells to run next"
     if findings.usable.nothing:
         return Section("next", title, notes=((MISSING, findings.usable.nothing),))
     notes = [(COMMAND, text) for text in next_commands(findings, study)]
     if has_exponents(findings):
-        notes.insert(0, (INFO, "These cells would narrow α most, per token trained (in the saturating form):"))
+        notes.insert(0, (INFO, "These cells would narrow α of the saturating form most, per token trained:"))
     return Section("next", title, notes=tuple(notes))

@@ -1,4 +1,4 @@
-"""Numbers as strict JSON takes them, which has neither NaN nor infinities."""
+"""Records as strict JSON, which has neither NaN nor infinities."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 
 
 def strict(value: Any) -> Any:
-    """A record with null for each number that is not finite, at any depth; numpy's numbers become Python's."""
+    """Replace each number that is not finite by None, at any depth, and numpy's numbers by Python's."""
     if isinstance(value, Mapping):
         return {str(name): strict(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -14,9 +14,9 @@ from memlaw_analysis.report.next_commands import next_commands
 from memlaw_analysis.report.section import CAUTION, COMMAND, INFO, MISSING, PROBLEM, Section
 
 _SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}
-_TOGETHER = "\N{NO-BREAK SPACE}"
-_TOLD = "capacity"
-"""The section whose caution the line on capacity gives already."""
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+_CAPACITY = "capacity"
+"""Slug of the section whose caution the line on capacity already gives."""
 
 MOST_CAUTIONS = 2
 MOST_DIFFERENCES = 3
@@ -24,7 +24,7 @@ MOST_DIFFERENCES = 3
 
 @dataclass(frozen=True)
 class Line:
-    """One thing to say.
+    """A line of the summary.
 
     Attributes:
         topic: a word or two, shown once before the text.
@@ -41,20 +41,20 @@ def findings_summary(findings: Findings, sections: Sequence[Section], study: Pat
     """Sum up the law, capacity and recall of a condition, and name the command to run next.
 
     Args:
-        findings: of the condition.
-        sections: what the page shows of it, for its cautions.
+        findings: findings of the condition.
+        sections: sections that the page shows of it; their cautions are repeated here.
         study: directory that commands add cells to; None for none.
     """
     lines = [*_law(findings), *_rivals(findings), *_capacity(findings), *_recall(findings)]
     cautions = [
-        text for section in sections if section.slug != _TOLD for kind, text in section.notes if kind == CAUTION
+        text for section in sections if section.slug != _CAPACITY for kind, text in section.notes if kind == CAUTION
     ]
     lines += [Line("caution", text, CAUTION) for text in cautions[:MOST_CAUTIONS]]
     if len(cautions) > MOST_CAUTIONS:
         lines.append(Line("", f"and {len(cautions) - MOST_CAUTIONS} more on the page", CAUTION))
     if study and not findings.usable.nothing:
         commands = next_commands(findings, study)
-        lines.append(Line("next", commands[0], COMMAND))
+        lines.append(Line("run next", commands[0], COMMAND))
         if len(commands) > 1:
             lines.append(Line("", f"and {len(commands) - 1} more on the page"))
     return lines
@@ -65,37 +65,40 @@ def _law(findings: Findings) -> list[Line]:
         return [Line("law", f"none: {findings.missing['law']}", MISSING)]
     fit = findings.law.fit
     lines = [
-        Line("law", f"ΔL = {fit.form.formula}, R² = {fit.r_squared:.3f} on {len(fit.used)} unsaturated cells"),
+        Line("law", f"ΔL = {fit.form.formula} on {len(fit.used)} unsaturated cells"),
         Line("", ", ".join(_parameter(name, *values) for name, values in fit.parameters.items())),
+        Line("", f"R² = {fit.r_squared:.3f}, mean error {fit.mean_relative_error:.1%} of ΔL"),
     ]
     if fit.not_identified:
         lines.append(Line("", f"not identified: {fit.not_identified[0]}", PROBLEM))
     elif fit.exponent_ratio is not None:
-        lines.append(Line("κ", _ratio(findings, findings.law)))
+        lines.append(Line("κ = α/β", _ratio(findings, findings.law)))
     return lines
 
 
 def _parameter(name: str, value: float, stderr: float | None) -> str:
     uncertainty = "(held)" if stderr is None else f"± {stderr:.2g}"
-    return f"{_SYMBOLS.get(name, name)} = {value:.3g} {uncertainty}".replace(" ", _TOGETHER)
+    return f"{_SYMBOLS.get(name, name)} = {value:.3g} {uncertainty}".replace(" ", _NO_BREAK)
 
 
 def _ratio(findings: Findings, law: Fitted) -> str:
     low, high = law.resampled.get("alpha/beta", (None, None))
     interval = "" if low is None else f" (95 %: {low:.3g} to {high:.3g})"
-    collapse = f", {findings.collapse.kappa:.3g} for the collapse" if findings.collapse else ""
-    return f"α/β = {law.fit.exponent_ratio:.3g}{interval}{collapse}; rank r holds a length like r^κ"
+    collapse = f"; the collapse gives {findings.collapse.kappa:.3g}" if findings.collapse else ""
+    return f"{law.fit.exponent_ratio:.3g}{interval}: rank r holds a length like r^κ{collapse}"
 
 
 def _rivals(findings: Findings) -> list[Line]:
     rivals = findings.rivals
-    if rivals is None or rivals["error"].isna().all():
-        return (
-            [] if rivals is None else [Line("unseen cells", "too few cells to test any form on unseen ones", CAUTION)]
-        )
+    if rivals is None:
+        return []
+    if rivals["error"].isna().all():
+        return [Line("unseen cells", "too few cells to test any form on unseen ones", CAUTION)]
     best, law = rivals.iloc[0], rivals[rivals["form"] == "power"]["error"].iloc[0]
-    beside = f"; the law misses by {law:.1%}" if best["form"] != "power" and pd.notna(law) else ""
-    return [Line("unseen cells", f"{best['form']} predicts them best, off by {best['error']:.1%} of ΔL{beside}")]
+    if best["form"] == "power":
+        return [Line("unseen cells", f"the law predicts them best, off by {best['error']:.1%} of ΔL")]
+    comparison = f"; the law is off by {law:.1%}" if pd.notna(law) else ""
+    return [Line("unseen cells", f"{best['form']} predicts them best, off by {best['error']:.1%} of ΔL{comparison}")]
 
 
 def _capacity(findings: Findings) -> list[Line]:
@@ -106,7 +109,7 @@ def _capacity(findings: Findings) -> list[Line]:
         low, high = capacity.plateau_interval
         text = f"{capacity.plateau:.2f} bits per parameter (95 %: {low:.2f} to {high:.2f}), a plateau"
     else:
-        text = f"at least {capacity.best:.2f} bits per parameter; still rising with the load"
+        text = f"at least {capacity.best:.2f} bits per parameter; no plateau yet"
     return [Line("capacity", text)]
 
 
@@ -116,17 +119,19 @@ def _recall(findings: Findings) -> list[Line]:
     last, broken = findings.tokens.last, violations(findings.tokens.last)
     above = int((last["p"] > 0.5).sum())
     if len(broken):
-        theorem = Line("p > 0.5", f"violated: {len(broken)} of {above} tokens above it are not the argmax", PROBLEM)
+        theorem = Line("p > 0.5", f"violated: {len(broken)} of {above} tokens with p > 0.5 are not the argmax", PROBLEM)
     else:
-        theorem = Line("p > 0.5", f"holds: all {above} of {len(last)} tokens above it are the argmax")
+        theorem = Line("p > 0.5", f"holds: all {above} tokens with p > 0.5, of {len(last)}, are the argmax")
     verbatim = int((findings.cells["exact_share"] == 1).sum())
     return [theorem, Line("recall", f"{verbatim} of {len(findings.cells)} cells are recalled verbatim")]
 
 
 def methods_summary(comparison: Comparison) -> list[Line]:
-    """Say by how much which method is better, for the differences that chance does not explain."""
+    """Say by how much which method is better, where chance between seeds does not explain it."""
     clear = [entry for entry in comparison.differences if entry.differs]
-    texts = [f"{entry.metric.title}: {sentence(comparison, entry)}" for entry in clear[:MOST_DIFFERENCES]]
+    if not clear:
+        return [Line("", "no difference that is larger than chance between seeds")]
+    lines = [Line("", f"{entry.metric.title}: {sentence(entry)}") for entry in clear[:MOST_DIFFERENCES]]
     if len(clear) > MOST_DIFFERENCES:
-        texts.append(f"and {len(clear) - MOST_DIFFERENCES} more on the page")
-    return [Line("", text) for text in texts or ["no difference that is larger than chance between seeds"]]
+        lines.append(Line("", f"and {len(clear) - MOST_DIFFERENCES} more on the page"))
+    return lines

@@ -1,1 +1,1 @@
-"""From studies, kept studies and W&B runs to one table of cells."""
+"""Read studies, published points and W&B runs into one table of cells."""

@@ -1,4 +1,4 @@
-"""W&B runs → the same table as a study on disk: a row per finished cell."""
+"""Read W&B runs into the same table as a study on disk: a row per finished cell."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
@@ -8,14 +8,15 @@ import pandas as pd
 from memlaw.core.errors import one_line
 from memlaw.study.identity import flatten
 from memlaw.study.records import RESULT_COLUMNS, sort_results
-from memlaw_analysis.tables.studies import NoCells, with_condition
+from memlaw_analysis.tables.conditions import with_condition
+from memlaw_analysis.tables.studies import NoCells
 
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
-"""How W&B spells numbers that JSON has not."""
+"""How W&B spells numbers that JSON lacks."""
 
 
 class Run(Protocol):
-    """What a run of `wandb.Api().runs()` has."""
+    """The attributes of a run of `wandb.Api().runs()` that are read."""
 
     state: str
     config: Mapping[str, Any]
@@ -23,10 +24,10 @@ class Run(Protocol):
 
 
 def load_wandb(project: str, api: Any = None) -> pd.DataFrame:
-    """A row per finished cell among the runs of a W&B project, `entity/project`.
+    """Read the finished cells among the runs of a W&B project: a row each.
 
     Args:
-        project: whose runs.
+        project: `entity/project`.
         api: a `wandb.Api`; by default one with the user's credentials.
 
     Raises:
@@ -45,7 +46,7 @@ def load_wandb(project: str, api: Any = None) -> pd.DataFrame:
 
 
 def table_of(runs: Iterable[Run]) -> pd.DataFrame:
-    """The rows of finished cells; other runs are left out, and of two runs of one cell the first one stays."""
+    """Make the table of runs. Other runs than finished cells are left out; of two runs of a cell the first stays."""
     rows = [_row(run) for run in runs if run.state == "finished" and "delta_loss_nats" in run.summary]
     table = pd.DataFrame(rows)
     return sort_results(table.drop_duplicates("cell")) if rows else table

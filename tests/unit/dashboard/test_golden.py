@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import wandb_workspaces.reports.v2 as wr
-from memlaw_analysis.commands.publish import CELL_COLUMNS
+from memlaw_analysis.report.wandb_tables import CELL_COLUMNS
 
 from memlaw.dashboard import panels, views
 from memlaw.dashboard.__main__ import main

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from memlaw_analysis.tables.studies import conditions as report_conditions
+from memlaw_analysis.tables.conditions import conditions as report_conditions
 
 from memlaw.screens.status_map import conditions as status_conditions
 from memlaw.study.conditions import condition_keys, short_name, spelled, split, title

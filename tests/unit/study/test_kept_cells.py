@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import yaml
 from helpers.studies import write_study
-from memlaw_analysis.tables.studies import all_tokens, load_studies, unfinished, without_tokens
+from memlaw_analysis.tables.studies import load_studies, unfinished
+from memlaw_analysis.tables.tokens import all_tokens, without_tokens
 
 from memlaw.core.files import write_json
 from memlaw.study.cell import Cell
@@ -25,7 +26,7 @@ def study(tmp_path: Path) -> Path:
 
 
 def test_the_kept_file_gives_the_same_table_and_the_same_tokens(study: Path, tmp_path: Path):
-    command = [sys.executable, "-m", "memlaw", "export", str(study), "--keep", str(tmp_path / "kept")]
+    command = [sys.executable, "-m", "memlaw_analysis.commands.export", str(study), "--keep", str(tmp_path / "kept")]
     assert "10 cells" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert [path.name for path in (tmp_path / "kept").iterdir()] == [KEPT]
     whole, kept = load_studies([study]), load_studies([tmp_path / "kept"])

@@ -1,3 +1,5 @@
+import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -5,8 +7,8 @@ import pandas as pd
 import pytest
 from helpers.configs import composed
 from helpers.synthetic import synthetic
-from memlaw_analysis.advice.command import command
 from memlaw_analysis.advice.next_cells import longer, most_informative
+from memlaw_analysis.advice.train_command import train_command
 from memlaw_analysis.law.fit import fit_law
 from memlaw_analysis.law.forms import POWER, Inputs
 from memlaw_analysis.law.gradient import gradient
@@ -35,23 +37,33 @@ def config_of(*overrides: str) -> Cell:
 )
 def test_a_command_brings_cells_of_the_same_condition(overrides):
     given = config_of(*overrides, "lora.rank=3", "seq_len=50")
-    words = command(pd.DataFrame([given.flat]), Path("runs/mine"), [3], [50]).split()
+    words = shlex.split(train_command(pd.DataFrame([given.flat]), Path("runs/mine"), [3], [50]))
     assert words[:4] == ["python", "-m", "memlaw.train", "-m"]
-    again = config_of(*(word.replace("'", "") for word in words[4:]))
+    again = config_of(*words[4:])
     assert again.hash == given.hash
     assert again.study.name == "mine"
 
 
 def test_a_command_says_no_more_than_it_must():
-    words = command(pd.DataFrame([config_of("lora.rank=3").flat]), Path("runs/mine"), [2.0, 1.0], [64])
+    words = train_command(pd.DataFrame([config_of("lora.rank=3").flat]), Path("runs/mine"), [2.0, 1.0], [64])
     assert words == "python -m memlaw.train -m study=mine lora.layers='[20]' lora.rank=1,2 seq_len=64"
 
 
 def test_a_study_elsewhere_is_named_with_its_place(tmp_path: Path):
-    words = command(pd.DataFrame([config_of().flat]), tmp_path / "mine", [1], [64])
+    words = train_command(pd.DataFrame([config_of().flat]), tmp_path / "mine", [1], [64])
     assert f"study=mine runs_dir={tmp_path}" in words
-    relative = command(pd.DataFrame([config_of().flat]), Path("docs/study/mine"), [1], [64])
+    relative = train_command(pd.DataFrame([config_of().flat]), Path("docs/study/mine"), [1], [64])
     assert "study=mine runs_dir=docs/study" in relative
+
+
+@pytest.mark.parametrize("name", ["a b", "it's", 'say "x"', "x,y", "k=v", "é", "back\\\\", "#1"])
+def test_names_that_shells_and_hydra_would_take_apart_are_quoted(tmp_path: Path, name: str):
+    given = config_of("model=random", f"model.name={json.dumps(name, ensure_ascii=False)}", "lora.rank=3", "seq_len=50")
+    assert given.flat["model.name"] == name
+    words = shlex.split(train_command(pd.DataFrame([given.flat]), tmp_path / "of mine" / "s", [3], [50]))
+    again = config_of(*words[4:])
+    assert again.hash == given.hash
+    assert again.study == tmp_path / "of mine" / "s"
 
 
 def test_one_rank_is_joined_by_another():

@@ -11,17 +11,18 @@ import pytest
 from helpers.checkout import ROOT
 from helpers.processes import PATIENCE_S
 from helpers.wandb_server import KEY, WandbServer
-from memlaw_analysis.commands.publish import CELL_COLUMNS, cells_table, headline, law_row
+from memlaw_analysis.commands import publish as command
+from memlaw_analysis.commands import report
+from memlaw_analysis.report.wandb_tables import CELL_COLUMNS
 
 from memlaw.study.kept_cells import KEPT
 from memlaw.tracking.contents import study_digest
-from memlaw.tracking.names import shortened
 
 STUDY = ROOT / "docs/study/smollm2"
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory) -> Path:
+def study(tmp_path_factory, call) -> Path:
     """Real cells of one condition, with their report."""
     directory = tmp_path_factory.mktemp("publish") / "real"
     directory.mkdir()
@@ -31,17 +32,13 @@ def study(tmp_path_factory) -> Path:
         row = json.loads(result.read_text())
         if (row["steps"], row["seed"], row["data.random_ratio"]) != (200, 0, 1.0) or row["seq_len"] in (64, 1024):
             shutil.rmtree(result.parent)
-    subprocess.run(
-        [sys.executable, "-m", "memlaw_analysis.commands.report", str(directory)], check=True, capture_output=True
-    )
+    assert call(report, directory)[0] == 0
     return directory
 
 
 def publish(study: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "memlaw_analysis.commands.publish", str(study), *arguments]
-    return subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=PATIENCE_S
-    )
+    words = [sys.executable, "-m", "memlaw_analysis.commands.publish", str(study), *arguments]
+    return subprocess.run(words, env={**os.environ, **environment}, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 def leet(run: Path) -> dict:
@@ -103,52 +100,21 @@ def test_online_it_is_one_run_however_often(study, server: WandbServer):
     assert server.runs[name].exit_code == 0
 
 
-def test_what_cannot_be_published_is_one_line(study, tmp_path, server: WandbServer):
-    nothing = publish(tmp_path, "--mode=offline")
-    assert nothing.returncode == 2
-    assert "memlaw report" in nothing.stderr
-    disabled = publish(study, "--mode=disabled")
-    assert disabled.returncode == 2
-    assert len(disabled.stderr.strip().splitlines()) == 1
+def test_what_cannot_be_published_is_one_line(study, tmp_path, server: WandbServer, call):
+    for arguments, reason in (
+        ((tmp_path, "--mode=offline"), "memlaw report"),
+        ((study, "--mode=disabled"), "--mode=offline"),
+        ((study, "--mode=offline", "--timeout=0"), "--timeout"),
+        ((study, "--mode=offline", "--project=a/b"), "--project"),
+    ):
+        code, _, errors = call(command, *arguments)
+        assert (code, len(errors.strip().splitlines()), reason in errors) == (2, 1, True), errors
     wrong = publish(study, "--mode=online", "--timeout=5", WANDB_BASE_URL=server.url, WANDB_API_KEY="b" * 40)
-    assert wrong.returncode == 2
-    assert server.url in wrong.stderr
+    assert (wrong.returncode, server.url in wrong.stderr) == (2, True)
 
 
-def test_a_name_longer_than_wandb_takes_is_cut_and_told_apart(study, tmp_path):
+def test_a_name_longer_than_wandb_takes_is_cut(study, tmp_path, call):
     long = shutil.copytree(study, tmp_path / ("n" * 135), ignore=shutil.ignore_patterns("wandb"))
-    done = publish(long, "--mode=offline")
-    assert done.returncode == 0, done.stderr
+    code, _, errors = call(command, long, "--mode=offline")
+    assert code == 0, errors
     assert len(list(long.glob("wandb/offline-run-*-analysis"))) == 1
-    one, other = shortened("n" * 135), shortened("n" * 134 + "m")
-    assert (len(one), one[:119], one[119]) == (128, "n" * 119, "-")
-    assert one != other
-    assert shortened("n" * 128) == "n" * 128
-
-
-def test_the_headline_is_an_identified_law_before_one_of_more_cells():
-    rows = [
-        law_row({"condition": "a", "fitted": True, "identified": False, "cells_used": 9, "parameters": {}}),
-        law_row({"condition": "b", "fitted": True, "identified": True, "cells_used": 5, "parameters": {}}),
-        law_row({"condition": "c", "fitted": False}),
-    ]
-    assert headline(rows)["condition"] == "b"
-    assert headline(rows[2:]) == {}
-
-
-def test_cells_without_a_law_are_in_the_table_all_the_same():
-    names = {"model.name": "m", "data.name": "d", "study": "/runs/s", "steps": [20, 20, 40], "lora.rank": [1, 2, 1]}
-    titles = ["m d steps=20", "m d steps=20", "m d steps=40"]
-    named = {"cell": ["m-r1-abc", "m-r2-def", "m-r1-ghi"], "condition": titles}
-    cells = pd.DataFrame({**named, "delta_loss_nats": 2.0, **names})
-    nothing = cells_table(cells, {})
-    assert nothing["rank"].tolist() == [1, 2, 1]
-    assert nothing["run"].str.fullmatch(r"[0-9a-f]{6}-(abc|def|ghi)").all()
-    assert set(nothing["study"]) == {"s"}
-    assert nothing["condition"].tolist() == titles
-    assert nothing[["law_nats", "saturated"]].isna().all(axis=None)
-    points = pd.DataFrame({"cell": ["m-r1-abc", "m-r2-def"], "law_nats": [1.5, 2.5], "saturated": [False, True]})
-    some = cells_table(cells, {"m d steps=20": points})
-    assert some["condition"].tolist() == nothing["condition"].tolist()
-    assert some["law_nats"].tolist()[:2] == [1.5, 2.5] and pd.isna(some["law_nats"][2])
-    assert some["saturated"].tolist()[:2] == [False, True] and pd.isna(some["saturated"][2])

@@ -2,8 +2,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.synthetic import synthetic
+from memlaw_analysis.law.collapse import fit_collapse
 from memlaw_analysis.law.fit import fit_law
-from memlaw_analysis.law.rivals import folds, information_criterion, ranked
+from memlaw_analysis.law.fits import Fits
+from memlaw_analysis.law.forms import FORMS
+from memlaw_analysis.law.rivals import (
+    compare_forms,
+    folds,
+    held_out_error,
+    information_criterion,
+    ranked,
+    scored_cells,
+    splits_of,
+)
 
 
 def test_the_information_criterion_is_aicc_with_the_noise_as_a_parameter():
@@ -26,3 +37,20 @@ def test_folds_hold_out_every_cell_once_and_keep_seeds_together():
 def test_a_form_does_not_gain_by_failing_on_a_split():
     rivals = pd.DataFrame({"form": ["a", "b"], "easy": [0.1, 0.2], "hard": [np.nan, 0.9]})
     assert ranked(rivals)["error"].tolist() == [0.1, 0.2]
+
+
+def test_every_form_has_its_quality_on_the_cells_fitted_and_its_errors_on_unseen_ones():
+    cells = synthetic(noise=0.1).assign(trainable_parameters=lambda rows: 2112 * rows["lora.rank"])
+    rows = compare_forms(Fits(cells)).set_index("form")
+    assert set(rows.index) == {name for name in FORMS if not name.endswith("_model")} | {"collapse"}
+    fit = fit_law(cells)
+    assert rows.loc["power", "mape"] == pytest.approx(fit.mean_relative_error)
+    assert rows.loc["power", "r_squared"] == pytest.approx(fit.r_squared)
+    collapse = fit_collapse(cells)
+    error = np.abs(collapse.predict_cells(cells) / cells["delta_loss_nats"] - 1).mean()
+    assert rows.loc["collapse", "mape"] == pytest.approx(error)
+    splits = splits_of(rows.reset_index())
+    assert [name.partition(" (")[0] for name in splits] == ["ℓ ≥ 2048", "r ≥ 8", "both", "r = 1", "5-fold"]
+    longest = cells["target_tokens"] == 2048
+    unseen = held_out_error(cells, longest, lambda rest: fit_law(rest, like=fit), scored_cells(cells))
+    assert rows.loc["power", splits[0]] == pytest.approx(unseen)

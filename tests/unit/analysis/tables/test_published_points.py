@@ -11,7 +11,7 @@ from memlaw_analysis.law.forms import FORMS, POWER
 from memlaw_analysis.law.residuals import diagnose
 from memlaw_analysis.law.rivals import compare_forms, held_out_error
 from memlaw_analysis.law.saturation import NONE, Rule
-from memlaw_analysis.tables.studies import load_points
+from memlaw_analysis.tables.points import load_points
 
 POINTS = load_points(Path(memlaw_analysis.__file__).parent / "data/paper_points.csv", 12.33)
 WITHOUT_FIRST = POINTS[(POINTS["lora.rank"] > 1) | (POINTS["seq_len"] > 200)]

@@ -1,9 +1,11 @@
-"""The command that adds cells to a condition of a study, ready to be pasted.
+"""The command that adds cells to a condition of a study, ready to be pasted into a shell.
 
-It says whatever of the condition's config differs from the defaults, so that its cells join the condition.
+It names every value of the condition's config that differs from the defaults, so that the cells join the condition.
 """
 
 import json
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,15 +24,15 @@ from memlaw.study.identity import flatten
 
 _GROUPS = ("model", "data", "method")
 _UNNAMED = {"random": "model_type", "local": "path"}
-"""Options whose cells have names of the user's → the key that they alone have."""
+"""Options whose cells bear names that users chose → the key that only this option has."""
 _SWEPT = ("lora.rank", "seq_len", "seed")
 
 
-def command(cells: pd.DataFrame, study: Path, ranks: Sequence[float], lengths: Sequence[float]) -> str:
-    """The command that trains cells of these ranks and lengths in the condition of `cells`.
+def train_command(cells: pd.DataFrame, study: Path, ranks: Sequence[float], lengths: Sequence[float]) -> str:
+    """Write the command that trains cells of these ranks and lengths in the condition of `cells`.
 
     Args:
-        cells: of one condition, with their config.
+        cells: cells of one condition, with their config.
         study: directory of the study.
         ranks, lengths: what to train; rounded to whole numbers.
     """
@@ -38,27 +40,34 @@ def command(cells: pd.DataFrame, study: Path, ranks: Sequence[float], lengths: S
         name: None if pd.api.types.is_scalar(value) and pd.isna(value) else value
         for name, value in cells.iloc[0].items()
     }
-    words = ["python -m memlaw.train -m", *_place(study), *_overrides(row)]
+    words = ["python", "-m", "memlaw.train", "-m", *_study(study), *_overrides(row)]
     for name, values in (("lora.rank", ranks), ("seq_len", lengths)):
         words.append(f"{name}={','.join(str(round(value)) for value in sorted(set(values)))}")
-    return " ".join(words)
+    return " ".join(map(_shell_word, words))
 
 
-def _place(study: Path) -> list[str]:
-    """The study and, as the user wrote it, the directory that holds it, unless that is the default one."""
-    at_home = study.resolve().parent == Path("runs").resolve()
-    return [f"study={study.resolve().name}", *([] if at_home else [f"runs_dir={study.parent}"])]
+def _shell_word(word: str) -> str:
+    """Quote the value of an override for the shell, where that needs it."""
+    key, equals, value = word.partition("=")
+    return f"{key}={shlex.quote(value)}" if equals else word
+
+
+def _study(study: Path) -> list[str]:
+    """The study's name and, unless it is the default, the directory that holds it as the user wrote it."""
+    name = f"study={_hydra_text(study.resolve().name)}"
+    is_default = study.resolve().parent == Path("runs").resolve()
+    return [name] if is_default else [name, f"runs_dir={_hydra_text(str(study.parent))}"]
 
 
 def _overrides(row: Mapping[Any, Any]) -> list[str]:
-    """The overrides of a cell's config that the defaults do not give."""
+    """The overrides that lead from the defaults to a cell's config."""
     options = {group: _option(group, row) for group in _GROUPS}
     chosen = [f"{group}={option}" for group, option in options.items() if option]
     defaults = _flat(chosen)
     plain = _flat([])
     overrides = [word for word in chosen if plain.get(f"{word.split('=')[0]}.name") != word.split("=")[1]]
     names = [name for name in defaults if name in row and name not in _SWEPT]
-    looked_up = [name for name in names if str(defaults[name]).startswith("${")]  # which depends on the overrides
+    looked_up = [name for name in names if str(defaults[name]).startswith("${")]  # these depend on the overrides
     overrides += [
         _override(name, row) for name in names if name not in looked_up and _differs(row[name], defaults[name])
     ]
@@ -71,7 +80,7 @@ def _override(name: str, row: Mapping[Any, Any]) -> str:
 
 
 def _option(group: str, row: Mapping[Any, Any]) -> str | None:
-    """The option of a config group that a cell has: of its name, else one that the keys tell, else from the Hub."""
+    """The option of a config group that a cell has: by its name, else by its keys, else `hub`."""
     unnamed = [option for option, key in _UNNAMED.items() if row.get(f"{group}.{key}") is not None]
     for option in (str(row.get(f"{group}.name")), *unnamed, "hub"):
         if (Path(config_dir()) / group / f"{option}.yaml").exists():
@@ -80,10 +89,10 @@ def _option(group: str, row: Mapping[Any, Any]) -> str | None:
 
 
 def _looked_up(overrides: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
-    """Those of the named values that can be looked up."""
+    """The named values, resolved; values that depend on something missing are left out."""
     cfg, values = compose_config(overrides), {}
     for name in names:
-        with suppress(OmegaConfBaseException):  # what it stands for is not given
+        with suppress(OmegaConfBaseException):  # it refers to a value that is missing
             values[name] = OmegaConf.select(cfg, name)
     return values
 
@@ -100,6 +109,16 @@ def _differs(value: Any, default: Any) -> bool:
 
 
 def _spell(value: Any) -> str:
+    """Spell a value as Hydra's command line reads it; the shell's quotes come later."""
     if isinstance(value, str) and value.startswith("["):
-        return f"'{json.dumps(json.loads(value), separators=(',', ':'))}'"
+        return json.dumps(json.loads(value), separators=(",", ":"))
+    if isinstance(value, str):
+        return _hydra_text(value)
     return spelled(value.item() if isinstance(value, np.generic) else value)
+
+
+def _hydra_text(text: str) -> str:
+    """Quote a text for Hydra unless it is plainly one unquoted value."""
+    if re.fullmatch(r"[\w/.\-+%@:]+", text, re.ASCII):
+        return text
+    return '"' + re.sub(r'(\\*)(?="|$)', r"\1\1", text).replace('"', '\\"') + '"'
