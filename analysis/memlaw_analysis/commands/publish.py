@@ -121,7 +121,8 @@ def publish(study: Path, mode: str, project: str, entity: str | None, timeout_s:
     """
     import wandb
 
-    from memlaw.tracking.wandb_service import add_files, artifact_name, finish_run, init_run
+    from memlaw.tracking.artifacts import add_files, artifact_name
+    from memlaw.tracking.wandb_service import finish_run, init_run
 
     report = study / "report"
     parts = parts_of(report)
