@@ -95,7 +95,9 @@ class Uploader:
         try:
             with _writing, cell.lock().acquire(timeout=0):
                 project, entity = made_for(run, self.study)
-                directory = write_run(cell, WandbService("offline", project, entity, self.timeout_s, 0))
+                directory = write_run(
+                    cell, WandbService("offline", project, entity, timeout_s=self.timeout_s, stagger_s=0)
+                )
         except Timeout:  # its process trains other cells of its pack, and may still be sending the rest
             return IN_TRAINING
         except Exception as error:  # errors of files and of W&B, whose errors have no common class

@@ -46,7 +46,7 @@ class WandbService:
 
     name = "W&B"
 
-    def __init__(self, mode: str, project: str, entity: str | None, timeout_s: float, stagger_s: float):
+    def __init__(self, mode: str, project: str, entity: str | None, *, timeout_s: float, stagger_s: float):
         check_positive("logger.timeout_s", timeout_s)
         check_not_negative("logger.stagger_s", stagger_s)
         check_name("logger.project", project)

@@ -25,7 +25,7 @@ def recorded_study(tiny: Callable, name: str) -> list[Cell]:
 
 def record_runs(cells: Sequence[Cell], steps: Sequence[int]) -> None:
     """Write an offline run of each cell that ends with the last of the steps."""
-    tracker = Tracker(WandbService("offline", "project", "me", 60, 0))
+    tracker = Tracker(WandbService("offline", "project", "me", timeout_s=60, stagger_s=0))
     for cell in cells:
         mirror = tracker.start(cell)
         for step in steps:

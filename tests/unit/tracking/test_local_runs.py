@@ -34,7 +34,7 @@ def test_a_log_says_where_its_run_belongs_and_whether_it_ended(study):
 
 
 def test_a_run_that_ended_before_its_cell_was_done_is_none_of_a_done_cell(study):
-    mirror = (tracker := Tracker(WandbService("offline", "project", "me", 60, 0))).start(study[0])
+    mirror = (tracker := Tracker(WandbService("offline", "project", "me", timeout_s=60, stagger_s=0))).start(study[0])
     mirror.log(0, {"loss_nats": 1.0}, np.ones(3))
     mirror.fail()
     tracker.drain()

@@ -60,7 +60,7 @@ def test_the_summary_of_a_recalled_cell_is_its_result_nulls_included(offline):
 
 def test_an_interrupted_run_is_summed_up_by_its_last_evaluation(offline):
     cell, _ = offline()
-    tracker = Tracker(WandbService("offline", "project", None, 30, 0))
+    tracker = Tracker(WandbService("offline", "project", None, timeout_s=30, stagger_s=0))
     mirror = tracker.start(cell)
     last = dict.fromkeys(CURVES, 0.5) | {"first_stubborn": None}
     mirror.log(0, {**last, "first_stubborn": 8, "loss_nats": 9.0}, np.ones(3))
@@ -109,7 +109,7 @@ def test_a_cell_that_starts_again_logs_each_step_once(tiny, monkeypatch):
             logged.append(step)
 
     monkeypatch.setattr(wandb, "init", lambda **_: Run())
-    tracker = Tracker(WandbService("offline", "project", None, 30, 0))
+    tracker = Tracker(WandbService("offline", "project", None, timeout_s=30, stagger_s=0))
     mirror = tracker.start(tiny()[0])
     for step in (0, 5, 10, 0, 5, 10, 20):
         mirror.log(step, {}, np.ones(3))
@@ -151,5 +151,7 @@ def test_a_hanging_wandb_never_holds_up_a_cell(offline, monkeypatch, caplog):
 
 def test_disabled_tracking_starts_nothing(tiny):
     cell, _ = tiny()
-    Tracker(WandbService("disabled", "p", None, 1, 0)).start(cell).log(0, {"loss_nats": 1.0}, np.ones(3))
+    Tracker(WandbService("disabled", "p", None, timeout_s=1, stagger_s=0)).start(cell).log(
+        0, {"loss_nats": 1.0}, np.ones(3)
+    )
     assert not (cell.study / "wandb").exists()

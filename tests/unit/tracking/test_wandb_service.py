@@ -21,7 +21,7 @@ def test_the_run_id_comes_from_the_cells_hash_and_differs_between_studies(tiny):
 )  # fmt: skip
 def test_names_that_wandb_refuses_are_refused_by_key(project, entity, key):
     with pytest.raises(ConfigError, match=rf"logger\.{key}="):
-        WandbService("offline", project, entity, 1, 0)
+        WandbService("offline", project, entity, timeout_s=1, stagger_s=0)
 
 
 @pytest.mark.parametrize("everyone", [True, False])
@@ -37,7 +37,7 @@ def test_what_befalls_one_run_leaves_the_others_online(tiny, monkeypatch, caplog
         return MagicMock(offline=how["mode"] == "offline")
 
     monkeypatch.setattr(wandb, "init", init)
-    service = WandbService("online", "p", "me", 1, 0)
+    service = WandbService("online", "p", "me", timeout_s=1, stagger_s=0)
     for _ in range(2):
         service.open(tiny()[0])
     assert modes == ["online", "offline", "offline" if everyone else "online"]

@@ -205,7 +205,7 @@ def test_a_model_that_changed_under_its_name_is_kept_out_of_the_study(tiny, tmp_
     train_pack(cells[1:], cfg)
     assert [cell.state for cell in cells] == ["done", "failed"]
     assert "the weights of model mine changed since" in cells[1].status.cause
-    assert "bring them back or choose another study" in cells[1].status.cause
+    assert "restore the weights or choose another study" in cells[1].status.cause
 
 
 def test_a_version_that_cannot_be_told_costs_no_training(tiny, monkeypatch):
