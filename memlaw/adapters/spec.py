@@ -88,4 +88,4 @@ def _names(key: str, value: Any) -> str | tuple[str, ...]:
         return value
     if isinstance(value, Sequence) and value and all(isinstance(name, str) for name in value):
         return tuple(value)
-    raise ConfigError(f"{key}={spelled(value)} is neither a list of module names nor a regex")
+    raise ConfigError(f"{key}={spelled(value)} is neither a list of names of modules nor a regex")
