@@ -1,1 +1,1 @@
-"""LoRA as PEFT means it, for many cells at a time."""
+"""LoRA as PEFT defines it, for many cells at a time."""

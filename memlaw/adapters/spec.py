@@ -1,4 +1,4 @@
-"""What one cell's adapter is: rank, place, scale; and the PEFT config that says the same."""
+"""The specification of a cell's adapter: rank, modules, scale; and the equivalent PEFT config."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ SCALINGS: dict[str, Callable[[float, int], float]] = {
 
 PLACEMENTS = ("linear", "block")
 AUTO, ALL_LINEAR = "auto", "all-linear"
-"""Words that stand for names of modules: see `memlaw.adapters.targets`."""
+"""Keywords in place of names of modules: see `memlaw.adapters.targets`."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,7 @@ class LoraSpec:
 
     Attributes:
         rank: R, at least 1.
-        target_modules: names or regex as PEFT takes them, `AUTO` or `ALL_LINEAR`; the MLP blocks' names for block
-            placement.
+        target_modules: names or regex as PEFT takes them, `AUTO` or `ALL_LINEAR`; names of blocks for block placement.
         layers: layer indices, negative from the end, or fractions of depth in (0, 1); None is every layer.
         placement: `linear` adapts linear maps as PEFT does; `block` adds scale · (x A) B to the output of
             whole blocks, hidden → hidden, as the paper does.
@@ -66,11 +65,11 @@ class LoraSpec:
 
     @property
     def scale(self) -> float:
-        """The factor on B A x."""
+        """Factor on B A x."""
         return SCALINGS[self.scaling](self.lora_alpha, self.rank)
 
     def peft_config(self, target_modules: str | Sequence[str], layers: list[int] | None) -> LoraConfig:
-        """The PEFT config that gives the same adapter; raises PEFT's ValueError where PEFT refuses."""
+        """Make the PEFT config of the same adapter. Raises ValueError, as PEFT does, for values that PEFT refuses."""
         lora_alpha = self.lora_alpha * self.rank if self.scaling == "constant" else self.lora_alpha
         return LoraConfig(
             task_type="CAUSAL_LM",

@@ -1,7 +1,7 @@
 """Stacked LoRA adapters: N cells on one module; PEFT checkpoint out.
 
-A cell's adapter adds scale · B A x to a module's output. The adapters of a pack's N cells stand in one
-tensor per module, zero-padded to the largest rank; padding gets zero gradient, so it is exact.
+A cell's adapter adds scale · B A x to a module's output. The adapters of a pack's N cells are stacked in one tensor
+per module, zero-padded to the largest rank. Padding gets zero gradient, so it is exact.
 
 Shapes: N cells, B rows of a batch per cell, T positions, R rank, I and O input and output size of a module.
 """
@@ -51,12 +51,12 @@ class AdapterStack(nn.Module):
         return torch.bmm(low_NSR, self.B_NOR.transpose(1, 2))
 
     def hook(self, _module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
-        """Add `delta` to the module's output in fp32 and round to its dtype once; a forward hook.
+        """Add `delta` to the module's output; a forward hook.
 
-        It adds nothing while `paused`.
+        It adds in fp32, and rounds to the output's dtype once. It adds nothing while `paused`.
 
         Raises:
-            ConfigError: the module is not called with one tensor to give one tensor.
+            ConfigError: the module does not map one tensor to one tensor.
         """
         if self.paused:
             return output
@@ -78,7 +78,7 @@ class AdapterStack(nn.Module):
 def _crop(
     parameter: nn.Parameter, crop: Callable[[torch.Tensor], torch.Tensor], optimizer: torch.optim.Optimizer
 ) -> None:
-    """Crop a parameter and what the optimizer keeps in its shape; its gradient is dropped."""
+    """Crop a parameter and the optimizer state of its shape; drop its gradient."""
     state = optimizer.state[parameter]
     for name, value in state.items():
         if value.shape == parameter.shape:
@@ -106,7 +106,7 @@ class LoraPack(nn.Module):
         self.stacks = nn.ModuleList(AdapterStack(target, specs) for target in targets)
 
     def attach(self, model: nn.Module) -> ExitStack:
-        """Hook the adapters onto the modules of `model`; closing the returned stack takes them off."""
+        """Hook the adapters onto the modules of `model`; closing the returned stack removes them."""
         attached = ExitStack()
         for stack in self._stacks():
             attached.enter_context(model.get_submodule(stack.target.name).register_forward_hook(stack.hook))
@@ -114,7 +114,7 @@ class LoraPack(nn.Module):
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Within it the attached adapters add nothing."""
+        """Let the attached adapters add nothing inside the context."""
         for stack in self._stacks():
             stack.paused = True
         try:
@@ -133,7 +133,7 @@ class LoraPack(nn.Module):
         for copy, stack in zip(chosen._stacks(), self._stacks(), strict=True):
             copy.to(stack.A_NRI.device)
             for new, n in enumerate(cells):
-                if n is not None:  # B is zero at first, so that the others add nothing
+                if n is not None:  # the others keep their initial B of zero, and add nothing
                     rank = stack.ranks[n]
                     copy.A_NRI[new, :rank] = stack.A_NRI[n, :rank]
                     copy.B_NOR[new, :, :rank] = stack.B_NOR[n, :, :rank]
@@ -154,7 +154,7 @@ class LoraPack(nn.Module):
         self.specs = [self.specs[n] for n in kept]
 
     def state(self, n: int, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-        """Return A [R, I] and B [O, R] of cell `n` with their AdamW moments, if it took a step; without padding."""
+        """Return A [R, I] and B [O, R] of cell `n`, and their AdamW moments after the first step; without padding."""
         rank, tensors = self.specs[n].rank, {}
         for stack in self._stacks():
             for name, parameter in (("A", stack.A_NRI), ("B", stack.B_NOR)):
@@ -182,7 +182,7 @@ class LoraPack(nn.Module):
                         unpadded = value[n, :rank] if name == "A" else value[n, :, :rank]
                         unpadded.copy_(tensors[f"{stack.target.name}.{name}.{kind}"])
 
-    def weights(self, n: int) -> dict[str, torch.Tensor]:
+    def peft_tensors(self, n: int) -> dict[str, torch.Tensor]:
         """Return A [R, I] and B [O, R] of cell `n` by PEFT's names, on the CPU, without padding."""
         rank = self.specs[n].rank
         tensors = {}
@@ -195,11 +195,11 @@ class LoraPack(nn.Module):
     def export(self, n: int, directory: Path) -> None:
         """Write the adapter of cell `n` as a checkpoint in PEFT's format.
 
-        With linear placement `PeftModel.from_pretrained` loads it. PEFT has no block placement: there the
-        files have the same form, and the modules that the config names are blocks.
+        With linear placement `PeftModel.from_pretrained` loads it. PEFT has no block placement: the files then have
+        the same form, and the config names blocks.
         """
         directory.mkdir(parents=True)
-        save_file(self.weights(n), directory / "adapter_model.safetensors", metadata={"format": "pt"})
+        save_file(self.peft_tensors(n), directory / "adapter_model.safetensors", metadata={"format": "pt"})
         config = self.specs[n].peft_config([stack.target.name for stack in self._stacks()], None)
         config.inference_mode = True
         config.save_pretrained(str(directory))

@@ -1,8 +1,8 @@
-"""Which modules a cell adapts: linear maps by PEFT's names, or whole blocks, found on a model without weights.
+"""Finds the modules that a cell adapts: linear maps by PEFT's names, or whole blocks, on a model without weights.
 
-PEFT itself reads more into a name than a module: on mixtures it turns `down_proj` into the fused experts of all layers,
-and it renames keys of some architectures when it loads them. So modules are found by PEFT's plain rule, and what PEFT
-makes of the adapter that will be exported is then held against them.
+PEFT itself may read a name as more than a module: on mixtures it turns `down_proj` into the fused experts of all
+layers, and it renames keys of some architectures when it loads them. So modules are found by PEFT's plain rule. Then
+PEFT loads the adapter that will be exported, and must arrive at the same modules.
 """
 
 import re
@@ -31,9 +31,8 @@ DEFAULT_KINDS = (
     re.compile(r"\.(o_proj|out_proj|attn\.(c_proj|Wo)|attention\.(dense|output)|output\.dense)$"),
     re.compile(r"\.(in_proj|in_proj_qkv|kv_proj)$"),
 )
-"""What `lora.target_modules=auto` takes in a layer, the first kind that is there and that PEFT adapts: the output
-projection of the MLP, that of the attention, or what a state-space mixer begins with; by the names that architectures
-give them."""
+"""Names of modules that `lora.target_modules=auto` adapts in a layer. It takes the first kind that exists and that PEFT
+adapts: the output projection of the MLP, that of the attention, or the first projection of a state-space mixer."""
 
 _NO_DEFAULT = re.compile(r"router|norm|\bgate\b|\bexperts\b")
 """Parts of names whose linear maps choose experts, scale, or see only some of the tokens."""
@@ -41,7 +40,7 @@ _NO_DEFAULT = re.compile(r"router|norm|\bgate\b|\bexperts\b")
 
 @dataclass(frozen=True)
 class Target:
-    """A module to adapt: its dotted name, its sizes and the decoder layer that holds it."""
+    """A module to adapt: its dotted name, its sizes and the index of its decoder layer."""
 
     name: str
     in_features: int
@@ -50,7 +49,7 @@ class Target:
 
 
 def module_names(targets: Sequence[Target]) -> list[str]:
-    """The distinct names of modules without layer numbers, such as `mlp.down_proj`."""
+    """List the distinct names of modules without layer numbers, such as `mlp.down_proj`."""
     return list(dict.fromkeys(re.sub(r"^.*?\.\d+\.", "", target.name, count=1) for target in targets))
 
 
@@ -58,12 +57,12 @@ def resolve_targets(model: PreTrainedModel, spec: LoraSpec) -> list[Target]:
     """Find the modules that `spec` adapts, in the order of the model's modules.
 
     Args:
-        model: the base model, with or without memory behind its weights; it is left as it is.
+        model: the base model, on any device, also `meta`; it is not changed.
         spec: the adapter.
 
     Raises:
-        ConfigError: nothing matches in a layer that was asked for, a match lies outside the decoder's layers, or PEFT
-            would read the exported adapter as something else. The message lists what the model has.
+        ConfigError: no module matches in a requested layer, a match lies outside the decoder's layers, or PEFT would
+            read the exported adapter as something else. The message lists the model's modules.
     """
     path = layers_path(model)
     if path is None:
@@ -73,15 +72,15 @@ def resolve_targets(model: PreTrainedModel, spec: LoraSpec) -> list[Target]:
         return _blocks(model, path, spec, layers)
     if spec.target_modules == AUTO:
         return _default(model, path, spec, layers)
-    targets = _asked(model, path, spec, layers)
+    targets = _named(model, path, spec, layers)
     misread = _misread(model.config, spec, targets)
     if misread:
-        raise ConfigError(f"lora.target_modules={_listed(spec.target_modules)}: {misread} {_has(model, path)}")
+        raise ConfigError(f"lora.target_modules={_listed(spec.target_modules)}: {misread} {_inventory(model, path)}")
     return targets
 
 
-def _asked(model: PreTrainedModel, path: str, spec: LoraSpec, layers: list[int]) -> list[Target]:
-    """The linear maps that the names or the regex match."""
+def _named(model: PreTrainedModel, path: str, spec: LoraSpec, layers: list[int]) -> list[Target]:
+    """Find the linear maps that the names or the regex match."""
     maps = list(linear_maps(model))
     if spec.target_modules == ALL_LINEAR:
         head = model.get_output_embeddings()
@@ -89,21 +88,21 @@ def _asked(model: PreTrainedModel, path: str, spec: LoraSpec, layers: list[int])
     else:
         names = _matched(model, spec)
     matching = [linear for linear in maps if linear[0] in names]
-    asked = f"lora.target_modules={_listed(spec.target_modules)}"
+    setting = f"lora.target_modules={_listed(spec.target_modules)}"
     outside = [name for name, *_ in matching if _layer(path, name) is None]
     if outside and spec.layers is None:
-        raise ConfigError(f"{asked} matches {outside[0]}, which is not in the decoder's layers")
+        raise ConfigError(f"{setting} matches {outside[0]}, which is not in the decoder's layers")
     targets = [Target(*linear, layer) for linear in matching if (layer := _layer(path, linear[0])) in layers]
     missing = sorted(set(layers) - {target.layer for target in targets})
     if not targets or (missing and spec.layers is not None):
         where = f"in layer {missing[0]}" if spec.layers is not None else "in any layer"
-        fused = "; experts that are fused into one parameter cannot be adapted" if fused_experts(model) else ""
-        raise ConfigError(f"{asked} matches no linear map {where}{fused}. {_has(model, path)}")
+        fused = "; experts fused into one parameter cannot be adapted" if fused_experts(model) else ""
+        raise ConfigError(f"{setting} matches no linear map {where}{fused}. {_inventory(model, path)}")
     return targets
 
 
 def _matched(model: PreTrainedModel, spec: LoraSpec) -> set[str]:
-    """Names of modules by PEFT's plain rule, in whatever layer."""
+    """Match names of modules in all layers by PEFT's plain rule."""
     try:
         rules = spec.peft_config(spec.target_modules, None)
         return {name for name, _ in model.named_modules() if check_target_module_exists(rules, name)}
@@ -112,9 +111,9 @@ def _matched(model: PreTrainedModel, spec: LoraSpec) -> set[str]:
 
 
 def _default(model: PreTrainedModel, path: str, spec: LoraSpec, layers: list[int]) -> list[Target]:
-    """In each layer the modules of the first of `DEFAULT_KINDS` that is there and that PEFT adapts."""
+    """Find in each layer the modules of the first of `DEFAULT_KINDS` that exists and that PEFT adapts."""
     maps = [linear for linear in linear_maps(model) if _layer(path, linear[0]) in layers]
-    why = "no linear map has a known name."
+    reason = "no linear map has a known name."
     for first in range(len(DEFAULT_KINDS)):
         targets = [target for layer in layers for target in _first_kind(maps, path, layer, DEFAULT_KINDS[first:])]
         complete = {target.layer for target in targets} == set(layers)
@@ -122,14 +121,16 @@ def _default(model: PreTrainedModel, path: str, spec: LoraSpec, layers: list[int
             misread = _misread(model.config, spec, targets)
             if misread is None:
                 return targets
-            why = misread
-    raise ConfigError(f"lora.target_modules=auto with lora.layers={layers}: {why} Name modules. {_has(model, path)}")
+            reason = misread
+    raise ConfigError(
+        f"lora.target_modules=auto with lora.layers={layers}: {reason} Name modules. {_inventory(model, path)}"
+    )
 
 
 def _first_kind(
     maps: Sequence[tuple[str, int, int]], path: str, layer: int, kinds: Sequence[re.Pattern[str]]
 ) -> list[Target]:
-    """The linear maps of a layer that are of the first kind that it has any of."""
+    """Find the linear maps of a layer that are of the first kind with any."""
     inside = f"{path}.{layer}."
     names = {linear[0]: f".{linear[0].removeprefix(inside)}" for linear in maps if linear[0].startswith(inside)}
     for kind in kinds:
@@ -144,8 +145,8 @@ def _first_kind(
 
 
 def _misread(config: PreTrainedConfig, spec: LoraSpec, targets: Sequence[Target]) -> str | None:
-    """What PEFT makes of an adapter on exactly these modules, where it is something else; None where it is the same."""
-    model, smallest = without_weights(config), replace(spec, rank=1)  # a large one takes long to be made
+    """Return the reason why PEFT would not adapt exactly these modules; None when it does."""
+    model, smallest = without_weights(config), replace(spec, rank=1)  # a large rank takes long to construct
     names = [target.name for target in targets]
     listed = f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0]
     state = {
@@ -157,22 +158,22 @@ def _misread(config: PreTrainedConfig, spec: LoraSpec, targets: Sequence[Target]
         with warnings.catch_warnings(action="ignore"):
             peft_model = get_peft_model(model, smallest.peft_config(names, None))
             loaded: Any = set_peft_model_state_dict(peft_model, state)
-    except Exception as error:  # PEFT's many ways to refuse
+    except Exception as error:  # PEFT refuses with errors of many classes
         return f"PEFT cannot adapt {listed}: {one_line(error)}"
     adapted = {name for name, module in model.named_modules() if isinstance(module, LoraLayer)}
     if adapted != set(names):
-        return f"PEFT reads {listed} as {', '.join(sorted(adapted - set(names))) or 'nothing'}, fused experts perhaps."
+        return f"PEFT reads {listed} as {', '.join(sorted(adapted - set(names))) or 'nothing'}, perhaps fused experts."
     if loaded.unexpected_keys or any(".lora_" in key for key in loaded.missing_keys):
-        return f"PEFT does not load an adapter of {listed}: it looks for it under another name."
+        return f"PEFT cannot load an adapter of {listed}: it expects another name."
     return None
 
 
 def _blocks(model: PreTrainedModel, path: str, spec: LoraSpec, layers: list[int]) -> list[Target]:
-    asked = f"lora.block_modules={_listed(spec.target_modules)}"
+    setting = f"lora.block_modules={_listed(spec.target_modules)}"
     try:
         rules = spec.peft_config(spec.target_modules, None)
     except ValueError as error:
-        raise ConfigError(f"{asked}: {error}") from error
+        raise ConfigError(f"{setting}: {error}") from error
     size = hidden_size(model)
     targets = [
         Target(name, size, size, layer)
@@ -181,12 +182,12 @@ def _blocks(model: PreTrainedModel, path: str, spec: LoraSpec, layers: list[int]
     ]
     missing = sorted(set(layers) - {target.layer for target in targets})
     if not targets or (missing and spec.layers is not None):
-        raise ConfigError(f"{asked} with lora.layers={layers} matches nothing. {_has(model, path)}")
+        raise ConfigError(f"{setting} with lora.layers={layers} matches nothing. {_inventory(model, path)}")
     return targets
 
 
 def _layer(path: str, name: str) -> int | None:
-    """Index of the decoder layer that holds a module; None outside the layers."""
+    """Return the index of the decoder layer that contains a module; None outside the layers."""
     inside, _, rest = name.partition(f"{path}.")
     return int(rest.split(".")[0]) if rest and not inside else None
 
@@ -195,8 +196,8 @@ def _listed(names: str | tuple[str, ...]) -> str:
     return names if isinstance(names, str) else f"[{','.join(names)}]"
 
 
-def _has(model: PreTrainedModel, path: str) -> str:
-    """The distinct names of modules in the decoder's layers."""
+def _inventory(model: PreTrainedModel, path: str) -> str:
+    """List the distinct names of modules in the decoder's layers, as a sentence."""
     inside = (name.removeprefix(f"{path}.") for name, _ in model.named_modules() if name.startswith(f"{path}."))
     names = (".".join(part for part in name.split(".") if not part.isdigit()) for name in inside)
     return f"Its layers have: {', '.join(dict.fromkeys(name for name in names if name))}."

@@ -1,1 +1,1 @@
-"""W&B's workspace, report and charts of a study, as code: `memlaw dashboard push`."""
+"""Makes W&B's workspace, report and charts of a study: `memlaw dashboard push`."""

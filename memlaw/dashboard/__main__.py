@@ -1,6 +1,6 @@
-"""`memlaw dashboard push --entity E --project P`: W&B's workspace and report of a project, made or renewed.
+"""`memlaw dashboard push --entity E --project P`: make or renew W&B's workspace and report of a project.
 
-Run again after a change of memlaw: the same workspace and report are replaced, so save a copy of your own to edit.
+Run it again after an update of memlaw. It replaces the workspace and the report, so edit a saved copy.
 """
 
 import argparse
@@ -12,30 +12,30 @@ from memlaw.tracking.mode import check_name
 
 
 def main() -> None:
-    """Command line entry."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="memlaw dashboard", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     push_parser = commands.add_parser("push", help="send the workspace, the report and the custom charts")
     push_parser.add_argument("--entity", required=True, help="W&B team or user")
     push_parser.add_argument("--project", default="memlaw", help="W&B project (memlaw)")
     push_parser.add_argument("--study", help="show one study of the project; default: all")
-    push_parser.add_argument("--dry-run", type=Path, metavar="DIR", help="write what would be sent there, send nothing")
+    push_parser.add_argument("--dry-run", type=Path, metavar="DIR", help="write the files there and send nothing")
     options = parser.parse_args()
     try:
         if importlib.util.find_spec("wandb_workspaces") is None:
-            raise ConfigError("memlaw.dashboard needs wandb-workspaces: pip install 'memlaw[dashboard]'")
+            raise ConfigError("memlaw dashboard needs wandb-workspaces: pip install 'memlaw[dashboard]'")
         check_name("--entity", options.entity)
         check_name("--project", options.project)
         from memlaw.dashboard.push import push, write
 
-        named = options.entity, options.project, options.study
-        done = write(*named, options.dry_run) if options.dry_run else push(*named)
+        names = options.entity, options.project, options.study
+        results = write(*names, options.dry_run) if options.dry_run else push(*names)
     except ConfigError as error:
         refuse(error)
-    except OSError as error:  # where a dry run writes
+    except OSError as error:  # the directory of a dry run
         refuse(ConfigError(f"--dry-run={options.dry_run}: {error}"))
-    for one in done:
-        print(one)
+    for result in results:
+        print(result)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The panels that tell a study's story; the workspace and the report show the same ones.
+"""The panels of a study; the workspace and the report show the same ones.
 
-Curves, summaries and config come from the cells' runs (`memlaw.tracking.contents`); the tables `cells` and
-`transition` and the figures from the analysis run (`memlaw_analysis.commands.publish`).
+Curves, summaries and config come from the cells' runs (`memlaw.tracking.contents`). The tables `cells` and
+`transition` and the figures come from the analysis run (`memlaw_analysis.commands.publish`).
 """
 
 from collections.abc import Mapping
@@ -15,15 +15,15 @@ from memlaw.tracking.contents import HISTOGRAM, STRIP, TABLE
 RANK, LENGTH, METHOD = wr.Config("rank"), wr.Config("seq_len"), wr.Config("method")
 DELTA, RECALLED = "delta_loss_nats", "recalled_share"
 
-APART = {"study": "study", "condition": "condition"}
-"""Columns of the table `cells` in which cells differ that no chart may throw together."""
+SEPARATE = {"study": "study", "condition": "condition"}
+"""Columns of the table `cells` that separate cells which must not be averaged in one chart."""
 
 Charts = Mapping[str, str]
-"""What W&B calls each custom chart; empty where it takes none, so that built-in panels stand in."""
+"""W&B's name of each custom chart; empty when W&B allows none, and built-in panels replace them."""
 
 
 def law(charts: Charts) -> list[PanelTypes]:
-    """ΔL against rank and length, and over both."""
+    """Show ΔL against rank and length, and over both."""
     if not charts:
         return [
             _scatter("ΔL against rank, by length", RANK, DELTA, LENGTH),
@@ -38,12 +38,12 @@ def law(charts: Charts) -> list[PanelTypes]:
 
 
 def recall() -> list[PanelTypes]:
-    """Which cells come back, as they are trained."""
+    """Show the recalled tokens during training."""
     return [_curve("Recalled tokens (p > 0.5) over training", RECALLED, range_y=(0, 1))]
 
 
 def transition(charts: Charts) -> list[PanelTypes]:
-    """Which cells come back at the end, and the transition at p = 0.5."""
+    """Show the recalled tokens at the end, and the transition at p = 0.5."""
     title = "Recalled tokens over rank and length"
     if not charts:
         return [_axes(title, RECALLED)]
@@ -55,7 +55,7 @@ def transition(charts: Charts) -> list[PanelTypes]:
 
 
 def convergence() -> list[PanelTypes]:
-    """How the methods converge."""
+    """Compare the methods as they converge."""
     return [
         _curve("Loss by method", "loss_nats", groupby=METHOD, log_y=True, title_y="nats per token"),
         _curve("Recalled tokens by method", RECALLED, groupby=METHOD, range_y=(0, 1)),
@@ -66,7 +66,7 @@ def convergence() -> list[PanelTypes]:
 
 
 def stubborn(charts: Charts) -> list[PanelTypes]:
-    """Which tokens resist, where, and when each token was learned."""
+    """Show the tokens that are not recalled, and when each token was learned."""
     tables = [
         wr.MediaBrowser(title="Probability of every token over training", media_keys=[STRIP], num_columns=2),
         wr.WeavePanelSummaryTable(table_name=TABLE),
@@ -80,7 +80,7 @@ def stubborn(charts: Charts) -> list[PanelTypes]:
 
 
 def training() -> list[PanelTypes]:
-    """What each cell did, and how fast."""
+    """Show each cell's loss, learning rate and speed."""
     return [
         _curve("Loss", "loss_nats", log_y=True, title_y="nats per token"),
         _curve("ΔL", DELTA, title_y="nats per token"),
@@ -91,7 +91,7 @@ def training() -> list[PanelTypes]:
 
 
 def analysis() -> list[PanelTypes]:
-    """What the analysis run found."""
+    """Show the results of the analysis run."""
     exponents = [
         wr.ScalarChart(title=title, metric=wr.SummaryMetric(f"law.{name}"))
         for name, title in (("alpha", "α"), ("beta", "β"), ("r_squared", "R²"))
@@ -125,9 +125,9 @@ def _chart(name: str, table: str, fields: dict[str, str], strings: dict[str, str
 def _law(charts: Charts, title: str, x: str, colour: str, x_title: str, colour_title: str) -> PanelTypes:
     fields = {"x": x, "y": DELTA, "law": "law_nats", "colour": colour, "saturated": "saturated"}
     strings = {"title": title, "x": x_title, "y": "ΔL (nats per token)", "colour": colour_title}
-    return _chart(charts["law"], "cells", {**fields, **APART}, strings)
+    return _chart(charts["law"], "cells", {**fields, **SEPARATE}, strings)
 
 
 def _heat_map(charts: Charts, title: str, value: str, meaning: str) -> PanelTypes:
-    fields = {"rank": "rank", "seq_len": "seq_len", "value": value, **APART}
+    fields = {"rank": "rank", "seq_len": "seq_len", "value": value, **SEPARATE}
     return _chart(charts["heat_map"], "cells", fields, {"title": title, "value": meaning})

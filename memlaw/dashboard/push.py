@@ -1,4 +1,4 @@
-"""Views → W&B, or files that show what would be sent."""
+"""Sends views to W&B, or writes them to files instead."""
 
 import json
 import logging
@@ -35,29 +35,30 @@ def push(entity: str, project: str, study: str | None) -> list[str]:
     charts: Charts = {}
     try:
         charts = register(api, entity)
-    except Exception as error:  # an older server, or no right to add charts: built-in panels stand in
-        log.warning("W&B takes no custom charts, built-in panels stand in: %s", _first_line(error))
+    except Exception as error:  # an older server, or no right to add charts
+        log.warning("W&B refuses custom charts; built-in panels replace them: %s", _first_line(error))
     try:
-        api.create_project(project, entity)  # nothing happens to one that exists
+        api.create_project(project, entity)  # an existing project stays as it is
         view, page = workspace(entity, project, study, charts), report(entity, project, study, charts)
         view._internal_id = _view_id(entity, project, view._internal_name)
-        page.id = next((one.id for one in api.reports(f"{entity}/{project}") if _is_ours(one, page.title)), "")
+        reports = api.reports(f"{entity}/{project}")
+        page.id = next((report.id for report in reports if _is_ours(report, page.title)), "")
         return [view.save().url, page.save().url]
-    except Exception as error:  # whatever of W&B's classes it is, there is nothing to do but to say it
+    except Exception as error:  # W&B's errors have no common class
         raise ConfigError(f"W&B refuses the dashboard of {entity}/{project}: {_first_line(error)}") from error
 
 
 def _view_id(entity: str, project: str, name: str) -> str:
-    """The id of a saved view; empty for none, so that saving makes one."""
+    """Look up the id of a saved view; empty for a new view."""
     try:
         return internal.View.from_name(entity, project, name).id
     except ValueError:
         return ""
 
 
-def _is_ours(known: Any, title: str) -> bool:
-    """Whether a report is one that a push made; users may give theirs the same title."""
-    return known.display_name == title and MARK in (known.description or "")
+def _is_ours(report: Any, title: str) -> bool:
+    """Tell whether a push made a report; users may give their reports the same title."""
+    return report.display_name == title and MARK in (report.description or "")
 
 
 def _first_line(error: Exception) -> str:
@@ -65,7 +66,7 @@ def _first_line(error: Exception) -> str:
 
 
 def write(entity: str, project: str, study: str | None, target: Path) -> list[Path]:
-    """Write what `push` sends: `workspace.json`, `report.json` and `charts/`.
+    """Write the content that `push` sends: `workspace.json`, `report.json` and `charts/`.
 
     Returns:
         The files.

@@ -1,7 +1,6 @@
-"""Panels → the saved workspace and the report. No I/O; the same arguments give the same views, ids included."""
+"""Makes the saved workspace and the report from panels, without I/O. Equal arguments give equal views and ids."""
 
 import hashlib
-from collections.abc import Iterable
 from functools import partial
 
 import wandb_workspaces.reports.v2 as wr
@@ -32,22 +31,22 @@ COLUMNS = {
 """The run table, from left to right."""
 
 MARK = "Made by `memlaw dashboard push`, which replaces it when it is run again."
-"""Ends a report's description; by it and the title a later push finds the report."""
+"""The end of a report's description. A later push finds the report by it and the title."""
 
 ORDER = ("seq_len", "rank", "seed")
-"""Config keys that runs are sorted by."""
+"""Config keys to sort runs by."""
 
 LAW = r"\Delta L(r, \ell) = C \cdot r^{\alpha} \cdot \ell^{-\beta} + b"
 WIDTH, HEIGHT, ACROSS = 8, 7, 3
-"""A panel's size in the report, in W&B's units of 1/24 of its width, and how many stand side by side."""
+"""A panel's size in the report, in W&B's units of 1/24 of the report's width, and the panels in a row."""
 
 
 def workspace(entity: str, project: str, study: str | None, charts: Charts) -> ws.Workspace:
-    """The saved view of a project's runs.
+    """Make the saved view of a project's runs.
 
     Args:
-        entity, project: whose.
-        study: only its runs; None for all.
+        entity, project: of the runs.
+        study: show only its runs; None for all.
         charts: see `memlaw.dashboard.panels.Charts`.
     """
     sections = [
@@ -62,7 +61,9 @@ def workspace(entity: str, project: str, study: str | None, charts: Charts) -> w
         entity=entity,
         project=project,
         name=_title(study),
-        sections=[ws.Section(name=name, panels=_with_ids(f"view/{name}", own), is_open=True) for name, own in sections],
+        sections=[
+            ws.Section(name=name, panels=_with_ids(f"view/{name}", section), is_open=True) for name, section in sections
+        ],
         settings=ws.WorkspaceSettings(x_axis="step", max_runs=100),
         runset_settings=ws.RunsetSettings(
             filters=_filter(study=study),
@@ -76,12 +77,12 @@ def workspace(entity: str, project: str, study: str | None, charts: Charts) -> w
 
 
 def _columns() -> list[str]:
-    """The columns of the run table as W&B calls them."""
+    """List the columns of the run table by W&B's names."""
     return [f"{kind}:{name}{'.value' * (kind == 'config')}" for kind, names in COLUMNS.items() for name in names]
 
 
 def report(entity: str, project: str, study: str | None, charts: Charts) -> wr.Report:
-    """The report: the study's story, over the same runs.
+    """Make the report of the same runs.
 
     Args:
         entity, project, study, charts: see `workspace`.
@@ -134,32 +135,31 @@ def _title(study: str | None) -> str:
 
 
 def _filter(**wanted: str | None) -> str:
-    """W&B's expression for runs whose config has these values; None is any."""
+    """Return W&B's expression for runs whose config has these values; None allows any value."""
     return " and ".join(f"Config({name!r}) = {value!r}" for name, value in wanted.items() if value is not None)
 
 
 def _runset(name: str, study: str | None, kind: str) -> wr.Runset:
-    """Runs of the report's own project."""
+    """Select runs of the report's project."""
     order = [wr.OrderBy(wr.Config(key), ascending=True) for key in ORDER]
     return wr.Runset(name=name, filters=_filter(kind=kind, study=study), order=order)
 
 
-def _grid(name: str, own: list[PanelTypes], runs: wr.Runset) -> wr.PanelGrid:
+def _grid(name: str, grid_panels: list[PanelTypes], runs: wr.Runset) -> wr.PanelGrid:
     runs._id = _id(f"report/{name}/runs")
-    for number, panel in enumerate(own):
+    for number, panel in enumerate(grid_panels):
         assert isinstance(panel, Panel)
         row, column = divmod(number, ACROSS)
         panel.layout = wr.Layout(x=column * WIDTH, y=row * HEIGHT, w=WIDTH, h=HEIGHT)
-    return wr.PanelGrid(runsets=[runs], panels=_with_ids(f"report/{name}", own))
+    return wr.PanelGrid(runsets=[runs], panels=_with_ids(f"report/{name}", grid_panels))
 
 
-def _with_ids(name: str, own: Iterable[PanelTypes]) -> list[PanelTypes]:
-    """Panels with ids of their own instead of W&B's random ones."""
-    known = list(own)
-    for number, panel in enumerate(known):
+def _with_ids(name: str, named_panels: list[PanelTypes]) -> list[PanelTypes]:
+    """Give panels ids that follow from `name`, in place of W&B's random ones."""
+    for number, panel in enumerate(named_panels):
         assert isinstance(panel, Panel)
         panel._id = _id(f"{name}/{number}")
-    return known
+    return named_panels
 
 
 def _id(name: str) -> str:

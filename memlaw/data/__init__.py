@@ -1,1 +1,1 @@
-"""Memories: what a cell must store, from text and tables to token ids."""
+"""Memories: the content that a cell must store, from text and tables to token ids."""

@@ -1,4 +1,4 @@
-"""The held-out text on which side effects are measured: the one that comes with memlaw, or a user's file."""
+"""The held-out text for measuring side effects: memlaw's own, or a user's file."""
 
 from importlib.resources import files
 
@@ -10,14 +10,14 @@ OFF, SHIPPED = "off", "on"
 
 
 def held_out_text(side_effects: str, content: str | None) -> str | None:
-    """Read the text that `eval.side_effects` names: `on` is the one that comes with memlaw, `off` none.
+    """Read the text that `eval.side_effects` names: `on` is memlaw's own, `off` is none.
 
     Args:
-        side_effects: the name.
-        content: the file's hash (`memlaw.core.files.file_hash`) when the cell was made; None is not checked.
+        side_effects: `on`, `off` or the path of a file.
+        content: the hash that the file must have (`memlaw.core.files.file_hash`); None allows any.
 
     Raises:
-        ConfigError: it names neither of them, nor a text file that can be read and is not empty, or has been edited.
+        ConfigError: the file cannot be read, is empty, or was edited since the cell was planned.
     """
     if side_effects == OFF:
         return None

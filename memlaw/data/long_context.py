@@ -18,7 +18,7 @@ from memlaw.data.prompt import check_query, query_ids, text_ids
 from memlaw.data.text import FictionalProse, HubText, TextFile, TextSource
 
 QUERY_ALLOWANCE = 64
-"""Tokens that a query with its chat template is expected to take at most, for memory estimates."""
+"""Most tokens that a query with its chat template is expected to take, for estimates of RAM."""
 
 _BLOCK = 20
 _UNUSED = re.compile(r"^[<\[(]?\|?(unused|reserved|extra_id|dummy|padding)", re.IGNORECASE)
@@ -33,7 +33,7 @@ class LongContext:
         random_ratio: ρ, from 0 to 1.
         query: the query, unless the text comes with its own.
         chat_template: see `memlaw.data.prompt.query_ids`.
-        source: where the text comes from; not read when ρ = 1.
+        source: of the text; not read when ρ = 1.
     """
 
     name: str
@@ -47,7 +47,7 @@ class LongContext:
         check_query(self.query, self.chat_template)
 
     def expected_shape(self, seq_len: int) -> tuple[int, int]:
-        """One pair of the query and `seq_len` target tokens."""
+        """Return one pair, and the tokens of its query and its `seq_len` target tokens."""
         return 1, seq_len + QUERY_ALLOWANCE
 
     def check(self) -> None:
@@ -58,21 +58,21 @@ class LongContext:
     def build(
         self, tokenizer: PreTrainedTokenizerBase, seq_len: int, seed: int, known_ids: int | None = None
     ) -> Memory:
-        """The pair, with exactly `seq_len` target tokens.
+        """Build the pair, with exactly `seq_len` target tokens.
 
-        For one seed a shorter target is a prefix of a longer one, and the positions replaced at a lower ρ
-        are among those replaced at a higher ρ.
+        For the same seed, a shorter target is a prefix of a longer one. The positions replaced at a lower ρ are among
+        those replaced at a higher ρ.
 
         Raises:
             ConfigError: the text has fewer than `seq_len` tokens.
         """
         query, text = self.query, np.zeros(seq_len, dtype=np.int64)
         if self.random_ratio < 1:
-            found = self.source.read(seed)
-            query = found.query or query
+            source_text = self.source.read(seed)
+            query = source_text.query or query
             ids: list[int] = []
             writes_space = begins_with_space(tokenizer)
-            for number, piece in enumerate(found.pieces):
+            for number, piece in enumerate(source_text.pieces):
                 ids += text_ids(tokenizer, piece.removeprefix(" ") if number and writes_space else piece)
                 if len(ids) >= seq_len:
                     break
@@ -86,14 +86,14 @@ class LongContext:
 
 
 def fictional(name: str, random_ratio: float, query: str, chat_template: str) -> LongContext:
-    """`data=long_context`: invented prose."""
+    """Make `data=long_context`: invented prose."""
     return LongContext(name, random_ratio, query, chat_template, FictionalProse())
 
 
 def from_file(
     name: str, random_ratio: float, query: str, chat_template: str, path: str, content: str | None, row: int
 ) -> LongContext:
-    """`data=text`: a text or a row of a table; see `memlaw.data.text.TextFile`."""
+    """Make `data=text`: a text or a row of a table; see `memlaw.data.text.TextFile`."""
     return LongContext(name, random_ratio, query, chat_template, TextFile(path, content, row))
 
 
@@ -107,15 +107,15 @@ def from_hub(
     split: str,
     row: int,
 ) -> LongContext:
-    """`data=hub`: a `datasets` data set; see `memlaw.data.text.HubText`."""
+    """Make `data=hub`: a row of a `datasets` data set; see `memlaw.data.text.HubText`."""
     return LongContext(name, random_ratio, query, chat_template, HubText(path, subset, split, row))
 
 
 def replaced_positions(length: int, ratio: float, seed: int) -> np.ndarray:
-    """Which of `length` positions are replaced at `ratio`: a boolean array.
+    """Choose the positions to replace at `ratio`: a boolean array of `length`.
 
-    Stratified: each run of 20 positions holds the ratio's share as exactly as whole tokens allow. Nested in
-    both arguments: a shorter length gives a prefix, a lower ratio a subset.
+    The choice is stratified: each run of 20 positions holds the ratio's share as exactly as whole tokens allow. It is
+    nested in both arguments: a shorter length gives a prefix, a lower ratio a subset.
     """
     rng = stream(seed, "replaced positions")
     thresholds = np.concatenate(
@@ -125,7 +125,7 @@ def replaced_positions(length: int, ratio: float, seed: int) -> np.ndarray:
 
 
 def ordinary_ids(tokenizer: PreTrainedTokenizerBase, known_ids: int | None = None) -> np.ndarray:
-    """Ids of the ordinary vocabulary, ascending: no special, added, unused or reserved token, all below `known_ids`."""
+    """List the ids below `known_ids`, ascending, that are no special, added, unused or reserved token."""
     excluded = set(tokenizer.all_special_ids) | set(tokenizer.get_added_vocab().values())
     ids = (index for token, index in tokenizer.get_vocab().items() if not _UNUSED.match(token))
     return np.array(
@@ -134,7 +134,7 @@ def ordinary_ids(tokenizer: PreTrainedTokenizerBase, known_ids: int | None = Non
 
 
 def begins_with_space(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the tokenizer writes a space before a text, as Llama 2's does, so that a piece must not bring its own."""
+    """Tell whether the tokenizer puts a space before a text, as Llama 2's does; pieces must then begin without one."""
     bare, spaced = text_ids(tokenizer, "a"), text_ids(tokenizer, " a")
     together, doubled = (tokenizer.decode(bare + ids, clean_up_tokenization_spaces=False) for ids in (bare, spaced))
     return (together, doubled) == ("a a", "a  a")

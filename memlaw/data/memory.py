@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 @dataclass(frozen=True)
 class Pair:
-    """One query and the target it must bring back; only the target's tokens are scored."""
+    """A query, and the target that must follow it; only the target's tokens are scored."""
 
     query_ids: tuple[int, ...]
     target_ids: tuple[int, ...]
@@ -24,12 +24,12 @@ class Memory:
 
     @property
     def target_tokens(self) -> int:
-        """Target tokens over all pairs: the length ℓ of the law."""
+        """Number of target tokens over all pairs: the length ℓ of the law."""
         return sum(len(pair.target_ids) for pair in self.pairs)
 
     @property
     def row_tokens(self) -> int:
-        """Tokens of the longest pair, query and target: the length of the rows."""
+        """Number of tokens of the longest pair, query and target: the length of the rows."""
         return max(len(pair.query_ids) + len(pair.target_ids) for pair in self.pairs)
 
     @property
@@ -43,25 +43,25 @@ class Memory:
 
 
 class DataSource(Protocol):
-    """What `_target_` in `conf/data/*.yaml` constructs."""
+    """A source of memories; constructed from `conf/data/*.yaml`."""
 
     def check(self) -> None:
-        """Read what `build` will read, without a tokenizer. Raises ConfigError when it is not there or no text."""
+        """Read the files that `build` will read, without a tokenizer. Raises ConfigError when one cannot be used."""
         ...
 
     def build(
         self, tokenizer: PreTrainedTokenizerBase, seq_len: int, seed: int, known_ids: int | None = None
     ) -> Memory:
-        """The memory of `seq_len` target tokens; the same arguments give the same token ids.
+        """Build the memory of `seq_len` target tokens; equal arguments give equal token ids.
 
         Args:
             tokenizer: the base model's.
             seq_len: target tokens over all pairs.
             seed: the cell's.
-            known_ids: the base model knows the ids below this one, and none is drawn that it does not know; None: all.
+            known_ids: draw only token ids below this one, for the base model has no others; None: draw any.
         """
         ...
 
     def expected_shape(self, seq_len: int) -> tuple[int, int]:
-        """Roughly how many pairs, and how many tokens each (query and target), without a tokenizer."""
+        """Estimate the number of pairs and the tokens of each, query and target, without a tokenizer."""
         ...

@@ -26,33 +26,33 @@ class RowSource(Protocol):
     """A source of (query, target) texts for `Table`."""
 
     def check(self) -> None:
-        """Read what there is to read. Raises ConfigError when it is not there or no table."""
+        """Read the file, if there is one. Raises ConfigError when it cannot be used."""
         ...
 
     def rows(self, seed: int) -> Iterator[tuple[str, str]]:
-        """The rows in order; only invented rows depend on the seed."""
+        """Yield the rows in order; only invented rows depend on the seed."""
         ...
 
 
 @dataclass(frozen=True)
 class InventedNumbers:
-    """Faker's names, all distinct, each with a uniformly drawn number of 10 digits.
+    """Invents rows: Faker's names, all distinct, each with a uniformly drawn number of 10 digits.
 
     Attributes:
-        query: the query with `{name}` where the name goes.
+        query: the query, with `{name}` in place of the name.
     """
 
     query: str
 
     def __post_init__(self) -> None:
         if not isinstance(self.query, str) or "{name}" not in self.query:
-            raise ConfigError(f"data.query={self.query!r} must hold {{name}} where the name goes")
+            raise ConfigError(f"data.query={self.query!r} must contain {{name}} in place of the name")
 
     def check(self) -> None:
-        """Nothing is read."""
+        """Do nothing: there is no file."""
 
     def rows(self, seed: int) -> Iterator[tuple[str, str]]:
-        """Endless rows, the same for the same seed."""
+        """Yield rows without end; equal seeds give equal rows."""
         fake = Faker("en_US")
         fake.seed_instance(stream_seed(seed, "phonebook names"))
         digits = stream(seed, "phonebook numbers")
@@ -70,7 +70,7 @@ class TableFile:
 
     Attributes:
         path: of the file; see `memlaw.data.rows.read_rows`.
-        content: the file's hash (`memlaw.core.files.file_hash`) when the cell was made; None is not checked.
+        content: the hash that the file must have (`memlaw.core.files.file_hash`); None allows any.
     """
 
     path: str
@@ -84,7 +84,7 @@ class TableFile:
         _file_rows(self.path, checked_hash(self.path, self.content))
 
     def rows(self, seed: int) -> Iterator[tuple[str, str]]:
-        """The file's rows. Raises what `check` does."""
+        """Yield the file's rows. Raises ConfigError as `check` does."""
         return iter(_file_rows(self.path, checked_hash(self.path, self.content)))
 
 
@@ -98,14 +98,14 @@ def _file_rows(path: str, content: str | None) -> tuple[tuple[str, str], ...]:
             raise ConfigError(f"{where}: needs the fields query and target; it has {sorted(row)}; {FORMATS}")
         query, target = field_text(row, "query", where), field_text(row, "target", where)
         if query in numbers:
-            raise ConfigError(_asked_twice(where, numbers[query]))
+            raise ConfigError(_same_query(where, numbers[query]))
         numbers[query] = number
         rows.append((query, target))
     return tuple(rows)
 
 
-def _asked_twice(where: str, before: int) -> str:
-    return f"{where}: the model is given the same query as in row {before}; one query brings back one target"
+def _same_query(where: str, before: int) -> str:
+    return f"{where}: the model gets the same query as in row {before}; queries must differ"
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Table:
     Attributes:
         name: short name for tables and directories.
         chat_template: see `memlaw.data.prompt.query_ids`.
-        source: where the rows come from.
+        source: of the rows.
     """
 
     name: str
@@ -126,7 +126,7 @@ class Table:
         check_query("", self.chat_template)  # queries come with the rows
 
     def expected_shape(self, seq_len: int) -> tuple[int, int]:
-        """Pairs of a ten-token target after a query with its chat template."""
+        """Count pairs of a ten-token target, each after a query with its chat template."""
         return -(-seq_len // _TARGET_TOKENS), _TARGET_TOKENS + _QUERY_ALLOWANCE
 
     def check(self) -> None:
@@ -136,7 +136,7 @@ class Table:
     def build(
         self, tokenizer: PreTrainedTokenizerBase, seq_len: int, seed: int, known_ids: int | None = None
     ) -> Memory:
-        """As many whole rows as fit into `seq_len` target tokens; a shorter table is a prefix.
+        """Build pairs from as many whole rows as fit into `seq_len` target tokens; a shorter table is a prefix.
 
         Raises:
             ConfigError: not even the first row fits, the rows end before `seq_len` is reached, a target has no
@@ -152,11 +152,11 @@ class Table:
                 raise ConfigError(f"{where}: the tokenizer makes no token of its target")
             if len(target_ids) > room:
                 break
-            asked = query_ids(tokenizer, query, self.chat_template, f"{where}, its query")
-            if asked in numbers:
-                raise ConfigError(_asked_twice(where, numbers[asked]))
-            numbers[asked] = number
-            pairs.append(Pair(asked, target_ids))
+            prompt_ids = query_ids(tokenizer, query, self.chat_template, f"{where}, its query")
+            if prompt_ids in numbers:
+                raise ConfigError(_same_query(where, numbers[prompt_ids]))
+            numbers[prompt_ids] = number
+            pairs.append(Pair(prompt_ids, target_ids))
             room -= len(target_ids)
         else:
             if room > 0:
@@ -169,10 +169,10 @@ class Table:
 
 
 def invented(name: str, query: str, chat_template: str) -> Table:
-    """`data=phonebook`: invented names and numbers."""
+    """Make `data=phonebook`: invented names and numbers."""
     return Table(name, chat_template, InventedNumbers(query))
 
 
 def from_file(name: str, chat_template: str, path: str, content: str | None) -> Table:
-    """`data=table`: a file of queries and targets."""
+    """Make `data=table`: a file of queries and targets."""
     return Table(name, chat_template, TableFile(path, content))

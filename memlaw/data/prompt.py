@@ -1,4 +1,4 @@
-"""A query's text as the token ids that the model sees before the target."""
+"""Turns a query into the token ids that the model reads before the target."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from memlaw.core.errors import ConfigError, one_line, spelled
 CHAT_TEMPLATES = ("auto", "off")
 
 FIXED_DATE = "26 Jul 2024"
-"""What chat templates take for today, so that token ids are the same on every day."""
+"""The current date for chat templates, so that token ids are the same on every day."""
 
 SYSTEM = "You are a helpful assistant."
 """The system turn for templates that demand one."""
@@ -37,7 +37,7 @@ _FORMS: tuple[Callable[[str], list[dict[str, Any]]], ...] = (
     lambda query: [{"role": "system", "content": SYSTEM}, {"role": "user", "content": query}],
     lambda query: [{"role": "system", "content": _parts(SYSTEM)}, {"role": "user", "content": _parts(query)}],
 )
-"""Conversations that templates take, the usual one first."""
+"""Forms of conversations to try with a template, the usual form first."""
 
 
 def check_query(query: Any, chat_template: Any) -> None:
@@ -55,21 +55,21 @@ def check_query(query: Any, chat_template: Any) -> None:
 def query_ids(
     tokenizer: PreTrainedTokenizerBase, query: str, chat_template: str, where: str = "data.query"
 ) -> tuple[int, ...]:
-    """Tokenize a query; never empty, since the first target token needs a token before it.
+    """Tokenize a query. The result is never empty, since the first target token needs a token before it.
 
     Args:
         tokenizer: the base model's.
-        query: what the user asks.
-        chat_template: `auto` wraps the query as a user turn and opens the assistant's where the tokenizer
-            has a chat template; `off` never does.
-        where: what the query is, for errors.
+        query: the user's text.
+        chat_template: `auto` wraps the query as a user turn and opens the assistant's turn, if the tokenizer has a chat
+            template; `off` never does.
+        where: name of the query in errors.
 
     Raises:
-        ConfigError: `chat_template` is neither of the two, the template takes no query, or the query has no tokens.
+        ConfigError: `chat_template` is neither of the two, the template fails, or the query has no tokens.
     """
     check_query(query, chat_template)
     if chat_template == "auto" and tokenizer.chat_template:
-        ids = tokenizer(_prompt(tokenizer, query), add_special_tokens=False)["input_ids"]  # the template writes them
+        ids = tokenizer(_prompt(tokenizer, query), add_special_tokens=False)["input_ids"]  # the template adds them
     else:
         ids = tokenizer(query)["input_ids"]
     if not ids:
@@ -78,29 +78,29 @@ def query_ids(
 
 
 def _prompt(tokenizer: PreTrainedTokenizerBase, query: str) -> str:
-    """What the template writes around the query, of the first form in which it takes it.
+    """Render the template with the query, in the first of `_FORMS` that works.
 
     Raises:
-        ConfigError: it takes none, or leaves the query out.
+        ConfigError: none works: the template fails, or leaves the query out.
     """
     causes = []
     for form in _FORMS:
         try:
-            text, other = (_rendered(tokenizer, form(asked)) for asked in (query, f"{query} {query}"))
-        except Exception as error:  # a template is a program of its own, and fails in its own ways
+            text, other = (_rendered(tokenizer, form(content)) for content in (query, f"{query} {query}"))
+        except Exception as error:  # templates are programs and may raise anything
             causes.append(one_line(error))
             continue
-        if not query.strip() or (_holds(text, query) and text != other):
+        if not query.strip() or (_contains(text, query) and text != other):
             return text
         causes.append("it leaves the query out")
     raise ConfigError(
         f"data.chat_template=auto: the tokenizer's chat template cannot be used: {causes[0]}; "
-        "data.chat_template=off does without it"
+        "data.chat_template=off leaves it out"
     )
 
 
-def _holds(text: str, query: str) -> bool:
-    """Whether a text holds a query: as it is, or as JSON, with whatever white space."""
+def _contains(text: str, query: str) -> bool:
+    """Tell whether a text contains a query, verbatim or as JSON, apart from white space."""
     spellings = (query, *(json.dumps(query, ensure_ascii=ascii_only)[1:-1] for ascii_only in (False, True)))
     squeezed = " ".join(text.split())
     return any(" ".join(spelling.split()) in squeezed for spelling in spellings)
@@ -116,7 +116,7 @@ def _rendered(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, Any]]
 
 @contextmanager
 def _fixed_day() -> Iterator[None]:
-    """Let the `strftime_now` of templates, which reads the clock, find the fixed date."""
+    """Let the templates' `strftime_now` read the fixed date in place of the clock."""
     clock = chat_template_utils.datetime
     chat_template_utils.datetime = _FixedDay  # type: ignore[misc]
     try:

@@ -1,4 +1,4 @@
-"""Fictional prose that no base model can know: an endless encyclopedia of invented people and places."""
+"""Fictional prose, unknown to every base model: an endless encyclopedia of invented people and places."""
 
 from collections.abc import Callable, Iterator
 
@@ -64,7 +64,7 @@ _SENTENCES: list[Sentence] = [
 
 
 def sentences(seed: int) -> Iterator[str]:
-    """An endless stream of distinct sentences, the same for the same seed on every machine."""
+    """Yield distinct sentences without end, the same for the same seed on every machine."""
     encyclopedia = _Encyclopedia(seed)
     written: set[str] = set()
     while True:

@@ -1,4 +1,4 @@
-"""The rows of a user's file, and the text in their fields."""
+"""Reads the rows of a user's file, and the text in their fields."""
 
 import csv
 import json
@@ -14,10 +14,10 @@ from memlaw.core.errors import ConfigError, one_line
 from memlaw.data.text_file import named, read_file
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv")
-"""Of files that are rows; any other file is one text."""
+"""Suffixes of files that hold rows; any other file is one text."""
 
 FORMATS = (
-    "read are .jsonl (an object a line), .json (an array of objects) and .csv (with a header), conversations are not"
+    "allowed are .jsonl (an object per line), .json (an array of objects) and .csv (with a header), not conversations"
 )
 
 _KINDS = {type(None): "null", list: "a list", dict: "an object", bool: "a truth value", float: "a fraction"}
@@ -25,11 +25,11 @@ _KINDS = {type(None): "null", list: "a list", dict: "an object", bool: "a truth 
 
 @lru_cache(maxsize=4)
 def read_rows(path: str, content: str | None) -> tuple[Mapping[str, Any], ...]:
-    """The rows of a file. Whole numbers in JSON are the text of their digits.
+    """Read the rows of a file. Whole numbers in JSON become the text of their digits.
 
     Args:
         path: of the file.
-        content: its hash, so that cells that share the file read it once.
+        content: its hash; cells with the same path and hash share one reading.
 
     Raises:
         ConfigError: the file cannot be read, is malformed or has no rows.
@@ -51,62 +51,62 @@ def read_rows(path: str, content: str | None) -> tuple[Mapping[str, Any], ...]:
 
 
 def field_text(row: Mapping[str, Any], field: str, where: str) -> str:
-    """The text of a row's field: a string as it is, a whole number as its digits.
+    """Return the text of a row's field: a string as it is, a whole number as its digits.
 
     Args:
-        row: has the field.
-        field: its name.
-        where: the row, for errors.
+        row: the row.
+        field: name of the field, which the row has.
+        where: name of the row in errors.
 
     Raises:
-        ConfigError: the field is empty, or holds anything else.
+        ConfigError: the field is empty, or has another type.
     """
     value = row[field]
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
         kind = _KINDS.get(type(value), type(value).__name__)
-        raise ConfigError(f"{where}, field {field}: {kind} is no text; allowed are strings and whole numbers")
+        raise ConfigError(f"{where}, field {field}: {kind} is not text; allowed are strings and whole numbers")
     if not value:
         raise ConfigError(f"{where}, field {field} is empty; allowed are strings and whole numbers")
     check_characters(f"{where}, field {field}", value)
     return value
 
 
-def _parsed(text: str, place: str = "") -> Any:
-    """The value of a JSON text. Raises ValueError, its message beginning with `place`."""
+def _parsed(text: str, prefix: str = "") -> Any:
+    """Parse a JSON text. Raises ValueError with a message that begins with `prefix`."""
     try:
         return json.loads(text, object_pairs_hook=_object, parse_int=str)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{place}{error}") from error
+        raise ValueError(f"{prefix}{error}") from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError(f"the field {_repeated(key for key, _ in pairs)} is there twice")
-    return found
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError(f"the field {_repeated(key for key, _ in pairs)} occurs twice")
+    return fields
 
 
-def _checked(row: Any, place: str) -> dict[str, Any]:
+def _checked(row: Any, where: str) -> dict[str, Any]:
     if not isinstance(row, dict):
-        raise ValueError(f"{place}: not a JSON object")
+        raise ValueError(f"{where}: not a JSON object")
     return row
 
 
 def _csv_rows(text: str) -> list[dict[str, Any]]:
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a field may be a whole text
     try:
-        records = [record for record in csv.reader(StringIO(text, newline="\n"), strict=True) if record]
+        lines = [fields for fields in csv.reader(StringIO(text, newline="\n"), strict=True) if fields]
     except csv.Error as error:
-        raise ValueError(f"no CSV: {error}") from error
-    header = records[0] if records else []
+        raise ValueError(f"not CSV: {error}") from error
+    header = lines[0] if lines else []
     if len(set(header)) < len(header):
-        raise ValueError(f"the field {_repeated(header)} is there twice")
-    for number, record in enumerate(records[1:], start=1):
-        if len(record) != len(header):
-            raise ValueError(f"row {number}: it has {len(record)} fields, the header {len(header)}")
-    return [dict(zip(header, record, strict=True)) for record in records[1:]]
+        raise ValueError(f"the field {_repeated(header)} occurs twice")
+    for number, fields in enumerate(lines[1:], start=1):
+        if len(fields) != len(header):
+            raise ValueError(f"row {number}: it has {len(fields)} fields, the header {len(header)}")
+    return [dict(zip(header, fields, strict=True)) for fields in lines[1:]]
 
 
 def _repeated(names: Iterable[str]) -> str:

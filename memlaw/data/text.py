@@ -1,4 +1,4 @@
-"""Where the text of a long target comes from. Each source yields pieces of text and may know a query."""
+"""Sources of the text of a long target. A source yields pieces of text, and may bring a query."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from memlaw.data.text_file import check_path, checked_hash, named, read_file
 
 @dataclass(frozen=True)
 class Text:
-    """Text in pieces that are tokenized one by one, and the query that came with it, if any."""
+    """Text in pieces that are tokenized separately, and the query that came with it, if any."""
 
     pieces: Iterator[str]
     query: str | None = None
@@ -26,16 +26,16 @@ class TextSource(Protocol):
     """A source of text for `memlaw.data.long_context.LongContext`."""
 
     def read(self, seed: int) -> Text:
-        """The text; only invented text depends on the seed."""
+        """Read the text; only invented text depends on the seed."""
         ...
 
 
 @dataclass(frozen=True)
 class FictionalProse:
-    """The invented encyclopedia of `memlaw.data.prose`; endless."""
+    """The endless invented encyclopedia of `memlaw.data.prose`."""
 
     def read(self, seed: int) -> Text:
-        """An endless text, a sentence a piece."""
+        """Return an endless text, with a sentence in each piece."""
         sentences = prose.sentences(seed)
         return Text(chain([next(sentences)], (f" {sentence}" for sentence in sentences)))
 
@@ -45,9 +45,9 @@ class TextFile:
     """A text file, whole, or one row of a file of rows.
 
     Attributes:
-        path: of a file of rows (`memlaw.data.rows.SUFFIXES`) with `question` and `matching`, or `text`; or of a text.
-        content: the file's hash (`memlaw.core.files.file_hash`) when the cell was made; None is not checked.
-        row: which row, from 0.
+        path: of a text, or of a file of rows (`memlaw.data.rows.SUFFIXES`) with `question` and `matching`, or `text`.
+        content: the hash that the file must have (`memlaw.core.files.file_hash`); None allows any.
+        row: number of the row, from 0.
     """
 
     path: str
@@ -74,10 +74,10 @@ class HubText:
     """One row of a `datasets` data set: a Hub id or a local directory.
 
     Attributes:
-        path: what `datasets.load_dataset` takes.
+        path: as `datasets.load_dataset` takes it.
         subset: configuration name, or null.
         split: e.g. `train`.
-        row: which row, from 0.
+        row: number of the row, from 0.
     """
 
     path: str
@@ -93,9 +93,9 @@ class HubText:
         check_whole("data.row", self.row, at_least=0)
 
     def read(self, seed: int) -> Text:
-        """Load the row. Raises ConfigError when the data set cannot be had or has no such row."""
+        """Load the row. Raises ConfigError when the data set cannot be loaded or has no such row."""
         table = _data_set(self.path, self.subset, self.split)
-        return _from_row(table, self.row, named(self.path), "conversations are not read")
+        return _from_row(table, self.row, named(self.path), "conversations are not allowed")
 
 
 @lru_cache(maxsize=4)
@@ -104,17 +104,17 @@ def _data_set(path: str, subset: str | None, split: str) -> Any:
 
     try:
         return datasets.load_dataset(path, name=subset, split=split)
-    except Exception as error:  # each kind of data set fails in its own way
+    except Exception as error:  # each kind of data set raises errors of its own
         raise ConfigError(f"{named(path)} could not be loaded: {one_line(error)}") from error
 
 
-def _from_row(table: Any, row: int, name: str, read: str) -> Text:
-    """The text in one row of a table that goes by `name`; `read` says what else can be read."""
+def _from_row(table: Any, row: int, name: str, formats: str) -> Text:
+    """Take the text from a row of a table; errors show the table's `name` and the allowed `formats`."""
     if row >= len(table):
         raise ConfigError(f"data.row={row} is not a row of {name}; allowed: 0 to {len(table) - 1}")
-    found, where = table[row], f"{name}, data.row={row}"
-    if "matching" in found and "question" in found:
-        return Text(iter([field_text(found, "matching", where)]), field_text(found, "question", where))
-    if "text" in found:
-        return Text(iter([field_text(found, "text", where)]))
-    raise ConfigError(f"{where}: needs the fields question and matching, or text; it has {sorted(found)}; {read}")
+    fields, where = table[row], f"{name}, data.row={row}"
+    if "matching" in fields and "question" in fields:
+        return Text(iter([field_text(fields, "matching", where)]), field_text(fields, "question", where))
+    if "text" in fields:
+        return Text(iter([field_text(fields, "text", where)]))
+    raise ConfigError(f"{where}: needs the fields question and matching, or text; it has {sorted(fields)}; {formats}")

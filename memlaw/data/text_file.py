@@ -1,4 +1,4 @@
-"""A user's text file: its characters, and what keeps a file from being text."""
+"""Reads a user's text file."""
 
 from pathlib import Path
 
@@ -7,34 +7,34 @@ from memlaw.core.files import file_hash
 
 
 def named(path: str) -> str:
-    """The key and the path as errors show them."""
+    """Spell the key and the path as errors show them."""
     return f"data.path={shown(path)}"
 
 
 def check_path(path: object) -> None:
-    """Refuse what is no path at all. Raises ConfigError naming `data.path`."""
+    """Refuse a value that is not a path. Raises ConfigError naming `data.path`."""
     if not isinstance(path, str) or not path:
         raise ConfigError(f"data.path={spelled(path)} is not the path of a file")
 
 
 def checked_hash(path: str, content: str | None) -> str | None:
-    """The file's hash as it is now; None when there is no such file.
+    """Return the file's present hash; None when there is no such file.
 
     Args:
         path: of the file.
-        content: the hash that it must have; None: whatever it is.
+        content: the hash that it must have; None allows any.
 
     Raises:
         ConfigError: it has another.
     """
-    found = file_hash(path)
-    if content is not None and found != content:
+    present = file_hash(path)
+    if content is not None and present != content:
         raise ConfigError(f"{named(path)} is gone or was edited since the cell was planned; start the sweep again")
-    return found
+    return present
 
 
 def read_file(path: str) -> str:
-    """The text of the file `data.path`. Raises ConfigError when it cannot be read or is no UTF-8 text."""
+    """Read the file `data.path`. Raises ConfigError when it cannot be read or is not UTF-8 text."""
     try:
         return read_text(path)
     except ValueError as error:
@@ -42,13 +42,13 @@ def read_file(path: str) -> str:
 
 
 def read_text(path: object) -> str:
-    r"""A UTF-8 text without the byte order mark that may stand before it; a line ends in `\n` however it ended.
+    r"""Read UTF-8 text; drop a byte order mark, and end every line in `\n`.
 
     Raises:
-        ValueError: the file cannot be read, or is no UTF-8 text; the message says why.
+        ValueError: the file cannot be read, or is not UTF-8 text; the message names the cause.
     """
     if not isinstance(path, str):
-        raise ValueError("no path of a file")
+        raise ValueError("not the path of a file")
     try:
         data = Path(path).expanduser().read_bytes()
     except OSError as error:
@@ -58,7 +58,7 @@ def read_text(path: object) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"no UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+        raise ValueError(f"not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
     if "\0" in text:
-        raise ValueError("no UTF-8 text (it has NUL characters, as UTF-16 and binary files do); save it as UTF-8")
+        raise ValueError("not UTF-8 text (it has NUL characters, as UTF-16 and binary files do); save it as UTF-8")
     return text.replace("\r\n", "\n").replace("\r", "\n")

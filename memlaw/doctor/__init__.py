@@ -1,1 +1,1 @@
-"""Checks before a sweep: what of this machine, its installation and its cluster would spoil it."""
+"""Checks this machine, its installation and its cluster before a sweep."""

@@ -1,4 +1,4 @@
-"""What a sweep gets from elsewhere: the base model and W&B."""
+"""Checks the services that a sweep needs: the source of the base model, and the tracking service."""
 
 import json
 import socket
@@ -14,24 +14,24 @@ from memlaw.core.errors import ConfigError
 from memlaw.doctor.verdict import Verdict
 from memlaw.models.random_weights import RandomModel
 from memlaw.models.sources import HubModel, LocalModel, ModelSource, PackagedModel
-from memlaw.tracking.mode import base_url, has_credentials, resolve_mode, told
+from memlaw.tracking.mode import base_url, has_credentials, requested_mode, resolve_mode
 from memlaw.tracking.wandb_service import WandbService
 
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 
 def base_model(source: ModelSource) -> Verdict:
-    """Whether a base model can be had without a network."""
+    """Check that a base model can be loaded without a network."""
     match source:
         case RandomModel():
             return Verdict("model", "green", f"{source.name}: random weights, nothing to fetch")
         case LocalModel():
             try:
-                found = Path(source.path).expanduser()
-                place = found if found.suffix == ".gguf" and found.is_file() else source.directory()
+                path = Path(source.path).expanduser()
+                location = path if path.suffix == ".gguf" and path.is_file() else source.directory()
             except ConfigError as error:
                 return Verdict("model", "red", str(error), "give an existing model.path")
-            return Verdict("model", "green", f"{source.name}: {place}")
+            return Verdict("model", "green", f"{source.name}: {location}")
         case PackagedModel():
             file = source.file()
             if file:
@@ -39,28 +39,28 @@ def base_model(source: ModelSource) -> Verdict:
             return _hub(source.name, source.id, source.revision)
         case HubModel():
             return _hub(source.name, source.id, source.revision)
-    return Verdict("model", "yellow", f"{type(source).__name__} is no kind that can be checked", "train one cell first")
+    return Verdict("model", "yellow", f"no check for {type(source).__name__}", "train one cell first")
 
 
 def _hub(name: str, model_id: str, revision: str | None) -> Verdict:
-    remedy = f"once, where there is a network: hf download {model_id}" + (f" --revision {revision}" if revision else "")
+    remedy = f"run once with a network: hf download {model_id}" + (f" --revision {revision}" if revision else "")
     try:
         snapshot = Path(snapshot_download(model_id, revision=revision, local_files_only=True))
     except (LocalEntryNotFoundError, OSError, ValueError):
         snapshot = None
     if snapshot and complete(snapshot):
         return Verdict("model", "green", f"{name}: {model_id} is in the local Hub cache")
-    what = "only partly" if snapshot else "not"
-    finding = f"{name}: {model_id} is {what} in the local Hub cache"
+    extent = "only partly" if snapshot else "not"
+    finding = f"{name}: {model_id} is {extent} in the local Hub cache"
     if is_offline_mode():
         return Verdict(
-            "model", "red", f"{finding}, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids to fetch it", remedy
+            "model", "red", f"{finding}, and HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids downloads", remedy
         )
     return Verdict("model", "yellow", f"{finding}: the sweep has to download it", remedy)
 
 
 def complete(snapshot: Path) -> bool:
-    """Whether a directory in transformers' format has its config, a tokenizer and every shard of its weights."""
+    """Tell whether a directory in transformers' format has its config, a tokenizer and every shard of its weights."""
     index = snapshot / "model.safetensors.index.json"
     if index.is_file():
         shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
@@ -71,7 +71,7 @@ def complete(snapshot: Path) -> bool:
 
 
 def tracking(logger: DictConfig) -> Verdict:
-    """Whether what mirrors the runs can do so.
+    """Check that the tracking service can take runs.
 
     Raises:
         ConfigError: a value of `logger` is impossible.
@@ -79,19 +79,19 @@ def tracking(logger: DictConfig) -> Verdict:
     service = instantiate_checked(logger)
     if isinstance(service, WandbService):
         return wandb(logger.mode)
-    where = "disabled: results are on disk alone" if service.mode == "disabled" else "runs are kept on this machine"
-    return Verdict(service.name, "green", where)
+    finding = "disabled: results are on disk alone" if service.mode == "disabled" else "runs are stored on this machine"
+    return Verdict(service.name, "green", finding)
 
 
 def wandb(mode: str) -> Verdict:
-    """Whether W&B can be mirrored to as `logger.mode` asks. Raises ConfigError when W&B refuses its own settings."""
+    """Check that W&B can be reached as `logger.mode` asks. Raises ConfigError when W&B refuses its own settings."""
     chosen = resolve_mode(mode)
     if chosen == "disabled":
         return Verdict("W&B", "green", "disabled: results are on disk alone")
     if chosen == "offline":
-        if mode == "auto" and told() is None:
-            return Verdict("W&B", "yellow", "no login: runs are kept offline", "wandb login, or logger.mode=offline")
-        return Verdict("W&B", "green", "offline: runs are kept in the study's directory")
+        if mode == "auto" and requested_mode() is None:
+            return Verdict("W&B", "yellow", "no login: runs are stored offline", "wandb login, or logger.mode=offline")
+        return Verdict("W&B", "green", "offline: runs are stored in the study's directory")
     server = urlparse(base_url())
     if not has_credentials():
         return Verdict("W&B", "red", f"online, but there is no login for {server.hostname}", "wandb login")
@@ -100,5 +100,5 @@ def wandb(mode: str) -> Verdict:
         socket.create_connection((server.hostname or "", port), timeout=5).close()
     except OSError as error:
         finding = f"online, but {server.hostname} cannot be reached ({error}): cells train, runs are not mirrored"
-        return Verdict("W&B", "yellow", finding, "logger.mode=offline, and wandb sync later")
+        return Verdict("W&B", "yellow", finding, "logger.mode=offline, and memlaw sync later")
     return Verdict("W&B", "green", f"online: login for {server.hostname}, which answers")

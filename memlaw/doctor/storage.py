@@ -1,4 +1,4 @@
-"""Directories that a sweep writes to, their locks, and the clock."""
+"""Checks the directories that a sweep writes to, their locks, and the clock."""
 
 import shutil
 import tempfile
@@ -7,47 +7,55 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from memlaw.doctor.verdict import Level, Verdict, answer
+from memlaw.doctor.programs import output_of
+from memlaw.doctor.verdict import Level, Verdict
 
 SKEW_S = 5.0
-"""Clocks that differ by more are told; heartbeats allow for two minutes."""
+"""Difference of clocks in seconds above which the verdict is not green; heartbeats allow two minutes."""
 
 
-def directory(check: str, path: Path, wanted_gb: float, chosen_by: str) -> Verdict:
-    """Whether a directory, or where it would be made, can be written to and locked, and has space.
+def directory(check: str, path: Path, wanted_gb: float, *, chosen_by: str) -> Verdict:
+    """Check that a directory, or the one to make it in, can be written and locked, and has space.
 
     Args:
-        check: what the directory is.
-        path: of it.
+        check: name of the verdict.
+        path: of the directory.
         wanted_gb: free space below which the verdict is yellow; red below a tenth of it.
         chosen_by: the key or the variable that chooses it.
     """
-    place = _existing(path)
+    existing = _existing(path)
     try:
-        with tempfile.TemporaryDirectory(prefix=".memlaw-doctor-", dir=place) as own, FileLock(Path(own) / "lock"):
-            (Path(own) / "file").write_bytes(b"x")
-        free_gb = shutil.disk_usage(place).free / 1e9
+        with tempfile.TemporaryDirectory(prefix=".memlaw-doctor-", dir=existing) as trial, FileLock(f"{trial}/lock"):
+            Path(trial, "file").write_bytes(b"x")
+        free_gb = shutil.disk_usage(existing).free / 1e9
     except (OSError, NotImplementedError) as error:
         return Verdict(check, "red", f"{path} cannot be written and locked: {error}", f"choose another: {chosen_by}")
     finding = f"{path}: writable, {free_gb:.0f} GB free"
     if free_gb >= wanted_gb:
         return Verdict(check, "green", finding)
     level: Level = "yellow" if free_gb >= wanted_gb / 10 else "red"
-    return Verdict(check, level, finding, f"make room: {wanted_gb:g} GB or more is comfortable")
+    return Verdict(check, level, finding, f"make room: {wanted_gb:g} GB or more are comfortable")
 
 
 def clock(runs: Path) -> Verdict:
-    """Whether this machine's clock agrees with the file system of `runs`, by which heartbeats are judged."""
+    """Check that this machine's clock agrees with the file system of `runs`, whose times date heartbeats."""
     try:
         with tempfile.NamedTemporaryFile(prefix=".memlaw-doctor-", dir=_existing(runs)) as file:
             skew = Path(file.name).stat().st_mtime - time.time()
     except OSError as error:
-        return Verdict("clock", "yellow", f"not compared with the file system: {error}", "see the runs directory")
-    return clock_verdict(skew, answer("timedatectl", "show", "-p", "NTPSynchronized", "--value"))
+        return Verdict(
+            "clock", "yellow", f"not compared with the file system: {error}", "mend the runs directory first"
+        )
+    return clock_verdict(skew, output_of("timedatectl", "show", "-p", "NTPSynchronized", "--value"))
 
 
 def clock_verdict(skew_s: float, synchronized: str | None) -> Verdict:
-    """From the file system's clock minus this machine's, in seconds, and what timedatectl says (`yes`, `no`)."""
+    """Judge a clock.
+
+    Args:
+        skew_s: the file system's time minus this machine's, seconds.
+        synchronized: what timedatectl prints, `yes` or `no`; None without it.
+    """
     if abs(skew_s) > SKEW_S:
         level: Level = "red" if abs(skew_s) > 60 else "yellow"
         finding = f"{skew_s:+.0f} s between the file system and this machine: live cells may be taken for dead"
@@ -58,5 +66,5 @@ def clock_verdict(skew_s: float, synchronized: str | None) -> Verdict:
 
 
 def _existing(path: Path) -> Path:
-    """The directory itself, or the nearest one above it that exists."""
-    return next(place for place in (path, *path.resolve().parents) if place.is_dir())
+    """Return the directory, or the nearest one above it that exists."""
+    return next(directory for directory in (path, *path.resolve().parents) if directory.is_dir())

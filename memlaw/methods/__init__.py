@@ -1,1 +1,1 @@
-"""Which tokens and pairs a step trains on: SFT, MemFT and its curriculum."""
+"""Chooses the tokens and pairs that a step trains on: SFT, MemFT and its curriculum."""

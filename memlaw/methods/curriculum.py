@@ -1,7 +1,7 @@
-"""The temporal curriculum of `memft_sw` on a table: at first only some of the pairs take part (paper, section "MemFT").
+"""The temporal curriculum of `memft_sw` on a table: at first only some pairs take part (paper, section "MemFT").
 
-A fixed permutation of the pairs; its first `shares[k]` take part until epoch `until_epochs[k]`, all of them after the
-last. A share is rounded down to whole batches, at least one.
+The pairs are permuted once. The first `shares[k]` of them take part until epoch `until_epochs[k]`, and all of them
+after the last. A share is rounded down to whole batches, but not below one batch.
 """
 
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from memlaw.core.errors import ConfigError, spelled
 
 @dataclass(frozen=True)
 class Curriculum:
-    """Which share of the pairs takes part when.
+    """The share of the pairs that takes part, by epoch.
 
     Attributes:
         shares: of the pairs, ascending, below 1.
-        until_epochs: the epoch, from 0, before which each share ends, ascending.
+        until_epochs: each share takes part before this epoch, counted from 0; ascending.
     """
 
     shares: tuple[float, ...]
@@ -45,11 +45,11 @@ class Curriculum:
 
     @property
     def last_until(self) -> int:
-        """The epoch from which on all pairs take part."""
+        """The first epoch in which all pairs take part."""
         return max((until for share, until in zip(self.shares, self.until_epochs, strict=True) if share < 1), default=0)
 
     def pairs_in(self, epoch: int, pairs: int, batch_rows: int) -> int:
-        """How many of `pairs` pairs take part in an epoch, counted from 0."""
+        """Count the pairs, of `pairs`, that take part in an epoch, counted from 0."""
         for share, until in zip(self.shares, self.until_epochs, strict=True):
             if epoch < until and share < 1:
                 whole = int(share * pairs + 1e-9) // batch_rows * batch_rows
@@ -58,4 +58,4 @@ class Curriculum:
 
 
 WHOLE = Curriculum((), ())
-"""All pairs from the first epoch on."""
+"""The curriculum in which all pairs take part from the first epoch on."""

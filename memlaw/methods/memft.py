@@ -1,11 +1,11 @@
-"""Per-token losses → token weights: plain fine-tuning and MemFT (paper, section "MemFT").
+"""Weighs tokens by their losses: plain fine-tuning and MemFT (paper, section "MemFT").
 
 The loss of a cell is Σ_t w_t ℒ_t / Σ_t w_t over its batch, the weights without gradient. With τ = `threshold`:
 
 - `Plain`: w_t = 1.
 - `OnlyThreshold`: w_t = 1 where ℒ_t > −ln τ, that is p_t < τ, else 0.
-- `SlidingWindow`: w_t = σ(s·(ℒ_t + ln τ)), times a factor that falls off after the anchor, the first token of the
-  sample whose argmax is wrong. The window behind which the factor is a floor widens while the anchor stays.
+- `SlidingWindow`: w_t = σ(s·(ℒ_t + ln τ)), times a factor that decays after the anchor. The anchor is the first token
+  of the sample whose argmax is wrong. Beyond a window the factor is a floor. The window widens while the anchor stays.
 
 Nothing here waits for the device.
 
@@ -24,12 +24,12 @@ from memlaw.methods.curriculum import WHOLE, Curriculum
 from memlaw.methods.window import Window, next_window, window_factor
 
 ALL_RECALLED = ("zero", "mean", "stop")
-"""What a step does when all its weights are zero: nothing | take the plain mean | nothing, and the cell ends."""
+"""Effect of a step whose weights are all zero: none | that of the plain mean | none, and the cell ends."""
 
 
 @dataclass(frozen=True)
 class BatchLosses:
-    """What methods know of the target tokens of a step.
+    """A method's input: the target tokens of a step.
 
     Attributes:
         nll_NBL: ℒ_t in nats, without gradient; 0 for padding.
@@ -48,7 +48,7 @@ class BatchLosses:
 
 
 class Method(Protocol):
-    """What `_target_` in `conf/method/*.yaml` constructs."""
+    """A training method; constructed from `conf/method/*.yaml`."""
 
     @property
     def name(self) -> str:
@@ -57,21 +57,21 @@ class Method(Protocol):
 
     @property
     def threshold(self) -> float | None:
-        """τ, if it has one."""
+        """τ; None for a method without a threshold."""
         ...
 
     @property
     def all_recalled(self) -> str:
-        """What a step does when all its weights are zero: one of `ALL_RECALLED`."""
+        """Effect of a step whose weights are all zero: one of `ALL_RECALLED`."""
         ...
 
     @property
     def curriculum(self) -> Curriculum:
-        """Which pairs take part when."""
+        """The pairs that take part, by epoch."""
         ...
 
     def on(self, pairs: int) -> "Method":
-        """Return the method for a memory of so many pairs."""
+        """Return the method for a memory of `pairs` pairs."""
         ...
 
     def weigh(self, losses: BatchLosses, window: Window) -> tuple[torch.Tensor, Window]:
@@ -81,7 +81,7 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class Plain:
-    """`method=sft`: every target token weighs the same.
+    """`method=sft`: all target tokens have the same weight.
 
     Attributes:
         name: short name for tables and directories.
@@ -103,13 +103,13 @@ class Plain:
 
 @dataclass(frozen=True)
 class OnlyThreshold:
-    """`method=memft_ot`: only tokens below the threshold.
+    """`method=memft_ot`: train only tokens below the threshold.
 
     Attributes:
         name: short name for tables and directories.
-        threshold: τ; a token with p ≥ τ weighs nothing.
-        all_recalled: a key of `ALL_RECALLED`.
-        curriculum: which pairs take part when.
+        threshold: τ; a token with p ≥ τ has weight 0.
+        all_recalled: one of `ALL_RECALLED`.
+        curriculum: the pairs that take part, by epoch.
     """
 
     name: str
@@ -139,16 +139,16 @@ class SlidingWindow:
     Attributes:
         name: short name for tables and directories.
         threshold: τ.
-        all_recalled: a key of `ALL_RECALLED`; `zero` cannot come about, for the soft threshold is never zero.
+        all_recalled: one of `ALL_RECALLED`. On one long target the soft threshold is never zero.
         sharpness: s, of the soft threshold, per nat.
-        window: tokens that the window holds at first, W at e = 1.
-        decay: tokens over which the factor falls by e within the window.
-        floor: the factor beyond the window.
-        patience: steps that the anchor must stay before the window widens.
-        growth: by which e then grows in every step.
+        window: W, tokens of the window at e = 1.
+        decay: tokens over which the factor falls to 1/e of itself within the window.
+        floor: factor beyond the window.
+        patience: steps for which the anchor must stay before the window widens.
+        growth: amount by which e then grows in every step.
         max_expansion: the largest e.
-        min_weight: Σ w at or below which the step takes the plain mean.
-        curriculum: on a table, which pairs take part when.
+        min_weight: with Σ w at or below it, the step takes the plain mean.
+        curriculum: on a table, the pairs that take part, by epoch.
     """
 
     name: str
@@ -188,7 +188,7 @@ class SlidingWindow:
         following = next_window(first_wrong(losses), window, self.patience, self.growth, self.max_expansion)
         soft_NBL = torch.sigmoid(self.sharpness * (losses.nll_NBL + math.log(self.threshold)))
         factor_NBL = window_factor(following, losses.valid_NBL.shape[-1], self.window, self.decay, self.floor)
-        settled_NB1 = (following.anchor == losses.valid_NBL.sum(-1))[..., None]  # nothing is wrong
+        settled_NB1 = (following.anchor == losses.valid_NBL.sum(-1))[..., None]  # no argmax is wrong
         weights = soft_NBL * factor_NBL.where(~settled_NB1, 1.0) * losses.valid_NBL
         return _or_mean(weights, losses, self.min_weight), following
 
@@ -199,20 +199,20 @@ def threshold_weights(losses: BatchLosses, threshold: float) -> torch.Tensor:
 
 
 def first_wrong(losses: BatchLosses) -> torch.Tensor:
-    """Find the anchor [N, B]: the first target position whose argmax is wrong; the row's length when none is."""
+    """Find the anchor [N, B]: the first target position whose argmax is wrong; the row's length when none is wrong."""
     length_NB = losses.valid_NBL.sum(-1)
     first_NB = losses.wrong_NBL.to(torch.uint8).argmax(-1)
     return first_NB.where(losses.wrong_NBL.any(-1), length_NB)
 
 
 def _or_mean(weights_NBL: torch.Tensor, losses: BatchLosses, least: float) -> torch.Tensor:
-    """Return the weights; for a cell whose batch has no more than `least` of them, those of the plain mean."""
+    """Replace the weights of a cell by those of the plain mean when their sum is not above `least`."""
     enough_N11 = weights_NBL.sum((1, 2), keepdim=True) > least
     return weights_NBL.where(enough_N11, losses.plain_NBL)
 
 
 def weighted_mean(nll_NBL: torch.Tensor, weights_NBL: torch.Tensor) -> torch.Tensor:
-    """Return Σ_t w_t ℒ_t / Σ_t w_t of each cell, [N]; zero with zero gradient where all weights are zero."""
+    """Return Σ_t w_t ℒ_t / Σ_t w_t of each cell, [N]; zero with zero gradient when all weights are zero."""
     total_N = weights_NBL.sum((1, 2))
     return (weights_NBL * nll_NBL).sum((1, 2)) / total_N.where(total_N > 0, 1.0)
 

@@ -1,4 +1,4 @@
-"""How many pairs of a cell a step trains on, and how many steps it trains."""
+"""The schedule of a cell: the pairs of a step, and the number of steps."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from memlaw.methods.curriculum import Curriculum
 
 @dataclass(frozen=True, order=True)
 class Schedule:
-    """Shape of a cell's training; cells with equal schedules can train in one loop.
+    """The shape of a cell's training. Cells with equal schedules can train in one loop.
 
     Attributes:
         batch_rows: pairs of the cell in one step.
@@ -29,7 +29,7 @@ def schedule_of(config: Any, pairs: int, curriculum: Curriculum) -> Schedule:
     """Derive the schedule of a cell from its config and the number of pairs in its memory.
 
     Raises:
-        ConfigError: training ends before the curriculum has let all pairs take part for an epoch.
+        ConfigError: training ends before all pairs have taken part for an epoch.
     """
     batch_rows = min(config.batch_size, pairs)
 
@@ -40,9 +40,9 @@ def schedule_of(config: Any, pairs: int, curriculum: Curriculum) -> Schedule:
     total = config.steps or steps_of(config.epochs)
     needed = steps_of(curriculum.last_until + 1)
     if curriculum.shares and total < needed:
-        given = f"steps={config.steps}" if config.steps else f"epochs={config.epochs}"
+        setting = f"steps={config.steps}" if config.steps else f"epochs={config.epochs}"
         raise ConfigError(
-            f"{given} ends before method.curriculum has let all {pairs} pairs take part: that takes {needed} steps, "
-            f"or epochs={curriculum.last_until + 1}; give more, or smaller method.curriculum.until_epochs"
+            f"{setting} ends before all {pairs} pairs take part by method.curriculum: that takes {needed} steps, "
+            f"or epochs={curriculum.last_until + 1}; set more, or smaller method.curriculum.until_epochs"
         )
     return Schedule(batch_rows, total)

@@ -1,4 +1,4 @@
-"""The methods of a pack's cells at work: token weights of a step, and the state of every sample.
+"""Applies the methods of a pack's cells: the token weights of a step, and the state of every sample.
 
 Shapes: N cells, B rows of a batch per cell, P pairs of a cell, L target tokens of a row.
 """
@@ -26,12 +26,12 @@ class Weighting:
     """
 
     def __init__(self, methods: Sequence[Method], pairs: int, device: torch.device | str = "cpu"):
-        # The last column is that of rows of −1, which score nothing.
+        # Index −1, the last column, belongs to rows of −1, which score nothing.
         self.window = Window.fresh(len(methods), pairs + 1, device)
         self._group(list(methods))
 
     def _group(self, methods: list[Method]) -> None:
-        """Note which cells have the same method; the indices lie on the device, so that no step copies them there."""
+        """Group cells of the same method. Their indices are on the device, so that no step copies them there."""
         self.methods = methods
         self._groups = []
         for method in dict.fromkeys(methods):
@@ -43,8 +43,8 @@ class Weighting:
 
         Args:
             losses: of the batch.
-            rows_NB: which pairs they are; −1 fills a batch.
-            advance: whether this is a step, after which the state of the rows is the next one.
+            rows_NB: their numbers among the cell's pairs; −1 fills a batch.
+            advance: whether to advance the state of the rows, as a training step does.
 
         Returns:
             Weights [N, B, L].
@@ -63,7 +63,7 @@ class Weighting:
         return vars(self.window[n, :pairs])
 
     def restore(self, n: int, tensors: dict[str, torch.Tensor]) -> None:
-        """Put back the `state` of cell `n`."""
+        """Restore the `state` of cell `n`."""
         self.window[n, : len(tensors["anchor"])] = Window(**tensors)
 
     def keep(self, kept: Sequence[int]) -> None:

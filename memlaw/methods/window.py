@@ -1,4 +1,4 @@
-"""State of MemFT's sliding window: its anchor, and how wide it is (paper, section "MemFT").
+"""State of MemFT's sliding window: its anchor and its width (paper, section "MemFT").
 
 Shapes: N cells, P pairs of a cell, B rows of a batch per cell, L target tokens of a row.
 """
@@ -15,8 +15,8 @@ class Window:
 
     Attributes:
         anchor: first wrong position; the row's length when none is wrong, −1 before the first step.
-        stayed: steps in a row for which the anchor has stayed.
-        expansion: e, by which the window is wider than at first.
+        stayed: number of steps for which the anchor has stayed.
+        expansion: e, the factor on the window's initial width.
     """
 
     anchor: torch.Tensor
@@ -46,7 +46,7 @@ class Window:
 def next_window(anchor: torch.Tensor, before: Window, patience: int, growth: float, most: float) -> Window:
     """Advance the window by a step.
 
-    Once the anchor has stayed `patience` times, e grows by `growth` in every step, up to `most`; when it moves, e = 1.
+    After the anchor has stayed `patience` times, e grows by `growth` in every step, up to `most`. A move resets e to 1.
     """
     same = anchor == before.anchor
     stayed = torch.where(same, before.stayed + 1, 0)

@@ -1,1 +1,1 @@
-"""Base models: where they come from, what they are made of, and their head."""
+"""Base models: their sources, their parts and their head."""

@@ -1,6 +1,6 @@
-"""What a base model is made of: its decoder, the decoder's layers, and the linear maps in them.
+"""The parts of a base model: its decoder, the decoder's layers, and the linear maps in them.
 
-Everything is read off the modules, which every architecture has, and not off the configuration, whose attributes
+All functions look at the modules, which every architecture has. They do not read the configuration: its attributes
 differ between architectures, may be missing, or may differ from layer to layer.
 """
 
@@ -14,25 +14,28 @@ from transformers.pytorch_utils import Conv1D
 
 
 def decoder_of(model: PreTrainedModel) -> PreTrainedModel:
-    """The part of a causal LM that turns token ids into hidden states."""
+    """Return the part of a causal LM that turns token ids into hidden states."""
     embeddings = model.get_input_embeddings()
-    candidates = (model.get_decoder(), *model.children())  # some models name themselves, or their head
-    return next(part for part in candidates if part is not model and _holds(part, embeddings))
+    candidates = (
+        model.get_decoder(),
+        *model.children(),
+    )  # `get_decoder` of some models returns the model itself, or its head
+    return next(part for part in candidates if part is not model and _contains(part, embeddings))
 
 
-def _holds(module: nn.Module, part: nn.Module) -> bool:
+def _contains(module: nn.Module, part: nn.Module) -> bool:
     return any(inner is part for inner in module.modules())
 
 
 def layers_path(model: PreTrainedModel) -> str | None:
-    """Dotted name of the ModuleList that holds the decoder's layers; None when there is no list.
+    """Return the dotted name of the ModuleList of the decoder's layers; None when there is no list.
 
-    It is the list with the most parameters: other lists lie inside layers, or hold something small.
+    It is the list with the most parameters. Other lists are inside layers, or have small members.
     """
     decoder = decoder_of(model)
     inside = {id(part) for part in decoder.modules()}
     lists = {
-        name: sum(weight.numel() for weight in module.parameters())
+        name: sum(parameter.numel() for parameter in module.parameters())
         for name, module in model.named_modules()
         if isinstance(module, nn.ModuleList) and id(module) in inside
     }
@@ -40,14 +43,14 @@ def layers_path(model: PreTrainedModel) -> str | None:
 
 
 def layers_of(model: PreTrainedModel) -> nn.ModuleList:
-    """The decoder's layers; the model must have such a list (`layers_path`)."""
+    """Return the decoder's layers; the model must have such a list (`layers_path`)."""
     path = layers_path(model)
     assert path is not None
     return cast(nn.ModuleList, model.get_submodule(path))
 
 
 def linear_maps(module: nn.Module) -> Iterator[tuple[str, int, int]]:
-    """Dotted name, input size and output size of each linear map, in the order in which they are registered."""
+    """Yield the dotted name, input size and output size of each linear map, in the order of registration."""
     for name, part in module.named_modules():
         if isinstance(part, nn.Linear):
             yield name, part.in_features, part.out_features
@@ -56,10 +59,10 @@ def linear_maps(module: nn.Module) -> Iterator[tuple[str, int, int]]:
 
 
 def hidden_size(model: PreTrainedModel) -> int:
-    """D, the size of the hidden states between layers.
+    """Return D, the size of the hidden states between layers.
 
-    It is the head's, or, where the layers are of another size than the head, what most of their linear maps take or
-    give.
+    It is the head's input size, if a linear map of the first layer has that size. Otherwise it is the most frequent
+    input or output size of these linear maps.
     """
     of_head = _head(model).weight.shape[1]
     sizes = Counter(size for _, *sizes in linear_maps(layers_of(model)[0]) for size in sizes)
@@ -67,7 +70,7 @@ def hidden_size(model: PreTrainedModel) -> int:
 
 
 def vocabulary_size(model: PreTrainedModel) -> int:
-    """V, the number of logits; of a model without a head of its own, the rows of its embedding."""
+    """Return V, the number of logits; for a model without a head, the number of rows of its embedding."""
     return _head(model).weight.shape[0]
 
 
@@ -76,5 +79,5 @@ def _head(model: PreTrainedModel) -> nn.Linear:
 
 
 def fused_experts(module: nn.Module) -> list[nn.Parameter]:
-    """The parameters [experts, ·, ·] that hold the weights of all experts of a mixture at once."""
-    return [weight for name, weight in module.named_parameters() if weight.dim() == 3 and "expert" in name]
+    """List the parameters [experts, ·, ·] that fuse the experts of a mixture."""
+    return [value for name, value in module.named_parameters() if value.dim() == 3 and "expert" in name]

@@ -1,4 +1,4 @@
-"""A frozen base model, and what is known of it before its weights are loaded."""
+"""A frozen base model, and the properties of one whose weights are not loaded."""
 
 import copy
 import hashlib
@@ -7,12 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from transformers import (
-    AutoModelForCausalLM,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from memlaw.core.errors import ConfigError, one_line
 
@@ -32,40 +27,40 @@ class BaseModel:
 
     @classmethod
     def freeze(cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> "BaseModel":
-        """Put `model` on `device`, in eval mode, without gradients and without a KV cache."""
+        """Freeze `model` on `device`: in eval mode, without gradients and without a KV cache."""
         nn.Module.to(model, device).eval().requires_grad_(False)
         model.config.use_cache = False
         return cls(model, tokenizer, weights_fingerprint(model))
 
 
 def without_weights(config: PreTrainedConfig) -> PreTrainedModel:
-    """The model's modules with their sizes and no memory behind them.
+    """Build the model's modules on the device `meta`, where tensors have shapes but take no RAM.
 
     Raises:
-        ConfigError: the configuration makes no causal LM.
+        ConfigError: no causal LM can be built from the configuration.
     """
     if config.is_encoder_decoder:
-        raise ConfigError(f"model: a {config.model_type} is an encoder-decoder; memories are stored in decoders alone")
-    own = type(config).__module__.startswith("transformers_modules")  # code that was trusted to read the config
+        raise ConfigError(f"model: a {config.model_type} is an encoder-decoder; memlaw trains decoders only")
+    trusted = type(config).__module__.startswith("transformers_modules")  # its code was trusted to read the config
     try:
         with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(copy.deepcopy(config), trust_remote_code=own)  # some change it
-    except Exception as error:  # sizes that do not fit together end in any of them
+            return AutoModelForCausalLM.from_config(copy.deepcopy(config), trust_remote_code=trusted)  # may change it
+    except Exception as error:  # sizes that do not fit together raise errors of many classes
         raise ConfigError(
             f"model: the sizes in its config.json, or model.sizes, make no causal LM: {one_line(error)}"
         ) from error
 
 
 def positions(config: PreTrainedConfig) -> float:
-    """How many tokens the model can attend to; infinite for architectures that set no limit."""
+    """Return the number of tokens that the model can attend to; infinite for architectures without a limit."""
     try:
         return config.get_text_config().max_position_embeddings
-    except (AttributeError, NotImplementedError):  # some have no such attribute, some refuse to tell
+    except (AttributeError, NotImplementedError):  # some configurations lack it, some refuse to read it
         return math.inf
 
 
 def weights_fingerprint(model: PreTrainedModel, samples: int = 256) -> str:
-    """Sixteen hexadecimal digits from names, shapes and `samples` evenly spaced elements per tensor."""
+    """Hash names, shapes and `samples` evenly spaced elements of each tensor to sixteen hexadecimal digits."""
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
         flat = tensor.detach().reshape(-1)

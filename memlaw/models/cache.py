@@ -1,31 +1,30 @@
 """The base model of the last pack, kept for the next one."""
 
 import torch
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
 
 from memlaw.models.base import BaseModel
+from memlaw.models.sources import ModelSource
 
 
 class BaseModelCache:
     """Keeps one base model, so that a worker does not load it again for its next pack."""
 
     def __init__(self) -> None:
-        self._key: object = None
+        self._key: tuple[ModelSource, torch.dtype, torch.device] | None = None
         self._base: BaseModel | None = None
 
-    def load(self, model: DictConfig, dtype: torch.dtype, device: torch.device) -> BaseModel:
-        """Return the base model of `conf/model`; whoever holds on to it keeps it from being dropped.
+    def load(self, source: ModelSource, dtype: torch.dtype, device: torch.device) -> BaseModel:
+        """Return the base model of a source. A caller that holds on to it keeps `clear` from freeing its bytes.
 
         Args:
-            model: the cell's `model`.
+            source: equal sources give the same model.
             dtype: of its weights.
             device: that holds them.
         """
-        key = OmegaConf.to_container(model), dtype, device
+        key = source, dtype, device
         if self._base is None or key != self._key:
-            self.clear()  # before the next one is loaded: RAM may not hold two
-            self._base, self._key = instantiate(model, _convert_="all").load(dtype, device), key
+            self.clear()  # before the next one is loaded: the RAM may not suffice for two
+            self._base, self._key = source.load(dtype, device), key
         return self._base
 
     def clear(self) -> None:

@@ -9,7 +9,7 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def resolve_device(device: str) -> torch.device:
-    """`auto` is the first GPU if there is one, else the CPU; anything else is torch's own name.
+    """Return the device of a name of torch's; `auto` is the first GPU, or the CPU of a machine without one.
 
     Raises:
         ConfigError: torch does not know the device or cannot see it.
@@ -32,7 +32,7 @@ def resolve_device(device: str) -> torch.device:
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """The dtype of the base model: `auto` is bf16 where the processor multiplies it natively, else fp32.
+    """Return the dtype of the base model; `auto` is bf16 on a processor that multiplies it natively, else fp32.
 
     Raises:
         ConfigError: `precision` is none of auto, fp32, bf16.

@@ -1,4 +1,4 @@
-"""GGUF files, dequantized once into the cache."""
+"""Dequantizes GGUF files, each once, into the cache."""
 
 import hashlib
 import logging
@@ -21,23 +21,23 @@ from memlaw.models.pretrained import read_model, read_pretrained
 log = logging.getLogger(__name__)
 
 FORMAT = 2
-"""Of what is kept; another number converts anew."""
+"""Version of the conversion; a new number converts all files anew."""
 
 
 def convert_gguf(path: Path) -> Path:
-    """Dequantize a GGUF file into the cache, once, and return the directory.
+    """Dequantize a GGUF file into the cache unless it is there, and return the directory.
 
-    Atomic and safe against concurrent processes: one converts, the others wait for its result.
+    Concurrent processes may call it: one converts, the others wait for the result.
 
     Raises:
-        ConfigError: it is no GGUF file of a causal LM that transformers can read, or the cache cannot be written.
+        ConfigError: transformers cannot read a causal LM from the file, or the cache cannot be written.
     """
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
     target = cache_dir() / "models" / f"{path.stem}-{digest}-{FORMAT}"
     if target.is_dir():
         return target
-    with _cache_written():
+    with _explained():
         target.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f".{target.name}.lock")):
             if not target.is_dir():
@@ -57,25 +57,25 @@ def _convert(path: Path, directory: Path) -> None:
 
 
 @contextmanager
-def _cache_written() -> Iterator[None]:
-    """Say what to do where the cache is read-only, or its disk full. Raises ConfigError then."""
+def _explained() -> Iterator[None]:
+    """Turn errors of writing the cache into a ConfigError with a remedy."""
     try:
         yield
     except Exception as error:
-        # Of a full disk, safetensors says so in an error of its own, and tokenizers in a bare Exception.
+        # On a full disk, safetensors raises an error of its own, and tokenizers a bare Exception.
         if not isinstance(error, OSError | SafetensorError) and type(error) is not Exception:
             raise
         raise ConfigError(
-            f"the cache {cache_dir()} cannot be written ({one_line(error)}): let MEMLAW_CACHE name a directory that can"
+            f"the cache {cache_dir()} cannot be written ({one_line(error)}): set MEMLAW_CACHE to a writable directory"
         ) from error
 
 
 def _source(path: Path) -> dict[str, Any]:
-    """What `memlaw.models.pretrained` reads from."""
+    """Return the arguments of `memlaw.models.pretrained` for a file."""
     return {
-        "place": str(path.parent),
-        "named": f"model.path={shown(str(path))}",
-        "failed": "is no GGUF file that transformers can read",
+        "location": str(path.parent),
+        "setting": f"model.path={shown(str(path))}",
+        "problem": "is not a GGUF file that transformers can read",
         "trusted": False,
         "gguf_file": path.name,
         "local_files_only": True,

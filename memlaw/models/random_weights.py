@@ -19,7 +19,7 @@ class RandomModel:
     """A randomly initialised model of any architecture, for tests and benchmarks.
 
     Attributes:
-        model_type: any causal LM that transformers knows, e.g. `llama`.
+        model_type: a causal LM that transformers knows, e.g. `llama`.
         sizes: arguments of its configuration class, e.g. hidden_size.
         init_seed: seed of the weights.
     """
@@ -42,17 +42,19 @@ class RandomModel:
             )
         try:
             config = AutoConfig.for_model(self.model_type, **self.sizes)
-        except Exception as error:  # each architecture checks in its own way
-            raise ConfigError(f"model.sizes make no {self.model_type}: {one_line(error)}") from error
-        usual = AutoConfig.for_model(self.model_type)  # takes any argument in silence
-        every = ("initializer_range",)  # which transformers reads of any configuration, though some have none
-        unknown = [key for key in self.sizes if not has(usual, key) and key not in every]
+        except Exception as error:  # each architecture checks sizes with errors of its own
+            raise ConfigError(f"model.sizes do not fit a {self.model_type}: {one_line(error)}") from error
+        usual = AutoConfig.for_model(
+            self.model_type
+        )  # `for_model` ignores unknown arguments, so compare with the defaults
+        allowed = ("initializer_range",)  # transformers reads it from every configuration, though some lack it
+        unknown = [key for key in self.sizes if not has(usual, key) and key not in allowed]
         if unknown:
-            raise ConfigError(f"model.sizes.{unknown[0]} is no argument of a {self.model_type}'s configuration")
+            raise ConfigError(f"model.sizes.{unknown[0]} is not an argument of a {self.model_type}'s configuration")
         text = config.get_text_config()
         _check_vocabulary(text.vocab_size)
         if (getattr(text, "pad_token_id", None) or 0) >= text.vocab_size and "pad_token_id" not in self.sizes:
-            text.pad_token_id = 0  # of the usual, larger vocabulary
+            text.pad_token_id = 0  # the default belongs to the usual, larger vocabulary
         return config
 
     def load(self, dtype: torch.dtype, device: torch.device) -> BaseModel:
@@ -66,21 +68,21 @@ class RandomModel:
 
 
 def has(config: PreTrainedConfig, name: str) -> bool:
-    """Whether a configuration has an attribute, be it one that differs from layer to layer and cannot be read."""
+    """Tell whether a configuration has an attribute, even one that differs from layer to layer and cannot be read."""
     try:
         getattr(config, name)
     except AttributeError:
         return False
-    except Exception:  # of each architecture's own kind
+    except Exception:  # each architecture raises errors of its own
         return True
     return True
 
 
 def byte_tokenizer(vocab_size: int) -> PreTrainedTokenizerFast:
-    """A tokenizer with a token for each byte, one end-of-text token, and filler up to `vocab_size`.
+    """Make a tokenizer with a token for each byte, an end-of-text token, and fillers up to `vocab_size`.
 
     Raises:
-        ConfigError: the vocabulary has no room for the 256 bytes and the end of text.
+        ConfigError: `vocab_size` is below 257, the number of bytes and end of text.
     """
     _check_vocabulary(vocab_size)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())

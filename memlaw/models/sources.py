@@ -1,7 +1,8 @@
-"""Where a base model comes from: the Hugging Face Hub, this machine or an installed package.
+"""Sources of base models: the Hugging Face Hub, this machine, or an installed Python package.
 
-A source, named by `_target_` in `conf/model/*.yaml`, says where the model is. Its `config()` is cheap and loads no
-weights. Its `load()` gives a frozen `BaseModel`."""
+A source is constructed from `conf/model/*.yaml`. Its `config()` is cheap and loads no weights. Its `load()` returns a
+frozen `BaseModel`.
+"""
 
 import importlib.util
 from collections.abc import Callable
@@ -12,11 +13,7 @@ from typing import Any, Protocol
 import torch
 from huggingface_hub import HfApi, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError
-from transformers import (
-    AutoConfig,
-    AutoTokenizer,
-    PreTrainedConfig,
-)
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 
 from memlaw.config.values import check_switch
 from memlaw.core.errors import ConfigError, one_line, shown, spelled
@@ -26,19 +23,19 @@ from memlaw.models.pretrained import read_model, read_pretrained, refuse_adapter
 
 NOT_LOADED = "could not be loaded from the Hugging Face Hub or its local cache"
 
-
 HUB_TIMEOUT_S = 10
+"""Seconds to wait for the Hub's answer about a model that the cache lacks."""
 
 
 class ModelSource(Protocol):
-    """What `_target_` in `conf/model/*.yaml` constructs."""
+    """A source of a base model; equal sources give the same model."""
 
     def config(self) -> PreTrainedConfig:
-        """Architecture and sizes, without loading weights."""
+        """Read architecture and sizes, without loading weights."""
         ...
 
     def load(self, dtype: torch.dtype, device: torch.device) -> BaseModel:
-        """The frozen model with its weights in `dtype` on `device`."""
+        """Load the frozen model with its weights in `dtype` on `device`."""
         ...
 
 
@@ -64,33 +61,35 @@ class HubModel:
         check_switch("model.trust_remote_code", self.trust_remote_code)
 
     def config(self) -> PreTrainedConfig:
-        """Fetch only `config.json`. Raises ConfigError when the Hub and its cache lack a model, or hold an adapter."""
+        """Fetch only `config.json`. Raises ConfigError when Hub and cache lack the model, or have an adapter."""
         self._refuse_unreachable()
-        refuse_adapter(self.id, self._named, revision=self.revision)
+        refuse_adapter(self.id, self._setting, revision=self.revision)
         return self._fetch(read_pretrained, AutoConfig.from_pretrained)
 
     def load(self, dtype: torch.dtype, device: torch.device) -> BaseModel:
         """Fetch and load. Raises ConfigError when the Hub and its cache lack the model."""
-        refuse_adapter(self.id, self._named, revision=self.revision)
+        refuse_adapter(self.id, self._setting, revision=self.revision)
         model = self._fetch(read_model, dtype=dtype)
         return BaseModel.freeze(model, self._fetch(read_pretrained, AutoTokenizer.from_pretrained), device)
 
     def _refuse_unreachable(self) -> None:
-        """Ask an absent Hub once for what the cache lacks; fetching a file asks for half a minute."""
+        """Ask the Hub once about a model that the cache lacks; fetching a file would retry for half a minute."""
         try:
             if not isinstance(try_to_load_from_cache(self.id, "config.json", revision=self.revision), str):
                 HfApi().model_info(self.id, revision=self.revision, timeout=HUB_TIMEOUT_S)
-        except (HfHubHTTPError, ValueError):  # it answers, or cannot be asked for that; fetching says more
+        except (HfHubHTTPError, ValueError):  # the Hub answers; fetching explains the problem
             return
-        except Exception as error:  # the errors of a connection are those of the library that the Hub's client uses
-            raise ConfigError(f"{self._named} {NOT_LOADED}: {one_line(error)}") from error
+        except Exception as error:  # errors of a connection come from the library below the Hub's client
+            raise ConfigError(f"{self._setting} {NOT_LOADED}: {one_line(error)}") from error
 
     @property
-    def _named(self) -> str:
+    def _setting(self) -> str:
         return f"model.id={self.id}" + (f" at revision {self.revision}" if self.revision else "")
 
-    def _fetch(self, read: Callable[..., Any], *what: Any, **kwargs: Any) -> Any:
-        return read(*what, self.id, self._named, NOT_LOADED, self.trust_remote_code, revision=self.revision, **kwargs)
+    def _fetch(self, read: Callable[..., Any], *arguments: Any, **kwargs: Any) -> Any:
+        return read(
+            *arguments, self.id, self._setting, NOT_LOADED, self.trust_remote_code, revision=self.revision, **kwargs
+        )
 
 
 @dataclass(frozen=True)
@@ -115,36 +114,38 @@ class LocalModel:
         check_switch("model.trust_remote_code", self.trust_remote_code)
 
     def config(self) -> PreTrainedConfig:
-        """Read `config.json`, converting a GGUF file first. Raises ConfigError when nothing readable is there."""
+        """Read `config.json`, converting a GGUF file first. Raises ConfigError when no model can be read."""
         return self._read(read_pretrained, self.directory(), AutoConfig.from_pretrained)
 
     def load(self, dtype: torch.dtype, device: torch.device) -> BaseModel:
-        """Load from disk. Raises ConfigError when nothing readable is there."""
+        """Load from disk. Raises ConfigError when no model can be read."""
         directory = self.directory()
         model = self._read(read_model, directory, dtype=dtype)
         return BaseModel.freeze(model, self._read(read_pretrained, directory, AutoTokenizer.from_pretrained), device)
 
-    def _read(self, read: Callable[..., Any], directory: Path, *what: Any, **kwargs: Any) -> Any:
-        failed = "holds no model that can be read"
-        return read(*what, str(directory), self._named, failed, self.trust_remote_code, local_files_only=True, **kwargs)
+    def _read(self, read: Callable[..., Any], directory: Path, *arguments: Any, **kwargs: Any) -> Any:
+        problem = "contains no model that can be read"
+        return read(
+            *arguments, str(directory), self._setting, problem, self.trust_remote_code, local_files_only=True, **kwargs
+        )
 
     @property
-    def _named(self) -> str:
+    def _setting(self) -> str:
         return f"model.path={shown(self.path)}"
 
     def directory(self) -> Path:
-        """The directory in transformers' format. Raises ConfigError when nothing readable is there, or an adapter."""
+        """Return the directory in transformers' format. Raises ConfigError when it has no model, or an adapter."""
         path = Path(self.path).expanduser()
         try:
             if path.is_file() and path.suffix == ".gguf":
                 return convert_gguf(path)
-            whole = (path / "config.json").is_file()
-        except OSError as error:  # a name that is too long, a directory that may not be read
-            raise ConfigError(f"{self._named} cannot be read: {error.strerror}") from error
+            has_config = (path / "config.json").is_file()
+        except OSError as error:  # such as a name that is too long
+            raise ConfigError(f"{self._setting} cannot be read: {error.strerror}") from error
         if path.is_dir():
-            refuse_adapter(str(path), self._named, local_files_only=True)
-        if not whole:
-            raise ConfigError(f"{self._named} is neither a directory with a config.json nor a .gguf file")
+            refuse_adapter(str(path), self._setting, local_files_only=True)
+        if not has_config:
+            raise ConfigError(f"{self._setting} is neither a directory with a config.json nor a .gguf file")
         return path
 
 
@@ -166,14 +167,14 @@ class PackagedModel:
         return self._source().config()
 
     def load(self, dtype: torch.dtype, device: torch.device) -> BaseModel:
-        """Load the packaged file, else the Hub model. Raises ConfigError naming both remedies."""
+        """Load the packaged file, else the Hub model. Raises ConfigError with both remedies."""
         return self._source().load(dtype, device)
 
     def file(self) -> Path | None:
-        """The packaged file; None where the package is not installed."""
+        """Find the packaged file; None when the package is not installed."""
         spec = importlib.util.find_spec(self.package)
-        places = (spec.submodule_search_locations or []) if spec else []
-        files = [Path(place) / self.gguf_file for place in places]
+        directories = (spec.submodule_search_locations or []) if spec else []
+        files = [Path(directory) / self.gguf_file for directory in directories]
         return next((file for file in files if file.is_file()), None)
 
     def _source(self) -> ModelSource:

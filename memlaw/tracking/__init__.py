@@ -1,4 +1,4 @@
-"""W&B, or Trackio on machines without an account: one run per cell, also inside a pack.
+"""Mirrors each cell as one run at W&B, or in Trackio on machines without an account. Its config key is `logger`.
 
-Everything on disk is the truth and a service mirrors it.
+The files on disk are the truth. No cell waits for a service or fails with it.
 """

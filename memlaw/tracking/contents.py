@@ -1,4 +1,4 @@
-"""What a cell's run holds, whichever service keeps it."""
+"""The content of a cell's run, the same at every service."""
 
 import hashlib
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from memlaw.study.cell import Cell
 from memlaw.study.records import RESULT_COLUMNS, stubborn_tokens
 from memlaw.tracking.names import shortened
+from memlaw.tracking.service import Run
 
 CURVES = (
     "base_loss_nats",
@@ -35,7 +36,7 @@ STRIP_WIDTH, STRIP_HEIGHT = 1200, 320
 """Most columns of the strip, and about its height; pixels."""
 
 CELL, ANALYSIS = "cell", "analysis"
-"""The config key `kind` and the job type of a run: what it is of."""
+"""Values of the config key `kind` and of the job type of a run."""
 
 Decode = Callable[[int], str]
 
@@ -62,17 +63,17 @@ class Picture(NamedTuple):
 
 
 def study_digest(study: Path) -> str:
-    """Six hexadecimal digits of a study's name: with them, studies can share a project."""
+    """Return six hexadecimal digits of a study's name, so that studies can share a project."""
     return hashlib.sha256(study.name.encode()).hexdigest()[:6]
 
 
 def run_id(cell: Cell) -> str:
-    """Id of a cell's run: its hash after its study's digest."""
+    """Return the id of a cell's run: the study's digest, then the cell's hash."""
     return f"{study_digest(cell.study)}-{cell.hash}"
 
 
 def run_config(cell: Cell) -> dict[str, Any]:
-    """What a study is sorted and grouped by at the top, and the whole scientific config under `config`."""
+    """Return a run's config: keys to sort and group by at top level, the full scientific config under `config`."""
     c = cell.config
     return {
         "kind": CELL,
@@ -89,42 +90,65 @@ def run_config(cell: Cell) -> dict[str, Any]:
 
 
 def without_targets(value: Any) -> Any:
-    """A nested config without `_target_`, which says where code lies."""
+    """Copy a nested config without `_target_`, which names code."""
     if isinstance(value, dict):
         return {name: without_targets(item) for name, item in value.items() if name != "_target_"}
     return value
 
 
 def run_tags(cell: Cell) -> list[str]:
-    """What a run is found by; W&B takes no tag of more than 64 characters."""
+    """Return tags to find a run by; W&B allows 64 characters in each."""
     c = cell.config
     tags = (c.model.name, c.data.name, c.method.name, f"rank {c.lora.rank}", f"seq_len {c.seq_len}")
     return [shortened(str(tag), 64) for tag in tags]
 
 
 def run_summary(result: dict[str, Any]) -> dict[str, Any]:
-    """The measured columns of `result.json`, null where they are null there; versions nested."""
+    """Pick the measured columns of `result.json`, nulls included; versions are nested."""
     versions = {name.removeprefix("version."): value for name, value in result.items() if name.startswith("version.")}
     measured = {name: value for name, value in result.items() if name in RESULT_COLUMNS and name != "cell"}
     return {**measured, "version": versions}
 
 
-def known(values: dict[str, Any]) -> dict[str, Any]:
-    """Those that are not null."""
+def without_nulls(values: dict[str, Any]) -> dict[str, Any]:
+    """Pick the values that are not null."""
     return {name: value for name, value in values.items() if value is not None}
 
 
+def evaluation_values(scalars: dict[str, Any], nll_S: np.ndarray) -> dict[str, Any]:
+    """Return what a run logs of an evaluation: scalars, and the histogram of p from losses of the S target tokens."""
+    return {**scalars, HISTOGRAM: histogram(np.exp(-nll_S))}
+
+
+def log_end(run: Run, cell: Cell, result: dict[str, Any], tokens: pd.DataFrame, decode: Decode) -> None:
+    """Log the end of a done cell from its records on disk: media, artifacts and summary.
+
+    Args:
+        run: the cell's run.
+        cell: the cell.
+        result: the row of its `result.json`.
+        tokens: its token table.
+        decode: turns a token id into text.
+    """
+    paths, last = cell.paths, result["steps_trained"]
+    media = {TABLE: stubborn_rows(tokens, decode), STRIP: probability_strip(tokens)}
+    run.log(last + 1, {"step": last, **media})  # in a row after the last step's, which is logged already
+    run.log_artifact("records", "records", [paths.tokens, paths.result, paths.recall, paths.config])
+    run.log_artifact("adapter", "adapter", [paths.adapter])
+    run.finish(run_summary(result))
+
+
 def histogram(p_S: np.ndarray) -> Histogram:
-    """How many target tokens have which probability, 50 bins on [0, 1]."""
+    """Count target tokens by probability, in 50 bins on [0, 1]."""
     return Histogram(*np.histogram(p_S, bins=50, range=(0, 1)))
 
 
 def stubborn_rows(tokens: pd.DataFrame, decode: Decode) -> Rows:
-    """The least probable target tokens at the end, at most `STUBBORN_ROWS`.
+    """List the least probable target tokens at the end, at most `STUBBORN_ROWS`.
 
     Args:
         tokens: with the columns of `memlaw.study.records.TOKEN_COLUMNS`.
-        decode: a token id's text.
+        decode: turns a token id into text.
     """
     rows = [
         [
@@ -142,10 +166,10 @@ def stubborn_rows(tokens: pd.DataFrame, decode: Decode) -> Rows:
 
 
 def probability_strip(tokens: pd.DataFrame) -> Picture:
-    """Each target token's probability (left to right, pairs in order) at each evaluation (first on top).
+    """Draw each target token's probability (left to right, pairs in order) at each evaluation (first on top).
 
-    Red below p = 0.5, blue above. Where the tokens are more than `STRIP_WIDTH`, a column shows the least probable of
-    its tokens, so that no stubborn one disappears.
+    Red is below p = 0.5, blue above. With more tokens than `STRIP_WIDTH`, a column shows the least probable of its
+    tokens, so that no stubborn token disappears.
     """
     from matplotlib import colormaps
 
@@ -161,8 +185,8 @@ def probability_strip(tokens: pd.DataFrame) -> Picture:
 
 
 def rendered(library: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """Known values, with histograms, tables and pictures in a library's own types: those of W&B or Trackio."""
-    return {name: _rendered(library, value) for name, value in known(values).items()}
+    """Turn histograms, tables and pictures into types of a library, `wandb` or `trackio`; leave out nulls."""
+    return {name: _rendered(library, value) for name, value in without_nulls(values).items()}
 
 
 def _rendered(library: Any, value: Any) -> Any:

@@ -1,7 +1,7 @@
-"""A finished cell's run, written anew from its records where W&B's log of it breaks off or is missing.
+"""Write a finished cell's run anew from its records, where W&B's log of it has no end or is missing.
 
-Learning rates and tokens per second are not in the records, so the run has no curves of them. Token ids stand for
-texts: the base model's tokenizer may be nowhere near.
+The records lack learning rates and tokens per second, so the run has no curves of them. Its tables show token ids in
+place of texts, because the base model's tokenizer may be on another machine.
 """
 
 import json
@@ -13,7 +13,7 @@ import pandas as pd
 
 from memlaw.study.cell import Cell
 from memlaw.study.records import TOKEN_COLUMNS, Evaluated, TokenLog
-from memlaw.tracking.tracker import evaluation_values, tell_end
+from memlaw.tracking.contents import evaluation_values, log_end
 from memlaw.tracking.wandb_service import WandbRun, WandbService
 
 
@@ -22,30 +22,30 @@ def write_run(cell: Cell, service: WandbService) -> Path:
 
     Args:
         cell: the cell.
-        service: whose project and entity the run is for.
+        service: names the run's project and entity.
 
     Returns:
         The run's directory.
 
     Raises:
-        OSError, ValueError: a record is missing or no record.
-        Exception: W&B cannot write the run; it has no one class for that.
+        OSError, ValueError: a record is missing or cannot be read.
+        Exception: W&B cannot write the run; its errors have no common class.
     """
     result = json.loads(cell.paths.result.read_text(encoding="utf-8"))
     tokens = pd.read_parquet(cell.paths.tokens)
     if missing := [name for name in TOKEN_COLUMNS if name not in tokens]:
         raise ValueError(f"{cell.paths.tokens} lacks {', '.join(missing)}")
     curves = list(recorded_curves(tokens))
-    run = service.init(cell, "offline")
-    told = WandbRun(run, cell)
+    wandb_run = service.init(cell, "offline")
+    run = WandbRun(wandb_run, cell)
     for evaluated, scalars in curves:
-        told.log(evaluated.step, evaluation_values(scalars, evaluated.nll_S))
-    tell_end(told, cell, result, tokens, str)
-    return Path(run.dir).parent
+        run.log(evaluated.step, evaluation_values(scalars, evaluated.nll_S))
+    log_end(run, cell, result, tokens, str)
+    return Path(wandb_run.dir).parent
 
 
 def recorded_curves(tokens: pd.DataFrame) -> Iterator[tuple[Evaluated, dict[str, Any]]]:
-    """Each evaluation of a table with the columns of `TOKEN_COLUMNS`, and the scalars that it gives."""
+    """Yield each evaluation in a table with the columns of `TOKEN_COLUMNS`, and its scalars."""
     log: TokenLog | None = None
     for step, rows in tokens.groupby("step", sort=True):
         columns = {name: rows[name].to_numpy() for name in TOKEN_COLUMNS}

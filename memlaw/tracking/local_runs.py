@@ -1,4 +1,4 @@
-"""W&B's runs in a study's directory: which there are, what the server has of them, and what their logs say."""
+"""W&B's runs in a study's directory: their logs, and whether these are uploaded."""
 
 import json
 import os
@@ -13,11 +13,11 @@ TIMEOUT_S = 120
 
 
 class Log(NamedTuple):
-    """What a log says.
+    """The part of a log that uploads depend on.
 
     Attributes:
-        project, entity: of the run; empty where the log has none.
-        ended: whether a done cell's end is in it with its summary, and all before that can be read.
+        project, entity: of the run; empty when the log names none.
+        ended: whether the whole log can be read, and ends with the summary of a done cell.
     """
 
     project: str
@@ -26,20 +26,20 @@ class Log(NamedTuple):
 
 
 def read_log(path: Path) -> Log:
-    """Let W&B read a log as far as it goes; what it cannot read has no project and no end.
+    """Let W&B read a log. A log that it cannot read has no project and no end.
 
     Raises:
         OSError, subprocess.TimeoutExpired: W&B does not run.
     """
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(path)]
-    files = {"WANDB_DIR": str(path.parents[2])}  # what W&B's command notes of itself goes to the study
-    told = subprocess.run(command, env={**files, **os.environ}, capture_output=True, text=True, timeout=TIMEOUT_S)
+    files = {"WANDB_DIR": str(path.parents[2])}  # W&B's command writes its own notes there
+    done = subprocess.run(command, env={**files, **os.environ}, capture_output=True, text=True, timeout=TIMEOUT_S)
     try:
-        said = json.loads(told.stdout)
+        content = json.loads(done.stdout)
     except ValueError:
         return Log("", "", False)
-    whole = "corrupt data" not in told.stderr and "steps_trained" in said["summary"]
-    return Log(said["project"], said["entity"], whole and said["exit_code"] is not None)
+    whole = "corrupt data" not in done.stderr and "steps_trained" in content["summary"]
+    return Log(content["project"], content["entity"], whole and content["exit_code"] is not None)
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class LocalRun:
 
     Attributes:
         id: see `memlaw.tracking.contents.run_id`.
-        directories: one for each time that the run was begun, the latest last; that one holds the whole history,
-            because a cell that goes on logs again what came before. None for a run that was never written. Of one
-            second, that which is offline is the later: it stands in for one that no server took.
+        directories: one per attempt, in the order of their starts; none for a run that was never written. The latest
+            holds the whole history, because a cell that goes on logs its earlier evaluations again. If two start in
+            the same second, the offline one sorts last: it replaced a run that the server refused.
     """
 
     id: str
@@ -58,7 +58,7 @@ class LocalRun:
 
     @property
     def changed(self) -> bool:
-        """Whether W&B's mark of an upload is missing, or older than what it stands for."""
+        """Whether W&B's mark of an upload is missing, or older than the log."""
         if not self.directories:
             return True
         mark, log = self.mark(self.directories[-1]), self.log(self.directories[-1])
@@ -66,24 +66,24 @@ class LocalRun:
 
     @property
     def ended(self) -> bool:
-        """Whether the latest log is that of a done cell to the end."""
+        """Whether the latest log ends with the summary of a done cell."""
         return bool(self.directories) and read_log(self.log(self.directories[-1])).ended
 
     def log(self, directory: Path) -> Path:
-        """W&B's log in one of the directories."""
+        """Return the path of W&B's log in one of the directories."""
         return directory / f"run-{self.id}.wandb"
 
     def mark(self, directory: Path) -> Path:
-        """The empty file that `wandb sync` leaves beside what it uploaded."""
+        """Return the path of the empty file that `wandb sync` leaves beside an uploaded log."""
         return directory / f"run-{self.id}.wandb.synced"
 
 
 def local_runs(study: Path) -> list[LocalRun]:
-    """The runs in a study's directory, by id."""
-    found = defaultdict(list)
+    """List the runs in a study's directory, by id."""
+    directories = defaultdict(list)
     for log in study.glob("wandb/*run-*/run-*.wandb"):
-        found[log.stem.removeprefix("run-")].append(log.parent)
+        directories[log.stem.removeprefix("run-")].append(log.parent)
     return [
-        LocalRun(name, tuple(sorted(own, key=lambda path: path.name.split("run-")[::-1])))
-        for name, own in sorted(found.items())
+        LocalRun(name, tuple(sorted(paths, key=lambda path: path.name.split("run-")[::-1])))
+        for name, paths in sorted(directories.items())
     ]

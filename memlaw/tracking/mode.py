@@ -1,4 +1,4 @@
-"""Whether W&B's server is asked at all: `logger.mode`, W&B's own switches and the credentials."""
+"""Decides whether runs go to W&B's server: by `logger.mode`, W&B's own switches and the credentials."""
 
 import os
 from typing import TYPE_CHECKING, Literal, cast
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     import wandb
 
 FORBIDDEN = "/\\#?%:"
-"""Characters that W&B takes in no name of a project."""
+"""Characters that W&B refuses in the name of a project."""
 
 OFF = ("", "0", "false", "no", "off")
-"""Values of WANDB_DISABLED that disable nothing. W&B has dropped that switch; who sets it still means it."""
+"""Values of WANDB_DISABLED that disable nothing. W&B itself ignores that switch by now; memlaw obeys it."""
 
 MODES = ("auto", "online", "offline", "disabled")
 Mode = Literal["online", "offline", "disabled"]
 
 
 def resolve_mode(mode: str) -> Mode:
-    """`online`, `offline` or `disabled`; `auto` obeys W&B's own switches, else is online when credentials exist.
+    """Resolve `auto`: obey W&B's own switches; without any, be online when credentials exist.
 
     Raises:
         ConfigError: `mode` is none of `MODES`, or W&B refuses its own settings.
@@ -28,25 +28,25 @@ def resolve_mode(mode: str) -> Mode:
     check_choice("logger.mode", mode, MODES)
     if mode != "auto":
         return cast(Mode, mode)
-    return told() or ("online" if has_credentials() else "offline")
+    return requested_mode() or ("online" if has_credentials() else "offline")
 
 
-def told() -> Mode | None:
-    """What W&B's own switches say, its environment variables and its settings files; None where they say nothing.
+def requested_mode() -> Mode | None:
+    """Read W&B's own switches, in environment variables and settings files; None when none is set.
 
     Raises:
         ConfigError: W&B refuses its own settings.
     """
-    settings = own_settings()
+    settings = wandb_settings()
     if settings.mode == "disabled" or os.environ.get("WANDB_DISABLED", "").lower() not in OFF:
         return "disabled"
-    if settings.run_mode == "offline-run":  # W&B has more than one word for it
+    if settings.run_mode == "offline-run":  # W&B has several words for it
         return "offline"
     return "online" if "mode" in settings.model_fields_set else None
 
 
 def check_name(key: str, value: object) -> None:
-    """Refuse what cannot name a project, a team or a user.
+    """Refuse a value that cannot name a project, a team or a user.
 
     Raises:
         ConfigError: naming the key and what is allowed.
@@ -58,28 +58,30 @@ def check_name(key: str, value: object) -> None:
 
 
 def has_credentials() -> bool:
-    """Whether W&B finds a key where it looks for one; asks no server, so it cannot hang.
+    """Tell whether W&B finds a key. This asks no server, so it cannot hang.
 
     Raises:
         ConfigError: W&B refuses its own settings.
     """
     from wandb.errors import AuthenticationError
-    from wandb.sdk.lib.wbauth import authenticate_session  # `wandb.login` would say more, and may ask the server
+    from wandb.sdk.lib.wbauth import authenticate_session  # `wandb.login` may ask the server
 
     host = base_url()
     try:
         return authenticate_session(host=host, source="memlaw", prompt=False, update_session=False) is not None
-    except (AuthenticationError, ValueError):  # what stands there is no key
+    except (AuthenticationError, ValueError):  # the value found is no key
         return False
 
 
 def base_url() -> str:
-    """Where W&B's server is, as configured. Raises ConfigError when W&B refuses its own settings."""
-    return own_settings().base_url
+    """Return the address of W&B's server. Raises ConfigError when W&B refuses its own settings."""
+    return wandb_settings().base_url
 
 
-def own_settings() -> "wandb.Settings":
-    """W&B's settings as W&B reads them, in the directory where it is first asked: files, then the environment.
+def wandb_settings() -> "wandb.Settings":
+    """Read W&B's settings as W&B does: files of the current directory and of the user, then the environment.
+
+    W&B reads them once per process.
 
     Raises:
         ConfigError: W&B refuses one of them.
@@ -90,5 +92,5 @@ def own_settings() -> "wandb.Settings":
     try:
         return singleton().settings
     except (ValueError, wandb.errors.Error) as error:
-        wandb.teardown()  # it would hand out, from now on, what it had read until then
+        wandb.teardown()  # else it would return the settings that it had read before the error
         raise ConfigError(f"W&B refuses its own settings, in a WANDB_ variable or a file: {one_line(error)}") from error

@@ -1,28 +1,28 @@
-"""W&B's server: whether it is there and takes the key."""
+"""W&B's server."""
 
 from memlaw.core.errors import ConfigError, one_line
 from memlaw.tracking.mode import base_url, has_credentials
 
 ATTEMPTS = 3
-"""How often the server is asked whether it is there; W&B gives up after some ten seconds each time."""
+"""Attempts to reach the server; W&B gives up each after some ten seconds."""
 
 
 def check_server() -> None:
-    """Ask W&B's server whether it is there and takes the key.
+    """Check that W&B's server answers and accepts the key.
 
     Raises:
-        ConfigError: it is not, or does not.
+        ConfigError: there is no key, no server, or the server refuses the key.
     """
     import wandb
 
     if not has_credentials():
         raise ConfigError(f"no W&B key for {base_url()}: run `wandb login` or set WANDB_API_KEY")
-    wandb.setup(wandb.Settings(silent=True, mode="online"))  # an upload is asked for, whatever training was told
+    wandb.setup(wandb.Settings(silent=True, mode="online"))  # whatever the mode of training
     for attempt in range(ATTEMPTS):
         try:
             wandb.login(verify=True)
             return
-        except Exception as error:  # W&B has no one class for a wrong key, an absent server and too many requests
+        except Exception as error:  # W&B's errors have no common class
             if attempt + 1 == ATTEMPTS:
-                message = f"W&B at {base_url()} is not there or refuses the key: {one_line(error)}"
+                message = f"W&B at {base_url()} does not answer or refuses the key: {one_line(error)}"
                 raise ConfigError(message) from error

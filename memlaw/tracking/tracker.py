@@ -4,118 +4,36 @@ A slow, failing or hanging service costs a warning and the mirror, never a cell 
 """
 
 import logging
-import queue
-import threading
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from memlaw.study.cell import Cell
-from memlaw.tracking.contents import (
-    HISTOGRAM,
-    STRIP,
-    TABLE,
-    Decode,
-    histogram,
-    probability_strip,
-    run_summary,
-    stubborn_rows,
-)
+from memlaw.tracking.contents import Decode, evaluation_values, log_end
+from memlaw.tracking.service import Run, Service
+from memlaw.tracking.worker import Worker
 
 log = logging.getLogger(__name__)
 
 SETTLE_S = 10.0
-"""How long a process that is about to be preempted waits for its service."""
+"""Seconds that a process which is about to be preempted waits for its service."""
 
 
-class Run(Protocol):
-    """A run at a service."""
+class _Attempt:
+    """One attempt to send a cell's calls to the service; the first error ends it."""
 
-    def log(self, step: int, values: dict[str, Any]) -> None:
-        """Values after `step` optimizer steps; steps ascend, and those that the run holds already are left out."""
-        ...
-
-    def keep(self, name: str, kind: str, files: list[Path]) -> None:
-        """Keep files and directories as an artifact."""
-        ...
-
-    def finish(self, summary: dict[str, Any]) -> None:
-        """The run is complete."""
-        ...
-
-    def fail(self) -> None:
-        """The run failed."""
-        ...
-
-    def interrupt(self) -> None:
-        """The run ends for now; a later process continues it."""
-        ...
-
-
-class Service(Protocol):
-    """Keeps runs; a config of `conf/logger/`.
-
-    Attributes:
-        mode: `disabled` keeps none.
-        timeout_s: how long the end of a pack waits for it.
-        name: what messages call it.
-    """
-
-    mode: str
-    timeout_s: float
-    name: str
-
-    def open(self, cell: Cell) -> Run:
-        """Begin a cell's run, or go on with it."""
-        ...
-
-    def hint(self, study: Path) -> str | None:
-        """What a user should know when a sweep begins."""
-        ...
-
-    def left_behind(self, study: Path) -> str | None:
-        """What a user should know when a sweep has ended: runs that the service was to have and has not."""
-        ...
-
-    def close(self) -> None:
-        """End whatever the runs needed in common, once they have ended; it may take long."""
-        ...
-
-    def abandon(self) -> None:
-        """Stop waiting: what the service has not taken by now must not keep this process from ending.
-
-        Runs opened from now on are kept where no server is needed.
-        """
-        ...
-
-
-def evaluation_values(scalars: dict[str, Any], nll_S: np.ndarray) -> dict[str, Any]:
-    """What a run is told of an evaluation: scalars, and the histogram of p from losses of the S target tokens."""
-    return {**scalars, HISTOGRAM: histogram(np.exp(-nll_S))}
-
-
-def tell_end(run: Run, cell: Cell, result: dict[str, Any], tokens: pd.DataFrame, decode: Decode) -> None:
-    """Tell a run that its cell is done: media, artifacts and the summary, from the records as they are on disk."""
-    paths, last = cell.paths, result["steps_trained"]
-    media = {TABLE: stubborn_rows(tokens, decode), STRIP: probability_strip(tokens)}
-    run.log(last + 1, {"step": last, **media})  # a row of its own; that of the last step is sent already
-    run.keep("records", "records", [paths.tokens, paths.result, paths.recall, paths.config])
-    run.keep("adapter", "adapter", [paths.adapter])
-    run.finish(run_summary(result))
-
-
-class _Telling:
-    """One attempt at telling a service of a cell; the first error ends it."""
-
-    def __init__(self, worker: "_Worker", name: str, open_run: Callable[[], Run]):
+    def __init__(self, worker: Worker, name: str, open_run: Callable[[], Run]):
         self._worker = worker
         self._name = name
         self._run: Run | None = None
         self._broken = False
         self._submit(lambda: setattr(self, "_run", open_run()))
+
+    def send(self, call: Callable[[Run], None]) -> None:
+        """Submit a call on the run."""
+        self._submit(lambda: call(cast(Run, self._run)))
 
     def _submit(self, call: Callable[[], None]) -> None:
         def guarded() -> None:
@@ -123,99 +41,74 @@ class _Telling:
                 return
             try:
                 call()
-            except Exception as error:  # whatever the service raises, the cell goes on
+            except Exception as error:  # any error of the service: the cell goes on
                 self._broken = True
                 log.warning("%s: %s: %s; this run is not mirrored any further", self._name, type(error).__name__, error)
 
         self._worker.submit(guarded)
 
-    def tell(self, call: Callable[[Run], None]) -> None:
-        """Submit a call on the run."""
-        self._submit(lambda: call(cast(Run, self._run)))
-
 
 class CellTracker:
     """Mirrors one cell. No method raises or blocks.
 
-    What it is told is kept until the service has all of it, so that `retell` can begin again.
+    Calls are kept until the service has run them all, so that `resend` can begin again.
 
     Attributes:
-        whole: whether the service has all of it.
+        complete: whether the service has run all calls, up to the run's end.
     """
 
-    def __init__(self, worker: "_Worker | None", name: str, open_run: Callable[[], Run]):
-        self._worker = worker
+    def __init__(self, worker: Worker | None, name: str, open_run: Callable[[], Run]):
         self._name = name
         self._open_run = open_run
-        self._telling = _Telling(worker, name, open_run) if worker else None
-        self._told: list[Callable[[Run], None]] = []
-        self._logged = -1
-        self.whole = False
+        self._attempt = _Attempt(worker, name, open_run) if worker else None
+        self._calls: list[Callable[[Run], None]] = []
+        self._logged_step = -1
+        self.complete = False
 
-    def _tell(self, call: Callable[[Run], None]) -> None:
-        if self._telling:
-            self._told.append(call)
-            self._telling.tell(call)
+    def _send(self, call: Callable[[Run], None]) -> None:
+        if self._attempt:
+            self._calls.append(call)
+            self._attempt.send(call)
 
     def _end(self, call: Callable[[Run], None]) -> None:
         def end(run: Run) -> None:
             call(run)
-            self.whole = True
-            self._told.clear()
+            self.complete = True
+            self._calls.clear()
 
-        self._tell(end)
+        self._send(end)
 
-    def retell(self, worker: "_Worker") -> None:
-        """Open the run once more, and tell it everything from the start."""
-        self._worker = worker
-        self._telling = _Telling(worker, self._name, self._open_run)
-        for call in self._told:
-            self._telling.tell(call)
+    def resend(self, worker: Worker) -> None:
+        """Open the run again on another worker, and repeat all calls from the start."""
+        self._attempt = _Attempt(worker, self._name, self._open_run)
+        for call in self._calls:
+            self._attempt.send(call)
 
     def log(self, step: int, scalars: dict[str, Any], nll_S: np.ndarray) -> None:
-        """The evaluation after `step` steps: `memlaw.tracking.contents.CURVES`, and losses of the S target tokens."""
-        if step > self._logged:  # a cell that had to start again gives the same numbers again
-            self._logged = step
+        """Log an evaluation.
+
+        Args:
+            step: optimizer steps before it. A step that was logged before is left out: a cell that starts again gives
+                the same numbers again.
+            scalars: by the names in `memlaw.tracking.contents.CURVES`.
+            nll_S: losses of the S target tokens, nats.
+        """
+        if step > self._logged_step:
+            self._logged_step = step
             values = evaluation_values(scalars, nll_S)
-            self._tell(lambda run: run.log(step, values))
+            self._send(lambda run: run.log(step, values))
 
     def finish(self, cell: Cell, result: dict[str, Any], tokens: pd.DataFrame, decode: Decode) -> None:
-        """The cell is done: its result row and token table, as they are on disk."""
-        self._end(lambda run: tell_end(run, cell, result, tokens, decode))
+        """End the run of a done cell with its result row and token table, as they are on disk."""
+        self._end(lambda run: log_end(run, cell, result, tokens, decode))
 
     def fail(self) -> None:
-        """The cell failed."""
+        """End the run of a failed cell."""
         self._end(lambda run: run.fail())
 
     def interrupt(self) -> None:
-        """The process is about to end; the cell will go on in another."""
+        """End the run for now; the cell will go on in another process."""
         self._end(lambda run: run.interrupt())
-
-
-class _Worker:
-    """Runs calls in order on one daemon thread."""
-
-    def __init__(self) -> None:
-        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._retired = False
-        threading.Thread(target=self._run, name="tracking", daemon=True).start()
-
-    def _run(self) -> None:
-        while not self._retired:
-            self._calls.get()()
-
-    def submit(self, call: Callable[[], None]) -> None:
-        self._calls.put(call)
-
-    def drain(self, timeout_s: float) -> bool:
-        """Wait until all submitted calls have run; False when `timeout_s` passes first."""
-        done = threading.Event()
-        self.submit(done.set)
-        return done.wait(timeout_s)
-
-    def retire(self) -> None:
-        """Run nothing more after the call that hangs."""
-        self._retired = True
 
 
 class Tracker:
@@ -223,7 +116,7 @@ class Tracker:
 
     def __init__(self, service: Service):
         self.service = service
-        self._worker = _Worker() if service.mode != "disabled" else None
+        self._worker = Worker() if service.mode != "disabled" else None
         self._cells: list[CellTracker] = []
 
     def start(self, cell: Cell) -> CellTracker:
@@ -232,15 +125,15 @@ class Tracker:
         return self._cells[-1]
 
     def settle(self) -> None:
-        """Wait, at most `SETTLE_S`, until the service has been told all of every cell."""
+        """Wait at most `SETTLE_S` until the service has run all calls of all cells."""
         if self._worker:
             self._worker.drain(SETTLE_S)
 
     def drain(self) -> None:
         """Give the service `timeout_s` to open a run that it may be opening, and as long to catch up.
 
-        A service that has not caught up by then is abandoned, with a warning, and told once more what it lacks: W&B
-        then keeps these runs on disk.
+        Abandon a service that has not caught up by then, with a warning, and send it once more the runs that it lacks.
+        W&B then stores these on disk.
         """
         if not self._worker or self._caught_up():
             return
@@ -251,10 +144,10 @@ class Tracker:
         )
         self._worker.retire()
         self.service.abandon()
-        self._worker = _Worker()
+        self._worker = Worker()
         for cell in self._cells:
-            if not cell.whole:
-                cell.retell(self._worker)
+            if not cell.complete:
+                cell.resend(self._worker)
         if not self._caught_up():
             self.service.abandon()
 

@@ -1,4 +1,4 @@
-"""Trackio, a dashboard on this machine without an account: `logger=trackio`."""
+"""Trackio, a dashboard on this machine that needs no account: `logger=trackio`."""
 
 import contextvars
 import importlib.util
@@ -8,10 +8,10 @@ from typing import Any
 from memlaw.config.values import check_choice, check_positive
 from memlaw.core.errors import ConfigError
 from memlaw.study.cell import Cell
+from memlaw.tracking.artifacts import add_files, artifact_name
 from memlaw.tracking.contents import CURVES, rendered, run_config
 from memlaw.tracking.mode import check_name
 from memlaw.tracking.names import shortened
-from memlaw.tracking.wandb_service import add_files, artifact_name
 
 MODES = ("local", "disabled")
 
@@ -22,7 +22,7 @@ class TrackioService:
     Args:
         mode: `local` or `disabled`.
         project: Trackio project.
-        timeout_s: how long to wait for it at the end of a pack.
+        timeout_s: seconds to wait for it at the end of a pack.
 
     Raises:
         ConfigError: a value is impossible, or trackio is not installed.
@@ -41,24 +41,24 @@ class TrackioService:
         self.timeout_s = timeout_s
 
     def hint(self, study: Path) -> str | None:
-        """How to look at the runs."""
+        """Return the command that shows the runs."""
         return f"Trackio: trackio show --project {self.project}" if self.mode == "local" else None
 
     def left_behind(self, study: Path) -> str | None:
-        """Trackio writes to this machine's disk; nothing is left behind."""
+        """Return None: Trackio writes to this machine's disk."""
         return None
 
     def close(self) -> None:
-        """Its runs have nothing in common."""
+        """Do nothing: the runs share no resources."""
 
     def abandon(self) -> None:
-        """Its threads end with this process."""
+        """Do nothing: Trackio's threads end with this process."""
 
     def open(self, cell: Cell) -> "TrackioRun":
         """Begin a cell's run or go on with it."""
         import trackio
 
-        # In a context of its own: Trackio ends the run that it finds in its context, and cells of a pack run together.
+        # In a new context: Trackio ends the run that it finds in its context, and a pack has several runs at once.
         run = contextvars.Context().run(
             trackio.init,
             project=self.project,
@@ -74,29 +74,29 @@ class TrackioService:
 
 
 def run_name(cell: Cell) -> str:
-    """What Trackio knows a run by within its project: with the study, as studies share cells."""
+    """Name a run within its project. The study is in the name, since studies may share cells."""
     return shortened(f"{cell.study.name}-{cell.name}")
 
 
 class TrackioRun:
-    """One run; see `memlaw.tracking.tracker.Run`. Trackio knows no states and no summary."""
+    """One run; see `memlaw.tracking.service.Run`. Trackio has no states and no summaries."""
 
     def __init__(self, run: Any):
         self._run = run
         self._last = run._next_step - 1  # no public name for it
-        self._grown = False
+        self._extended = False
 
     def log(self, step: int, values: dict[str, Any]) -> None:
-        """One row of history."""
+        """Log a row of history."""
         import trackio
 
         if step > self._last:  # a resumed run repeats no step
             self._run.log(
                 rendered(trackio, {name: value for name, value in values.items() if name != "step"}), step=step
             )
-            self._last, self._grown = step, True
+            self._last, self._extended = step, True
 
-    def keep(self, name: str, kind: str, files: list[Path]) -> None:
+    def log_artifact(self, name: str, kind: str, files: list[Path]) -> None:
         """Log an artifact."""
         import trackio
 
@@ -105,16 +105,16 @@ class TrackioRun:
         self._run.log_artifact(artifact)
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """The summary's numbers that are no curve's get a row at the end; a run opened again has them already."""
-        if self._grown:
+        """Log the numbers of the summary that are not curves in a last row, unless the run has them already."""
+        if self._extended:
             numbers = {name: value for name, value in summary.items() if isinstance(value, int | float)}
             self._run.log({name: value for name, value in numbers.items() if name not in CURVES}, step=self._last)
         self._run.finish()
 
     def fail(self) -> None:
-        """Trackio keeps what was logged."""
+        """End the run; its rows stay."""
         self._run.finish()
 
     def interrupt(self) -> None:
-        """Trackio keeps what was logged."""
+        """End the run; its rows stay."""
         self._run.finish()

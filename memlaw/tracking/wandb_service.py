@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import random
-import re
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from memlaw.config.values import check_not_negative, check_positive
 from memlaw.study.cell import Cell
+from memlaw.tracking.artifacts import add_files, artifact_name
 from memlaw.tracking.contents import CELL, CURVES, HISTOGRAM, STRIP, TABLE, rendered, run_config, run_id, run_tags
 from memlaw.tracking.local_runs import local_runs
 from memlaw.tracking.mode import Mode, check_name, resolve_mode
@@ -20,25 +20,25 @@ from memlaw.tracking.names import shortened
 log = logging.getLogger(__name__)
 
 TERMINATE_S = 5.0
-"""How long W&B's own process may take to end when it is told to."""
+"""Seconds that W&B's own process may take to end after SIGTERM."""
 
 SETTLING_S = 2.0
-"""W&B's own process may write the end of a log a moment after it has said that the run is finished."""
+"""Seconds in which W&B's own process may still write to the log of a run after it has finished the run."""
 
 INTERRUPTED = 143
-"""Exit code of a run that a later process continues: that of a process ended by SIGTERM."""
+"""Exit code of a run that a later process continues; the same as that of a process ended by SIGTERM."""
 
 
 class WandbService:
-    """Runs at W&B's server, or in the study's directory until `memlaw.sync` uploads them.
+    """Runs at W&B's server, or in the study's directory until `memlaw sync` uploads them.
 
     Args:
         mode: `auto`, `online`, `offline` or `disabled` (see `memlaw.tracking.mode.resolve_mode`).
         project: W&B project.
         entity: W&B team or user; None is the account's default.
-        timeout_s: how long to wait for the server, once at the start of a run and once at the end of a pack.
-        stagger_s: a process's first run waits a random time up to this, so that a cluster's processes do not ask all
-            at once; training does not wait for it.
+        timeout_s: seconds to wait for the server, once at the start of a run and once at the end of a pack.
+        stagger_s: a process's first run waits a random time up to this, so that a cluster's processes do not connect
+            all at once; training does not wait for it.
 
     Raises:
         ConfigError: a value is impossible; it names the key.
@@ -46,7 +46,7 @@ class WandbService:
 
     name = "W&B"
 
-    def __init__(self, mode: str, project: str, entity: str | None, timeout_s: float, stagger_s: float):
+    def __init__(self, mode: str, project: str, entity: str | None, *, timeout_s: float, stagger_s: float):
         check_positive("logger.timeout_s", timeout_s)
         check_not_negative("logger.stagger_s", stagger_s)
         check_name("logger.project", project)
@@ -61,25 +61,25 @@ class WandbService:
         self._opened = 0
 
     def hint(self, study: Path) -> str | None:
-        """Where offline runs are kept."""
+        """Return where offline runs are stored; None in another mode."""
         if self.mode != "offline":
             return None
-        return f"W&B offline (no credentials, or told so): runs are kept in {study / 'wandb'}; memlaw.sync uploads them"
+        return f"W&B is offline: runs are stored in {study / 'wandb'}; memlaw sync {study} uploads them"
 
     def left_behind(self, study: Path) -> str | None:
-        """How many runs were to be at the server and are not, or not whole."""
+        """Count the runs that the server lacks, in whole or in part; None without any."""
         if self.mode != "online" or not (left := sum(run.changed for run in local_runs(study))):
             return None
         return f"W&B: {left} of the study's runs not uploaded, or not whole: memlaw sync {study} uploads them"
 
     def close(self) -> None:
-        """End W&B's own process, and with it runs that broke off; left to W&B's hook, that would wait without limit."""
+        """End W&B's own process and runs that broke off; W&B's exit hook would wait for them without limit."""
         import wandb
 
         wandb.teardown()
 
     def abandon(self) -> None:
-        """End W&B's own process without its uploads; later runs are kept offline."""
+        """End W&B's own process without its uploads; store later runs offline."""
         import psutil
         import wandb
 
@@ -89,11 +89,11 @@ class WandbService:
             process.terminate()
         for process in psutil.wait_procs(cores, timeout=TERMINATE_S)[1]:
             process.kill()
-        with suppress(Exception):  # it finds nobody to tell; a later pack begins with a process of its own
+        with suppress(Exception):  # its process is gone; a later pack starts another
             wandb.teardown()
 
     def open(self, cell: Cell) -> "WandbRun":
-        """Begin a cell's run or go on with it; offline where the server cannot be had, or refuses this run."""
+        """Begin a cell's run or go on with it; offline when the server does not answer or refuses the run."""
         import wandb
 
         if self._reachable:
@@ -101,13 +101,13 @@ class WandbService:
             self._stagger_s = 0
             try:
                 run = self.init(cell, "online")
-            except Exception as error:  # W&B has retried whatever it was
-                # No server, a wrong key, too many requests: this process's other runs do not wait for it again.
+            except Exception as error:  # W&B has retried already
+                # After a lost connection, this process's other runs do not try the server again.
                 self._reachable = not isinstance(error, wandb.errors.CommError | OSError)  # timeouts are OSErrors
-                if not self._opened:  # W&B's own process would not let go of the run that it could not begin
+                if not self._opened:  # else W&B's own process holds on to the failed run
                     wandb.teardown()
                 log.warning(
-                    "W&B: %s; %s kept offline: memlaw sync %s uploads them",
+                    "W&B: %s; %s stored offline; memlaw sync %s uploads them",
                     str(error).splitlines()[0] if str(error) else type(error).__name__,
                     f"the run of {cell.name} is" if self._reachable else "runs are",
                     cell.study,
@@ -120,7 +120,7 @@ class WandbService:
         return offline
 
     def init(self, cell: Cell, mode: Mode) -> Any:
-        """`wandb.init` for a cell's run."""
+        """Call `wandb.init` for a cell's run."""
         return init_run(
             cell.study,
             project=self.project,
@@ -136,15 +136,15 @@ class WandbService:
 
 
 def init_run(study: Path, mode: Mode, timeout_s: float, **described: Any) -> Any:
-    """A run of a study, with W&B's files inside of the study's directory; it can be moved and synced from elsewhere.
+    """Start a run of a study, with W&B's files inside the study's directory, so that they move with it.
 
     Args:
-        study: the study's directory; its name, cut if need be, is the run's group.
+        study: the study's directory; its name, shortened if necessary, is the run's group.
         mode: `online` or `offline`.
-        timeout_s: how long to wait for the server.
+        timeout_s: seconds to wait for the server.
         described: further arguments of `wandb.init`.
     """
-    os.environ.setdefault("WANDB_DATA_DIR", str(study / "wandb" / "data"))  # artifacts wait here for their upload
+    os.environ.setdefault("WANDB_DATA_DIR", str(study / "wandb" / "data"))  # where artifacts wait for upload
     import wandb
 
     return wandb.init(
@@ -161,7 +161,7 @@ def init_run(study: Path, mode: Mode, timeout_s: float, **described: Any) -> Any
 
 
 def finish_run(run: Any) -> None:
-    """End a run; what was uploaded whole gets W&B's own mark for it, which `memlaw.sync` goes by."""
+    """End a run, and leave W&B's own mark of an upload, which `memlaw sync` reads, beside the log of an online one."""
     run.finish()
     if not run.offline:
         mark, stamp = Path(f"{run.settings.sync_file}.synced"), time.time() + SETTLING_S
@@ -170,7 +170,7 @@ def finish_run(run: Any) -> None:
 
 
 class WandbRun:
-    """One run; see `memlaw.tracking.tracker.Run`."""
+    """One run; see `memlaw.tracking.service.Run`."""
 
     def __init__(self, run: Any, cell: Cell):
         self._run = run
@@ -179,22 +179,24 @@ class WandbRun:
             run.define_metric(name, step_metric="step", summary="none")  # W&B's own rules nest: {"last": value}
         for name in (HISTOGRAM, TABLE, STRIP):
             run.define_metric(name, step_metric="step")
-        if not run.offline:  # W&B cannot tell an offline run what it uses
+        if not run.offline:  # an offline run cannot use artifacts
             try:
                 run.use_artifact(_study_artifact(cell.study))
-            except Exception as error:  # the run itself is well
-                log.warning("W&B: %s has no lineage: %s", cell.name, str(error).partition("\n")[0])
+            except Exception as error:  # the run itself works
+                log.warning(
+                    "W&B: the run of %s is not linked to its study: %s", cell.name, str(error).partition("\n")[0]
+                )
 
     def log(self, step: int, values: dict[str, Any]) -> None:
-        """One row of history, whose own counter is the step, so that a resumed run repeats none."""
+        """Log a row of history. W&B counts rows by step here, so a resumed run repeats none."""
         import wandb
 
         if step >= self._run.step:
             self._run.log({"step": step, **rendered(wandb, values)}, step=step, commit=True)
-            # Nulls too: where no token is stubborn any more, that of the evaluation before must go.
+            # Nulls too: once no token is stubborn, the value of the evaluation before must go.
             self._run.summary.update({name: values[name] for name in CURVES if name in values})
 
-    def keep(self, name: str, kind: str, files: list[Path]) -> None:
+    def log_artifact(self, name: str, kind: str, files: list[Path]) -> None:
         """Log an artifact."""
         import wandb
 
@@ -203,36 +205,22 @@ class WandbRun:
         self._run.log_artifact(artifact)
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Write the summary and upload what is left."""
+        """Write the summary and wait for the upload."""
         self._run.summary.update(summary)
         finish_run(self._run)
 
     def fail(self) -> None:
-        """The run's state is `failed`."""
+        """End the run in the state `failed`."""
         self._run.finish(exit_code=1)
 
     def interrupt(self) -> None:
-        """The run's state is `preempted`."""
+        """End the run in the state `preempted`."""
         self._run.mark_preempting()
         self._run.finish(exit_code=INTERRUPTED)
 
 
-def add_files(artifact: Any, paths: list[Path]) -> None:
-    """Add those files that exist, and what directories hold, to an artifact; `add_dir` would print each directory."""
-    for path in paths:
-        root = path if path.is_dir() else path.parent
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file():
-                artifact.add_file(str(file), name=file.relative_to(root).as_posix())
-
-
-def artifact_name(text: str) -> str:
-    """A name as W&B allows it for an artifact."""
-    return shortened(re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII))
-
-
 def _study_artifact(study: Path) -> Any:
-    """What all runs of a study come from, so that W&B's lineage leads from the study to its cells."""
+    """Make the artifact that all runs of a study use, so that W&B's lineage leads from the study to its cells."""
     import wandb
 
     artifact = wandb.Artifact(artifact_name(f"study-{study.name}"), type="study")

@@ -1,1 +1,1 @@
-"""One pack, from its base model to finished cells."""
+"""Trains a pack, from its base model to finished cells."""

@@ -1,4 +1,4 @@
-"""What finished cells are asked: to write their memories from the queries, and to score a held-out text."""
+"""Asks finished cells to write their memories from the queries, and to score a held-out text."""
 
 import logging
 from collections import ChainMap
@@ -21,15 +21,15 @@ class Questions:
     """Asks finished cells of a training pack.
 
     Attributes:
-        recaller: lets them write their memories; None does not.
-        side_effects: scores them on a held-out text; None does not.
+        recaller: lets them write their memories; None: not asked.
+        side_effects: scores them on a held-out text; None: not asked.
     """
 
     recaller: Recaller | None
     side_effects: SideEffects | None
 
     def ask(self, cells: Mapping[int, LiveCell]) -> dict[int, Answers]:
-        """Ask cells, given by their indices in the pack. A cell that cannot be asked ends without the answer."""
+        """Ask cells, given by their indices in the pack. When asking a cell fails, it ends without the answer."""
         written = ask_together(self.recaller, cells, "recall") if self.recaller else {}
         effects = ask_together(self.side_effects, cells, "side effects") if self.side_effects else {}
         return {n: Answers(written.get(n), effects.get(n, {})) for n in cells}
@@ -38,12 +38,12 @@ class Questions:
 def ask_together(
     ask: Callable[[Mapping[int, Memory]], Sequence[T]], cells: Mapping[int, LiveCell], subject: str
 ) -> dict[int, T]:
-    """Ask all cells at once and, if that fails, each alone; one that fails alone loses the answer, not the cell.
+    """Ask all cells at once; if that fails, ask each alone. A failure loses only the answer, never the cell.
 
     Args:
         ask: answers for each cell, given its memory by its index.
         cells: the cells, by index.
-        subject: what is asked for, in warnings.
+        subject: name of the answer in warnings.
     """
     if not cells:
         return {}

@@ -1,8 +1,8 @@
-"""What an unfinished cell needs to go on: its adapter, optimizer moments, method state, evaluations and clocks.
+"""The state of an unfinished cell: its adapter, optimizer moments, method state, evaluations and clocks.
 
-Each cell has a checkpoint of its own, so that it can go on in another pack. It is a safetensors file (nothing is
-unpickled) and holds no weight of the base model. There is no random state: data, initial weights and order of pairs
-follow from the seed and the step.
+Each cell has a separate checkpoint, so that it can continue in another pack. The checkpoint is a safetensors file, so
+nothing is unpickled, and has no weights of the base model. It needs no random state: data, initial weights and order
+of pairs follow from the seed and the step.
 
 Shapes: R rank, I and O input and output size of a module, P pairs, E evaluations, S target tokens.
 """
@@ -34,7 +34,7 @@ _HEAD: dict[str, type | tuple[type, ...]] = {
     "worker_seconds": (int, float),
     "seconds": (int, float),
 }
-"""What a header must hold for its cell to go on: the step, and what `LiveCell.save` adds to it."""
+"""The required fields of a header: the step, and those that `LiveCell.save` adds."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Checkpoint:
     progress: dict[str, Any]
 
     def part(self, name: str) -> dict[str, torch.Tensor]:
-        """Pick the tensors whose names begin with `name.`, and strip that off."""
+        """Pick the tensors whose names begin with `name.`, and strip this prefix."""
         return {
             key.removeprefix(f"{name}."): value for key, value in self.tensors.items() if key.startswith(f"{name}.")
         }
@@ -66,13 +66,13 @@ class Checkpoint:
 
 
 def step_of(path: Path) -> int:
-    """Read the step of a checkpoint; 0 where there is none that can be read."""
+    """Read the step of a checkpoint; 0 when there is none, or it cannot be read."""
     head = _head(path)
     return head["step"] if head else 0
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:
-    """Read a checkpoint back; None where there is none that can be read."""
+    """Read a checkpoint; None when there is none, or it cannot be read."""
     head = _head(path)
     if head is None:
         return None
@@ -87,7 +87,7 @@ def check_origin(path: Path, model_fingerprint: str, data_fingerprint: str) -> N
     head = _head(path)
     for name, fingerprint in (("model", model_fingerprint), ("data", data_fingerprint)):
         if head and head[f"{name}_fingerprint"] != fingerprint:
-            raise CellError(f"the {name} is not the one that {path} was trained on; remove that file to start again")
+            raise CellError(f"{path} was trained on another {name}; remove that file to start again")
 
 
 def _head(path: Path) -> dict[str, Any] | None:
@@ -106,7 +106,7 @@ def _head(path: Path) -> dict[str, Any] | None:
 
 
 def _check_head(head: dict[str, Any]) -> None:
-    """Raise ValueError where a header lacks something, or has it in another type."""
+    """Raise ValueError when a header lacks a field, or has one of another type."""
     for name, kind in _HEAD.items():
         if name not in head:
             raise ValueError(f"its header lacks {name}")

@@ -1,4 +1,4 @@
-"""When the checkpoints of a pack are written: every few minutes, and before a signal ends training."""
+"""Writes the checkpoints of a pack: every few minutes, and before a signal ends training."""
 
 import time
 
@@ -11,7 +11,7 @@ class Checkpoints:
     """Writes the checkpoints of a pack's cells between two steps.
 
     Args:
-        every_min: minutes between checkpoints; None writes them only when asked.
+        every_min: minutes between checkpoints; None: they are never due.
     """
 
     def __init__(self, every_min: float | None):

@@ -1,9 +1,9 @@
-"""Continue several queries at once: with a KV cache, or by whole rows where a cache gives something else.
+"""Continues several queries at once: with a KV cache, or by whole rows for models whose cache changes the result.
 
 Teacher forcing runs whole rows, padded on the right. Decoding with a cache runs a token at a time after rows that are
 padded on the left. For most models both compute the same function. They differ for a model that rotates positions by
-factors which depend on the row's length (longrope), ignores padding in its positions, or has layers without such a
-cache. Decoding by whole rows is teacher forcing itself: exact for all models, at a forward for each unexpected token.
+factors which depend on the row's length (longrope), ignores padding in its positions, or has layers without a cache.
+Decoding by whole rows is teacher forcing itself. It is exact for all models, and takes a forward per unexpected token.
 
 Shapes: B rows, Q tokens of the longest query, T positions of a row, L tokens to write.
 """
@@ -24,9 +24,9 @@ from memlaw.models.head import Head
 from memlaw.planning.soundness import alike
 from memlaw.training.losses import token_losses
 
-_PROBED_TOKENS, _RIGHT_SHARE = 8, 0.6
-"""Tokens decoded to try a cache, and the share of them that it must get right; in bf16, rounding may send a token to
-another expert."""
+_PROBED_TOKENS, _AGREEING_SHARE = 8, 0.6
+"""Tokens decoded to try a cache, and the share of them that must agree with whole rows. It is below 1 because in bf16
+rounding may send a token to another expert."""
 
 _against_cache: WeakKeyDictionary[nn.Module, dict[tuple[int, int, int], str | None]] = WeakKeyDictionary()
 """Results of `reason_against_cache`, per model and lengths."""
@@ -34,7 +34,7 @@ _against_cache: WeakKeyDictionary[nn.Module, dict[tuple[int, int, int], str | No
 
 @contextmanager
 def _without_generation_defaults(model: PreTrainedModel) -> Iterator[None]:
-    """Within it the model has no generation defaults of its own: end-of-sequence, penalties, temperature."""
+    """Remove the model's generation defaults inside the context: end-of-sequence, penalties, temperature."""
     before = model.generation_config
     model.generation_config = GenerationConfig()
     try:
@@ -53,9 +53,9 @@ def write(
     """Decode with the KV cache of transformers' `generate`.
 
     Args:
-        model: with whatever adapters are attached to it.
+        model: the base model; attached adapters act.
         queries: token ids; shorter ones are padded on the left.
-        new_tokens: how many to write, whatever they are.
+        new_tokens: number of tokens to write; an end of sequence does not stop it.
         temperature: None for greedy decoding.
 
     Returns:
@@ -92,18 +92,18 @@ def write_by_rows(
 ) -> torch.Tensor:
     """Decode by whole rows, as teacher forcing runs them.
 
-    The row holds the expected tokens from the start. A forward shows how many of them greedy decoding writes. The first
-    token that it would write otherwise replaces the expected one, and the next forward goes on after it.
+    A row begins with the expected tokens in it. A forward shows the first of them that greedy decoding would not write.
+    The token that it would write replaces the expected one, and the next forward goes on after it.
 
     Args:
-        model: with whatever adapters are attached to it.
+        model: the base model; attached adapters act.
         queries: token ids.
-        expected: token ids after each query; as many are written.
-        row_tokens: T, at least the longest query and what is expected of it.
+        expected: token ids after each query; the result has as many.
+        row_tokens: T, at least the tokens of the longest query with its expected tokens.
         temperature: None for greedy decoding.
 
     Returns:
-        Token ids [B, L], on the CPU; anything beyond a row's own length.
+        Token ids [B, L], on the CPU; arbitrary beyond the expected tokens of a row.
     """
     B, L = len(queries), max(map(len, expected))
     ids_BT = torch.zeros(B, row_tokens, dtype=torch.long)
@@ -115,7 +115,7 @@ def write_by_rows(
         valid_BL[row, : len(target)] = True
     device = model.device
     ids_BT, position_BL, valid_BL = ids_BT.to(device), position_BL.to(device), valid_BL.to(device)
-    head, row_B, place_L = Head(model), torch.arange(B, device=device), torch.arange(L, device=device)
+    head, row_B, index_L = Head(model), torch.arange(B, device=device), torch.arange(L, device=device)
     open_BL = valid_BL.clone()  # not decided yet
     while open_BL.any():
         decoded = decoder_of(model)(input_ids=ids_BT, use_cache=False)
@@ -130,18 +130,18 @@ def write_by_rows(
             chosen_B = torch.multinomial((logits_BV.float() / temperature).softmax(-1), 1)[:, 0]
         position_B = position_BL[row_B, at_B]
         ids_BT[row_B, position_B] = chosen_B.where(open_BL[row_B, at_B], ids_BT[row_B, position_B])
-        open_BL &= place_L > at_B[:, None]
+        open_BL &= index_L > at_B[:, None]
     return ids_BT.gather(1, position_BL).cpu()
 
 
 def reason_against_cache(model: PreTrainedModel, pairs: Sequence[Pair], row_tokens: int) -> str | None:
-    """Return why decoding with a cache is not teacher forcing on this model; None where it is.
+    """Return the reason why decoding with a cache differs from teacher forcing on this model; None when it does not.
 
-    Tried once for a row length and the lengths of the shortest and the longest query.
+    The model is tried once for a row length and the lengths of the shortest and the longest query.
 
     Args:
         model: the base model, whole and without adapters.
-        pairs: what is to be decoded.
+        pairs: the pairs to decode.
         row_tokens: T of the rows that teacher forcing runs.
     """
     shortest, longest = (pick(pairs, key=lambda pair: len(pair.query_ids)) for pick in (min, max))
@@ -162,7 +162,7 @@ def _probe(model: PreTrainedModel, prefixes: Sequence[Sequence[int]], row_tokens
     new = min(_PROBED_TOKENS, row_tokens - max(map(len, prefixes)))
     try:
         generated = _generate(model, prefixes, max_new_tokens=new, do_sample=False, output_logits=True)
-    except Exception as error:  # each cache that lacks what `generate` needs fails in its own way
+    except Exception as error:  # caches without support for `generate` fail in many ways
         if is_out_of_memory(error):
             raise
         return f"generate fails: {one_line(error)}"
@@ -175,9 +175,9 @@ def _probe(model: PreTrainedModel, prefixes: Sequence[Sequence[int]], row_tokens
     for row, prefix in enumerate(prefixes):
         before = slice(len(prefix) - 1, len(prefix) + new - 1)
         whole_LV = head(decoded.last_hidden_state[row, before], decoded).float()
-        right = sum(
+        agreeing = sum(
             alike(cached_V, whole_V, model.dtype) for cached_V, whole_V in zip(cached_BLV[row], whole_LV, strict=True)
         )
-        if right < _RIGHT_SHARE * new:
-            return "token by token it computes something else than in a whole row"
+        if agreeing < _AGREEING_SHARE * new:
+            return "it computes other values token by token than in a whole row"
     return None

@@ -1,4 +1,4 @@
-"""Measure all target tokens of a pack: from a forward of its own, or from the forward of a step that saw all pairs.
+"""Measures all target tokens of a pack: by a separate forward, or from the forward of a step that saw all pairs.
 
 Shapes: N cells, P pairs of a cell, L target tokens of a row, B rows of a batch, S target tokens of a cell.
 """
@@ -17,7 +17,7 @@ class Measured(NamedTuple):
 
     Attributes:
         losses: [N, P, L].
-        weight_NPL: their weights in the methods' losses; 0 where a token is no longer trained.
+        weight_NPL: their weights in the methods' losses; 0 for tokens that are no longer trained.
     """
 
     losses: TokenLosses
@@ -26,7 +26,7 @@ class Measured(NamedTuple):
 
 @torch.no_grad()
 def measure(module: PackModule, batch_rows: int) -> Measured:
-    """Run all rows of a pack, `batch_rows` rows of each cell at a time; the methods' state stays as it is."""
+    """Run all rows of a pack, `batch_rows` rows of each cell at a time; leave the methods' state as it is."""
     table = module.pack.table
     rows_NP = table.all_rows()
     parts = [module(rows_NB)[0] for rows_NB in rows_NP.split(batch_rows, dim=1)]
@@ -37,8 +37,8 @@ def measure(module: PackModule, batch_rows: int) -> Measured:
 def measured_by(forward: Forward) -> Measured:
     """Put the rows of a step's forward in the order of their pairs; the step must have seen all pairs."""
     rows_NB = forward.rows_NB
-    place_B = torch.arange(rows_NB.shape[1], device=rows_NB.device)
-    order_NB1 = rows_NB.where(rows_NB >= 0, place_B).argsort(1)[..., None]
+    index_B = torch.arange(rows_NB.shape[1], device=rows_NB.device)
+    order_NB1 = rows_NB.where(rows_NB >= 0, index_B).argsort(1)[..., None]
     in_order = TokenLosses(*(value_NBL.take_along_dim(order_NB1, 1) for value_NBL in forward.losses))
     return Measured(in_order, forward.weight_NBL.take_along_dim(order_NB1, 1))
 

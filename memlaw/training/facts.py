@@ -1,4 +1,4 @@
-"""Result columns of a pack's cells that are known before training."""
+"""Collects the result columns of a pack's cells that are fixed before training."""
 
 import importlib.metadata
 import json
@@ -29,7 +29,7 @@ def pack_facts(pack: LivePack, base: BaseModel, targets: Sequence[Target]) -> li
     Args:
         pack: the cells, none of them dropped yet.
         base: their base model, whole.
-        targets: the modules that they adapt.
+        targets: the adapted modules.
     """
     model, cached = base.model, pack.prefix.extent if pack.prefix else "none"
     shared = {

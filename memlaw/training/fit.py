@@ -1,4 +1,4 @@
-"""One training loop over cells of equal schedules: build the pack, attach it, run Lightning, take it off again."""
+"""Runs one training loop over cells of equal schedules: build the pack, attach it, run Lightning, detach it."""
 
 import logging
 import warnings
@@ -31,18 +31,18 @@ from memlaw.training.whole_model import WholeModel
 
 
 def fit(cells: Sequence[LiveCell], base: BaseModel, settings: DictConfig, tracker: Tracker) -> None:
-    """Train cells of equal schedules together; those that finish are on disk.
+    """Train cells of equal schedules together, and write those that finish to disk.
 
-    A signal that ends the process takes effect once the cells' checkpoints are written.
+    A signal that ends the process takes effect after the cells' checkpoints are written.
 
     Args:
-        cells: the cells, all with a checkpoint of the same step or none of them with any.
-        base: their base model, without adapters; it is left as it was.
+        cells: the cells, all with a checkpoint of the same step, or all without one.
+        base: their base model, without adapters; it is restored at the end.
         settings: `trainer` and `checkpoint` of the config.
         tracker: mirrors the cells.
 
     Raises:
-        Exception: whatever stops the loop; cells that have not ended have then recorded nothing.
+        Exception: any error of the loop; cells that have not ended then have no result.
     """
     c, spec = cells[0].cell.config, cells[0].spec
     targets = resolve_targets(base.model, spec)
@@ -60,14 +60,14 @@ def fit(cells: Sequence[LiveCell], base: BaseModel, settings: DictConfig, tracke
         tracker=tracker,
     )
     with ExitStack() as stack:
-        stack.enter_context(signals.held())
+        stack.enter_context(signals.deferred())
         stack.enter_context(pack.attached(base))
         _run(PackModule(base, pack, optimizer=c.optimizer), loop)
     signals.deliver()
 
 
 def _questions(pack: LivePack, base: BaseModel, config: Any) -> Questions:
-    """Prepare what cells are asked when they end, by `conf/eval`."""
+    """Prepare the questions of `conf/eval` to cells that end."""
     whole = WholeModel(base.model, pack.adapters, pack.frozen)
     sampling = {"temperature": config.recall.temperature, "repeats": config.recall.repeats}
     recaller = Recaller(whole, row_tokens=pack.table.row_tokens, **sampling) if config.recall.greedy else None
@@ -76,7 +76,7 @@ def _questions(pack: LivePack, base: BaseModel, config: Any) -> Questions:
 
 
 def _run(module: PackModule, loop: PackLoop) -> None:
-    """Let Lightning train on the device of the pack."""
+    """Train with Lightning on the device of the pack."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     pack, device = module.pack, module.pack.table.input_ids_NPT.device
     gpu = device.type == "cuda"

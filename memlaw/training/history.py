@@ -1,4 +1,4 @@
-"""What a cell has shown while it trained: its evaluations, recall checks and clocks."""
+"""A cell's history of training: its evaluations, recall checks and clocks."""
 
 import time
 from dataclasses import dataclass, field
@@ -14,15 +14,15 @@ from memlaw.training.checkpoint import Checkpoint
 
 @dataclass
 class History:
-    """What a cell has shown so far; a checkpoint keeps it beside the adapter.
+    """A cell's history so far; a checkpoint stores it beside the adapter.
 
     Attributes:
         tokens: the recorded evaluations.
         curves: scalars of each of them (`memlaw.tracking.contents.CURVES`).
-        recalled_checks: checks in a row at which every target token was recalled.
+        recalled_checks: number of latest checks in succession at which every target token was recalled.
         worker_seconds: the cell's share of its worker's time.
-        started: when training began, by the monotonic clock. It moves back by the time before an interruption, and
-            forward by pauses.
+        started: start of training by the monotonic clock, seconds. The time before an interruption moves it back,
+            pauses move it forward.
     """
 
     tokens: TokenLog
@@ -33,7 +33,7 @@ class History:
 
     @classmethod
     def of(cls, memory: Memory, checkpoint: Checkpoint | None) -> "History":
-        """Begin a history, or go on with that of a checkpoint of the same memory."""
+        """Begin a history, or continue that of a checkpoint of the same memory."""
         lengths = [len(pair.target_ids) for pair in memory.pairs]
         tokens = TokenLog(
             np.repeat(np.arange(len(lengths)), lengths),
@@ -51,11 +51,11 @@ class History:
 
     @property
     def seconds(self) -> float:
-        """Training time so far."""
+        """Training time so far, seconds."""
         return time.monotonic() - self.started
 
     def state(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """Return what a checkpoint keeps of it: the evaluations as tensors, and small values."""
+        """Return the content of a checkpoint: the evaluations as tensors, and small values."""
         columns = zip(Evaluated._fields, zip(*self.tokens.evaluations, strict=True), strict=True)
         tensors = {f"evaluations.{name}": torch.from_numpy(np.stack(values)) for name, values in columns}
         return tensors, {

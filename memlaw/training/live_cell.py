@@ -1,4 +1,4 @@
-"""One cell while it trains: what it stores and by which method, what it has shown so far, and what becomes of it."""
+"""A cell while it trains: its memory, its method, its history and its end."""
 
 import logging
 from collections.abc import Callable
@@ -29,10 +29,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Answers:
-    """What a finished cell answered; see `memlaw.training.asking`.
+    """The answers of a finished cell; see `memlaw.training.asking`.
 
     Attributes:
-        written: what it writes from its queries; None: it was not asked, or could not.
+        written: the tokens that it writes from its queries; None: it was not asked, or asking failed.
         side_effects: result columns of `memlaw.training.side_effects.SideEffects`; empty likewise.
     """
 
@@ -46,15 +46,15 @@ class LiveCell:
 
     Attributes:
         cell: its config and its files.
-        memory: what it must store.
-        method: on which tokens it trains.
-        spec: its adapter.
-        schedule: how long it trains.
+        memory: the pairs to store.
+        method: chooses the tokens to train on.
+        spec: of its adapter.
+        schedule: its steps.
         tracker: mirrors it.
         decode: turns a token id into text.
         facts: result columns known before training; see `memlaw.training.facts`.
-        checkpoint: where this attempt went on from; None: from the start.
-        history: what it has shown in this attempt and before the checkpoint.
+        checkpoint: the start of this attempt; None: step 0.
+        history: of this attempt and of the time before the checkpoint.
         ended: whether it is done or has failed.
     """
 
@@ -78,23 +78,23 @@ class LiveCell:
         return step_of(self.cell.paths.checkpoint)
 
     def begin(self, facts: dict[str, Any]) -> None:
-        """Begin an attempt, from the checkpoint if there is one; what an earlier attempt showed is forgotten."""
+        """Begin an attempt, from the checkpoint if there is one; forget the history of an earlier attempt."""
         self.facts = facts
         self.checkpoint = read_checkpoint(self.cell.paths.checkpoint)
         self.history = History.of(self.memory, self.checkpoint)
         if self.checkpoint is None:
             return
         for evaluated, curves in zip(self.history.tokens.evaluations, self.history.curves, strict=True):
-            self.tracker.log(evaluated.step, curves, evaluated.nll_S)  # a mirror leaves out what it holds already
+            self.tracker.log(evaluated.step, curves, evaluated.nll_S)  # the run leaves out steps that it has already
         self.cell.set_status(RUNNING, step=self.checkpoint.step, total_steps=self.schedule.total_steps)
-        log.info("%s goes on from step %d", self.cell.name, self.checkpoint.step)
+        log.info("%s continues from step %d", self.cell.name, self.checkpoint.step)
 
     def show_waiting(self) -> None:
-        """Show that the cell is back at its start, and waits for a later attempt of this process."""
+        """Set the status of a cell that waits for a later attempt of this process, back at its start."""
         self.cell.set_status(RUNNING, step=0, total_steps=self.schedule.total_steps)
 
     def check_finite(self, evaluated: records.Evaluated) -> None:
-        """Raise CellError when a loss is not finite; such a cell must not go on from its checkpoint."""
+        """Raise CellError when a loss is not finite, and remove the checkpoint: the cell must not continue from it."""
         step, tokens = evaluated.step, len(evaluated.nll_S)
         broken = int((~np.isfinite(evaluated.nll_S)).sum())
         if broken:
@@ -103,9 +103,10 @@ class LiveCell:
             raise CellError(f"diverged: {broken} of {tokens} losses are not finite after step {step}; {advice}")
 
     def is_recalled(self, evaluated: records.Evaluated) -> bool:
-        """Count checks in a row at which every target token has p > `stop.p_above`; True at `stop.patience`.
+        """Check recall; return True when the cell may end.
 
-        True at once where the method has nothing left to train and ends then (`method.all_recalled=stop`).
+        It may after `stop.patience` successive checks at which every target token has p > `stop.p_above`. With
+        `method.all_recalled=stop` it may as soon as the method has no token left to train.
         """
         stop, p_S = self.cell.config.stop, np.exp(-evaluated.nll_S)
         if self.method.all_recalled == "stop" and self.method.threshold and (p_S >= self.method.threshold).all():
@@ -131,7 +132,7 @@ class LiveCell:
         return per_step * step / self.history.seconds
 
     def save(self, step: int, tensors: dict[str, Any]) -> None:
-        """Write the checkpoint of a step; where the disk is full the cell can still finish without.
+        """Write the checkpoint of a step. If that fails, warn: the cell can finish without it.
 
         Args:
             step: optimizer steps taken.
@@ -149,9 +150,9 @@ class LiveCell:
         """Write tokens, recall, adapter and result, and only then the status done.
 
         Args:
-            stop_reason: why it ended.
+            stop_reason: a value of the column `stop_reason`.
             export: writes the adapter to the directory given to it.
-            answers: what it was asked at its end.
+            answers: to the questions at its end.
         """
         paths, last = self.cell.paths, self.history.tokens.evaluations[-1]
         row = self._result(stop_reason) | answers.side_effects
@@ -201,12 +202,12 @@ class LiveCell:
         }
 
     def fail(self, error: BaseException) -> None:
-        """Record the cause of the failure, and nothing else of the cell."""
+        """Record the cause of the failure, without any result."""
         self.ended = True
         self.cell.fail(error)
         self.tracker.fail()
 
     def interrupt(self) -> None:
-        """Show that the cell will go on in another process."""
+        """Set the status of a cell that another process will continue."""
         self.cell.set_status(PENDING)
         self.tracker.interrupt()

@@ -1,4 +1,4 @@
-"""Cells that train together, and everything that is laid out cell by cell."""
+"""The cells that train together, and all data with a dimension of cells."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -19,14 +19,14 @@ from memlaw.training.token_table import TokenTable
 
 @dataclass
 class LivePack:
-    """The cells of one training loop. All its parts have the cells in the same order; only `keep` drops any.
+    """The cells of one training loop. All its parts have the cells in the same order; only `keep` drops cells.
 
     Attributes:
         cells: the live cells.
-        steps: the optimizer steps of the loop: from their checkpoints' to the last.
-        adapters: their adapters, on the device of the base model, as everything below.
+        steps: the optimizer steps of the loop, from the checkpoints' step on.
+        adapters: their adapters; on the device of the base model, like all other tensors here.
         table: their rows.
-        weighting: their methods at work.
+        weighting: their methods.
         order: the order of their rows.
         prefix: the cached prefix of their rows; None: every step runs the whole model.
     """
@@ -43,12 +43,12 @@ class LivePack:
     def build(
         cls, cells: Sequence[LiveCell], base: BaseModel, targets: Sequence[Target], prefix_cache_gb: str | float
     ) -> "LivePack":
-        """Lay out cells of equal schedules, whose checkpoints, if they have any, are of the same step.
+        """Lay out cells of equal schedules, all with a checkpoint of the same step, or all without one.
 
         Args:
             cells: the cells.
             base: their base model, without adapters.
-            targets: the modules that they adapt.
+            targets: the adapted modules.
             prefix_cache_gb: see `trainer.prefix_cache_gb`.
         """
         device, schedule = base.device, cells[0].schedule
@@ -71,17 +71,17 @@ class LivePack:
 
     @property
     def frozen(self) -> Prefix | None:
-        """What stands in for the model's first layers while the pack trains."""
+        """The prefix that is replaced while the pack trains; None without a cache."""
         return self.prefix.prefix if self.prefix else None
 
     @contextmanager
     def attached(self, base: BaseModel) -> Iterator[None]:
-        """Within it the adapters act on the base model, and the cached prefix stands in for its first layers."""
+        """Attach the adapters, and replace the cached prefix of the model, inside the context."""
         with self.frozen.replaced() if self.frozen else nullcontext(), self.adapters.attach(base.model):
             yield
 
     def keep(self, kept: Sequence[int], optimizer: torch.optim.Optimizer) -> None:
-        """Go on with some of the cells, given by index; the numbers of these do not change."""
+        """Go on with some of the cells, given by index; their numbers do not change."""
         self.cells = [self.cells[n] for n in kept]
         self.adapters.keep(kept, optimizer)
         self.table = self.table.select(kept)
@@ -91,7 +91,7 @@ class LivePack:
             self.prefix.keep(kept)
 
     def state(self, n: int, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-        """Return what a checkpoint keeps of cell `n`: its adapter with AdamW's moments, and its method's state."""
+        """Return the tensors of a checkpoint of cell `n`: its adapter with AdamW's moments, and its method's state."""
         adapter = self.adapters.state(n, optimizer)
         method = self.weighting.state(n, self.table.pairs[n])
         return {
@@ -100,7 +100,7 @@ class LivePack:
         }
 
     def restore(self, optimizer: torch.optim.Optimizer) -> None:
-        """Put every cell where its checkpoint left it."""
+        """Restore every cell from its checkpoint."""
         for n, live in enumerate(self.cells):
             if live.checkpoint:
                 self.adapters.restore(n, live.checkpoint.part("adapter"), live.checkpoint.step, optimizer)

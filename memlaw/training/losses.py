@@ -1,4 +1,4 @@
-"""Logits to per-token negative log-likelihood: the only home of the shift and of the head.
+"""Computes the loss of each token from hidden states. Only this module applies the shift and the head.
 
 ℒ_t = −ln p_t in nats (paper, eq. 1), where p_t is the probability of target token t given all before it.
 
@@ -19,8 +19,8 @@ class TokenLosses(NamedTuple):
 
     Attributes:
         nll: ℒ_t of the target token in nats, fp32.
-        argmax: id of the most probable token there, int64.
-        argmax_nll: that token's own loss, fp32; `nll` to the last bit where it is the target, and never above it.
+        argmax: id of the most probable token at its position, int64.
+        argmax_nll: loss of that token, fp32; never above `nll`, and equal to it in all bits if the token is the target.
     """
 
     nll: torch.Tensor
@@ -29,10 +29,10 @@ class TokenLosses(NamedTuple):
 
 
 class _ChunkedLosses(torch.autograd.Function):
-    """`TokenLosses` in row chunks, with the gradient of each token's NLL in the same pass.
+    """Computes `TokenLosses` in chunks of rows, with the gradient of each token's NLL in the same pass.
 
-    A token's NLL depends on its own hidden state alone. So backward needs only the unit gradients [S, D], and scales
-    them with the weights of the tokens in the loss.
+    A token's NLL depends on one hidden state alone. So backward needs only the unit gradients [S, D], and scales them
+    with the weights of the tokens in the loss.
     """
 
     @staticmethod
@@ -75,20 +75,20 @@ def token_losses(
     valid_BL: torch.Tensor,
     head: Head,
 ) -> TokenLosses:
-    """Compute the loss of each target token, and of the most probable token there.
+    """Compute the loss of each target token, and of the most probable token at its position.
 
     Args:
         decoded: the decoder's output; its `last_hidden_state` is [B, T, D].
         input_ids_BT: token ids of the rows.
         position_BL: positions of the target tokens in their rows, at least 1.
-        valid_BL: False for padding, whose `nll` is 0 and whose argmax means nothing.
+        valid_BL: False for padding, whose `nll` is 0 and whose argmax is arbitrary.
         head: the base model's head.
 
     Returns:
         Losses [B, L]; `nll` is differentiable in the decoder's hidden states.
     """
     hidden_BTD: torch.Tensor = decoded["last_hidden_state"]
-    before_BL = position_BL - 1  # a token is predicted by the hidden state one position before it
+    before_BL = position_BL - 1  # the hidden state one position before a token predicts it
     picked_BLD = hidden_BTD.gather(1, before_BL[..., None].expand(-1, -1, hidden_BTD.shape[-1]))
     target_BL = input_ids_BT.gather(1, position_BL)
     losses_S = _ChunkedLosses.apply(picked_BLD.flatten(0, 1), target_BL.flatten(), head, decoded)

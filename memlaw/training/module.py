@@ -23,7 +23,7 @@ class Forward(NamedTuple):
     """The forward of a step, without gradient.
 
     Attributes:
-        rows_NB: the rows that it saw.
+        rows_NB: its rows.
         losses: of their target tokens, [N, B, L].
         weight_NBL: of these tokens in the step's loss.
     """
@@ -38,7 +38,7 @@ class PackModule(LightningModule):
 
     Args:
         base: the frozen base model, adapters attached to it.
-        pack: the cells; which of them are left is for the pack to say.
+        pack: the cells; it drops those that end.
         optimizer: the section `optimizer`.
 
     Attributes:
@@ -51,12 +51,12 @@ class PackModule(LightningModule):
         self.adapters = pack.adapters  # registers their parameters
         self.optimizer_config = optimizer
         self.last_forward: Forward | None = None
-        # In a tuple, so that it is no submodule: Lightning must not move, save or switch the mode of the frozen model.
+        # In a tuple, so that they are no submodules: Lightning must not move, save or set the mode of the frozen model.
         self._frozen = (decoder_of(base.model), Head(base.model))
 
     @property
     def steps_taken(self) -> int:
-        """Optimizer steps of every cell so far, those before an interruption included."""
+        """Optimizer steps of every cell so far, including those before an interruption."""
         return self.pack.steps.start + self.trainer.global_step
 
     def forward(self, rows_NB: torch.Tensor) -> tuple[TokenLosses, torch.Tensor]:
@@ -122,7 +122,7 @@ class PackModule(LightningModule):
 
 @contextmanager
 def _one_sequence_per_row() -> Iterator[None]:
-    """Keep transformers from looking for packed sequences, for which it waits for the device in every forward."""
+    """Keep transformers from searching for packed sequences, which waits for the device in every forward."""
     search = masking_utils.find_packed_sequence_indices
     setattr(masking_utils, "find_packed_sequence_indices", lambda position_ids: None)  # noqa: B010
     try:

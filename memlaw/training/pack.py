@@ -1,4 +1,4 @@
-"""Train a pack: cells that share one frozen base model and one training loop. A single cell is a pack of one."""
+"""Trains a pack: cells that share one frozen base model. A single cell is a pack of one."""
 
 import gc
 import logging
@@ -9,14 +9,15 @@ from typing import Any
 
 import torch
 from filelock import Timeout
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from memlaw.config.instantiation import instantiate_checked
 from memlaw.core.errors import CellError, is_out_of_memory
 from memlaw.methods.schedule import Schedule
 from memlaw.models.base import BaseModel
 from memlaw.models.cache import BaseModelCache
 from memlaw.models.devices import resolve_device, resolve_precision
+from memlaw.models.sources import ModelSource
 from memlaw.planning.soundness import length_matters
 from memlaw.study.cell import Cell
 from memlaw.study.liveness import beating, trained_elsewhere
@@ -30,15 +31,15 @@ from memlaw.training.prepare import prepare
 log = logging.getLogger(__name__)
 
 BASE_MODELS = BaseModelCache()
-"""Of this process: a warm worker trains one pack after the other, mostly on the same base model."""
+"""The cache of this process. A warm worker trains many packs, mostly on the same base model."""
 
 
 def train_pack(cells: Sequence[Cell], settings: DictConfig) -> None:
-    """Train cells that `memlaw.planning.packing.pack_key` puts together.
+    """Train the cells of a pack, which have the same `memlaw.planning.packing.pack_key`.
 
-    Outcomes are in the cells' directories: a failure fails only the cells that it concerns and is not raised. Cells
-    that another process trains, or has finished since they were planned, are left to it. That process is known by the
-    lock that it holds or, on another machine, by its heartbeat.
+    The outcomes are in the cells' directories. A failure fails only its own cells and is not raised. Cells that another
+    process trains, or has finished since they were planned, are skipped. The cell's lock or, on another machine, the
+    heartbeat tells of that process.
 
     Args:
         cells: planned cells of one pack.
@@ -52,7 +53,7 @@ def train_pack(cells: Sequence[Cell], settings: DictConfig) -> None:
             with beating(mine):
                 if mine:
                     _PackTraining(mine, settings).run()
-        except Exception as error:  # any cause: the sweep goes on with the other packs
+        except Exception as error:  # fail these cells only: the sweep goes on with the other packs
             for cell in mine:
                 if not cell.status.ended:
                     cell.fail(error)
@@ -62,10 +63,10 @@ def _locked(cell: Cell, locks: ExitStack) -> bool:
     try:
         locks.enter_context(cell.lock().acquire(timeout=0))
     except Timeout:
-        log.warning("%s is being trained by another process; left to it", cell.name)
+        log.warning("%s is skipped: another process trains it", cell.name)
         return False
     if trained_elsewhere(cell):
-        log.warning("%s is being trained on %s; left to it", cell.name, cell.status.host)
+        log.warning("%s is skipped: it is being trained on %s", cell.name, cell.status.host)
         return False
     return True
 
@@ -73,30 +74,31 @@ def _locked(cell: Cell, locks: ExitStack) -> bool:
 class _PackTraining:
     """Trains cells of one base model, together as far as their shapes and the RAM allow.
 
-    It does not hold the base model, so that a loop that failed can drop it.
+    It has no reference to the base model, so that a failed loop can free its RAM.
     """
 
     def __init__(self, cells: Sequence[Cell], settings: DictConfig):
         self.cells = cells
         self.settings = settings
-        self.model = cells[0].config.model
+        self.source: ModelSource = instantiate_checked(cells[0].config.model)
         self.device = resolve_device(settings.trainer.device)
         self.dtype = resolve_precision(cells[0].config.precision, self.device)
-        self.tracker = Tracker(instantiate(settings.logger))
+        self.tracker = Tracker(instantiate_checked(settings.logger))
 
     def base(self) -> BaseModel:
-        """The cells' base model."""
-        return BASE_MODELS.load(self.model, self.dtype, self.device)
+        """Load the cells' base model, or get it from the cache."""
+        return BASE_MODELS.load(self.source, self.dtype, self.device)
 
     def run(self) -> None:
-        """Train all cells that can be prepared; the others fail."""
+        """Train all cells that can be prepared; fail the others."""
         refuse_other_weights(self.cells[0], self.base())
         live_cells = self._prepared()
         lengths = {live.memory.row_tokens for live in live_cells}
-        apart = len(lengths) > 1 and length_matters(self.base().model, max(lengths))
+        # Keep the rows of a cell from getting longer in a pack, if that changes its numbers.
+        separate = len(lengths) > 1 and length_matters(self.base().model, max(lengths))
 
         def shape(live: LiveCell) -> tuple[Schedule, int]:
-            return live.schedule, live.memory.row_tokens if apart else 0  # no cell's rows get longer for another's
+            return live.schedule, live.memory.row_tokens if separate else 0
 
         for group in _grouped(live_cells, shape):
             self._fit_in_step(group)
@@ -112,12 +114,12 @@ class _PackTraining:
         return live_cells
 
     def _fit_in_step(self, cells: Sequence[LiveCell]) -> None:
-        """Train cells whose checkpoints are of the same step together."""
+        """Train cells together whose checkpoints are of the same step."""
         for group in _grouped(cells, LiveCell.saved_step):
             self._fit_or_halve(group)
 
     def _fit_or_halve(self, cells: Sequence[LiveCell]) -> None:
-        """Train together; where the RAM does not suffice, train one half after the other."""
+        """Train cells together; if the RAM does not suffice, train one half after the other."""
         try:
             fit(cells, self.base(), self.settings, self.tracker)
             return
@@ -128,8 +130,8 @@ class _PackTraining:
                 for live in left:
                     live.fail(error)
                 return
-            log.warning("out of memory with %d cells in a pack; halving it: %s", len(left), str(error))
-        gc.collect()  # frees what the failed loop held, now that its traceback is gone
+            log.warning("out of RAM with %d cells in a pack; halving it: %s", len(left), str(error))
+        gc.collect()  # free the RAM of the failed loop, now that its traceback is gone
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
         for live in left:
@@ -140,10 +142,10 @@ class _PackTraining:
 
 
 def refuse_other_weights(cell: Cell, base: BaseModel) -> None:
-    """Keep cells of two base models that go by one name out of one study.
+    """Refuse to mix cells of different base models under one name in a study.
 
     Raises:
-        CellError: finished cells of the study had other weights under the same config, dtype and kind of device.
+        CellError: finished cells of the study had other weights with the same config, dtype and kind of device.
     """
     model = {name: value for name, value in cell.flat.items() if name.startswith("model.")}
     model["dtype"] = str(base.model.dtype).removeprefix("torch.")
@@ -153,10 +155,10 @@ def refuse_other_weights(cell: Cell, base: BaseModel) -> None:
         if same and same_device and row.get("model_fingerprint") not in (None, base.fingerprint):
             raise CellError(
                 f"the weights of model {cell.config.model.name} changed since {row['cell']} was trained (fingerprint "
-                f"{row['model_fingerprint']}, now {base.fingerprint}); bring them back or choose another study"
+                f"{row['model_fingerprint']}, now {base.fingerprint}); restore the weights or choose another study"
             )
 
 
 def _grouped(cells: Sequence[LiveCell], key: Callable[[LiveCell], Any]) -> list[list[LiveCell]]:
-    """Split cells into groups of one key, in the keys' order."""
+    """Split cells into groups of equal keys, in the keys' order."""
     return [list(group) for _, group in groupby(sorted(cells, key=key), key=key)]

@@ -1,4 +1,4 @@
-"""The training time of a pack, divided among its cells."""
+"""Divides the training time of a pack among its cells."""
 
 import time
 from collections.abc import Sequence
@@ -7,19 +7,19 @@ from memlaw.training.history import History
 
 
 class PackClock:
-    """Shares out the time since it was last asked."""
+    """Measures the time since its latest call, or since its construction."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
 
     def share(self, histories: Sequence[History]) -> None:
-        """Divide the time among the cells that trained in it."""
+        """Add the time to the worker seconds of the cells, in equal parts."""
         seconds = self._elapsed()
         for history in histories:
             history.worker_seconds += seconds / len(histories)
 
     def leave_out(self, histories: Sequence[History]) -> None:
-        """Exclude the time, such as that of asking finished cells, from the training time of all cells."""
+        """Exclude the time, such as that of asking finished cells, from the cells' training time."""
         seconds = self._elapsed()
         for history in histories:
             history.started += seconds

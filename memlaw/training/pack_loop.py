@@ -1,4 +1,4 @@
-"""What happens to the live cells of a pack around its steps: they are evaluated, saved, ended and dropped."""
+"""Evaluates, saves, ends and drops the live cells of a pack around its steps."""
 
 from functools import partial
 from typing import Any
@@ -21,15 +21,15 @@ from memlaw.training.timetable import Timetable
 class PackLoop(Callback):
     """Owns the live cells of a pack while it trains.
 
-    A cell that ends stays in the pack until the step in which it ended is over: the step's gradients are laid out for
-    all cells. Then `LivePack.keep` drops it everywhere at once.
+    A cell that ends stays in the pack until its step is over, because the step's gradients are laid out for all cells.
+    Then `LivePack.keep` drops it everywhere at once.
 
     Args:
         pack: the cells.
-        timetable: when they are evaluated.
-        questions: what they are asked when they end.
+        timetable: of their evaluations.
+        questions: to cells that end.
         checkpoints: writes their checkpoints.
-        signals: held back while the loop runs.
+        signals: deferred while the loop runs.
         tracker: mirrors the cells.
     """
 
@@ -52,22 +52,22 @@ class PackLoop(Callback):
         self._clock = PackClock()
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Put the cells where they were, and take the signals back: Lightning has just claimed SIGTERM."""
+        """Restore the cells, and install the signal handlers again: Lightning has just replaced that of SIGTERM."""
         self.pack.restore(trainer.optimizers[0])
         self.signals.install()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, *_: Any, **__: Any) -> None:
-        """Evaluate before the step's own forward when that sees only some of the pairs."""
+        """Evaluate before the step's forward, if that sees only some of the pairs."""
         if pl_module.steps_taken in self.timetable and not self.timetable.batch_holds_all:
             self._evaluate(trainer, pl_module, measure(pl_module, self.timetable.batch_rows))
 
     def on_before_backward(self, trainer: Trainer, pl_module: Any, *_: Any, **__: Any) -> None:
-        """Evaluate from the step's own forward when that saw all pairs."""
+        """Evaluate from the step's forward, if that saw all pairs."""
         if pl_module.steps_taken in self.timetable and self.timetable.batch_holds_all:
             self._evaluate(trainer, pl_module, measured_by(pl_module.last_forward))
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any, **__: Any) -> None:
-        """Drop the cells that ended, evaluate after the last step, write checkpoints, and act on signals."""
+        """Drop the cells that ended, evaluate after the last step, write checkpoints, and handle signals."""
         self._drop_ended(trainer)
         if self.pack.cells and pl_module.steps_taken == self.timetable.total_steps:
             self._evaluate(trainer, pl_module, measure(pl_module, self.timetable.batch_rows))
@@ -101,11 +101,11 @@ class PackLoop(Callback):
         for n, reason in reasons.items():
             try:
                 cells[n].finish(reason, partial(self.pack.adapters.export, n), answers[n])
-            except Exception as error:  # again this cell only
+            except Exception as error:  # fail this cell only
                 cells[n].fail(error)
 
     def _take(self, live: LiveCell, evaluated: Evaluated, learning_rate: float) -> str | None:
-        """Check and record a cell's evaluation; returns why the cell ends, or None."""
+        """Check and record a cell's evaluation; return the reason to end the cell, or None."""
         step, reason = evaluated.step, None
         live.check_finite(evaluated)
         if step == self.timetable.total_steps:
@@ -117,7 +117,7 @@ class PackLoop(Callback):
         return reason
 
     def _interrupt(self, trainer: Trainer) -> None:
-        """Hand the signals to their previous handlers, one of which may exit; stop training unless all were handled."""
+        """Call the previous handlers of the signals; stop training unless they handled all. A handler may exit."""
         ends = True
         try:
             ends = self.signals.pass_on()

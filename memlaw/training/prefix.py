@@ -1,8 +1,8 @@
-"""The frozen prefix: run what comes before the first adapter once, then train only what comes after it.
+"""The frozen prefix of a model: the modules before its first adapter, which run once per distinct row of tokens.
 
-Everything below the lowest adapted layer computes the same in every step. So does, inside that layer, every module that
+All layers below the lowest adapted layer compute the same in every step. So does, inside that layer, every module that
 ends before an adapter acts, up to the output of the adapted module itself. These outputs are computed once per distinct
-row and fed to the suffix. The arithmetic of the suffix is untouched: logits are bit-identical.
+row and fed to the suffix, the rest of the model. The arithmetic of the suffix stays the same: logits are bit-identical.
 
 Shapes: R rows, B rows of a batch, T positions, D hidden size.
 """
@@ -18,17 +18,18 @@ from transformers import PreTrainedModel
 
 from memlaw.core.errors import is_out_of_memory
 from memlaw.models.anatomy import decoder_of, layers_of, layers_path
+from memlaw.models.stand_in import StandIn
 
 _exact: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], bool]] = WeakKeyDictionary()
 """Results of `Prefix.is_exact_for`, per model and adapted modules."""
 
 
 class _Reached(Exception):
-    """Raised at the first adapter, once all that it depends on has run."""
+    """Raised at the first adapter, after all modules that it depends on have run."""
 
 
-class _StandIn(nn.Module):
-    """Takes the place of a frozen module and returns its input or a given output, in the form that the module has.
+class _Frozen(StandIn):
+    """Takes the place of a frozen module, and returns its input or a given output in the form of the module's output.
 
     Args:
         module: the frozen module.
@@ -36,23 +37,12 @@ class _StandIn(nn.Module):
         fed: whether to return `output`, set before each forward; otherwise the input.
     """
 
+    output: torch.Tensor | None = None
+
     def __init__(self, module: nn.Module, tuple_size: int, fed: bool):
-        super().__init__()
-        self._module = (module,)  # in a tuple, so that it is no submodule; only asked for attributes such as its type
+        super().__init__(module)
         self._tuple_size = tuple_size
         self._fed = fed
-        self.output: torch.Tensor | None = None
-
-    @property
-    def original(self) -> nn.Module:
-        """The module whose place it takes."""
-        return self._module[0]
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(self._module[0], name)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         output = self.output if self._fed else _hidden(args, kwargs)
@@ -65,7 +55,7 @@ def _hidden(args: Any, kwargs: Any) -> torch.Tensor:
 
 
 class Prefix:
-    """What a frozen model in eval mode computes before its first adapter acts.
+    """The computation of a frozen model in eval mode before its first adapter acts.
 
     Args:
         model: the base model, without adapters.
@@ -84,15 +74,15 @@ class Prefix:
         self._inside = {
             name: module
             for name, module in model.named_modules()
-            if name.startswith(f"{path}.{first}.") and any(weight.dim() > 1 for weight in module.parameters())
+            if name.startswith(f"{path}.{first}.") and any(parameter.dim() > 1 for parameter in module.parameters())
         }
-        self._inside_kept: list[str] = []
+        self._cached_inside: list[str] = []
         self._tuple_sizes: dict[str, int] = {}
-        self._stand_ins: dict[str, _StandIn] = {}
+        self._stand_ins: dict[str, _Frozen] = {}
         self._hidden_BTD: torch.Tensor | None = None
 
     def refusal(self) -> str | None:
-        """Return why the prefix's output may differ from step to step; None when it cannot."""
+        """Return the reason why the prefix's output may differ from step to step; None when it cannot."""
         for name, module in {**self._below, **self._inside}.items():
             if any(part.training for part in module.modules()):
                 return f"{name} is in training mode, where it may drop out at random"
@@ -100,16 +90,16 @@ class Prefix:
 
     @torch.no_grad()
     def is_by_rows(self, input_ids_1T: torch.Tensor) -> bool:
-        """Tell whether layers pass on hidden states with a row per row of tokens; runs one row."""
+        """Tell whether layers pass on hidden states with a row per row of tokens. This runs one row."""
         return len(self._run(input_ids_1T)[0]) == 1
 
     def forget_inside(self) -> None:
-        """Keep only the input of the first adapted layer, to save RAM."""
+        """Cache only the input of the first adapted layer, to save RAM."""
         self._inside = {}
 
     @torch.no_grad()
     def run(self, input_ids_RT: torch.Tensor, batch_rows: int) -> list[torch.Tensor]:
-        """Compute what `feed` takes, a row per row of tokens, `batch_rows` rows at a time.
+        """Compute the values for `feed`, a row per row of tokens, `batch_rows` rows at a time.
 
         Returns:
             The input [R, T, D] of layer `first`, then the outputs [R, T, ·] of modules inside it.
@@ -153,7 +143,7 @@ class Prefix:
         raise AssertionError("the decoder did not run its layers in order")
 
     def _outermost(self, outputs: dict[str, Any], rows: int) -> list[torch.Tensor]:
-        """Of the modules that ran, pick the outermost whose output is one tensor with a row per row of tokens."""
+        """Pick the outermost modules that ran and whose output is one tensor with a row per row of tokens."""
         self._tuple_sizes = {name: len(output) if isinstance(output, tuple) else 0 for name, output in outputs.items()}
         picked: dict[str, torch.Tensor] = {}
         for name in self._inside:  # outer modules come before the ones inside them
@@ -162,15 +152,15 @@ class Prefix:
                 alone = isinstance(output, torch.Tensor) and all(other is None for other in others)
                 if alone and output.dim() > 2 and len(output) == rows:
                     picked[name] = output
-        self._inside_kept = list(picked)
+        self._cached_inside = list(picked)
         return list(picked.values())
 
     @contextmanager
     def replaced(self) -> Iterator[None]:
-        """Within it the prefix costs nothing and its weights stay off the GPU.
+        """Skip the prefix inside the context, and move its weights off the GPU.
 
-        Call `run` before it, and `feed` before each forward in it. After an exception the modules are back in their
-        places, but their weights may still be off the GPU.
+        Call `run` before it, and `feed` before each forward inside it. An exception restores the modules, but may leave
+        their weights off the GPU.
         """
         device = self._model.device
         with self._swapped() as originals:
@@ -182,7 +172,7 @@ class Prefix:
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """Within it, inside `replaced`, the model is whole again, e.g. to write text."""
+        """Restore the whole model inside the context, which must be inside `replaced`, e.g. to write text."""
         device, stand_ins = self._model.device, self._stand_ins
         self._stand_ins = {}
         try:
@@ -197,9 +187,9 @@ class Prefix:
 
     @contextmanager
     def _swapped(self) -> Iterator[list[nn.Module]]:
-        originals = {name: self._model.get_submodule(name) for name in [*self._below, *self._inside_kept]}
+        originals = {name: self._model.get_submodule(name) for name in [*self._below, *self._cached_inside]}
         self._stand_ins = {
-            name: _StandIn(module, self._tuple_sizes[name], fed=name in self._inside_kept)
+            name: _Frozen(module, self._tuple_sizes[name], fed=name in self._cached_inside)
             for name, module in originals.items()
         }
         layer = self._layers[self._first]
@@ -214,9 +204,9 @@ class Prefix:
                 self._model.set_submodule(name, module)
 
     def feed(self, values: Sequence[torch.Tensor]) -> None:
-        """Give the next forward the values that `run` returned for the rows of its batch."""
+        """Pass values of `run`, for the rows of a batch, to the next forward."""
         self._hidden_BTD, *outputs = values
-        for name, output in zip(self._inside_kept, outputs, strict=True):
+        for name, output in zip(self._cached_inside, outputs, strict=True):
             self._stand_ins[name].output = output
 
     def _swap(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -228,9 +218,9 @@ class Prefix:
 
     @torch.no_grad()
     def is_exact_for(self, input_ids_1T: torch.Tensor) -> bool:
-        """Tell whether the model depends on its first layers through the kept outputs alone; runs one row.
+        """Tell whether the model depends on its first layers through the cached outputs alone.
 
-        A model is tried once for the same adapted modules.
+        This runs one row, once for the same model and adapted modules.
         """
         results = _exact.setdefault(self._model, {})
         modules = (self._first, *self._adapted, *self._inside)
@@ -241,12 +231,12 @@ class Prefix:
     def _try(self, input_ids_1T: torch.Tensor) -> bool:
         values = self.run(input_ids_1T, 1)
         expected = self._decode(input_ids_1T)
-        self._decode(input_ids_1T.flip(1))  # whatever layers leave for each other is now that of another row
+        self._decode(input_ids_1T.flip(1))  # state that layers share is now that of another row
         with self._swapped():
             self.feed(values)
             try:
                 return torch.equal(self._decode(input_ids_1T), expected)
-            except Exception as error:  # whatever a later layer raises when it misses what a first one leaves for it
+            except Exception as error:  # a later layer may fail in any way without state of a first one
                 if is_out_of_memory(error):
                     raise
                 return False

@@ -1,4 +1,4 @@
-"""The prefix's output for the rows of a pack, within a budget of RAM; or the reason why every step must run it.
+"""Caches the prefix's output for the rows of a pack, within a budget of RAM.
 
 Shapes: N cells, P pairs of a cell, R distinct rows, B rows of a batch, T positions.
 """
@@ -16,10 +16,10 @@ from memlaw.training.token_table import TokenTable
 log = logging.getLogger(__name__)
 
 _SAMPLE_TOKENS = 16
-"""Tokens of the row on which the prefix is tried."""
+"""Tokens of the row that tries the prefix."""
 
 FREE_SHARE = 1 / 4
-"""Share of a process's free RAM, or of a GPU's, that the cache may take with `trainer.prefix_cache_gb=auto`."""
+"""Share of the free RAM of a process, or of a GPU, that the cache may take with `trainer.prefix_cache_gb=auto`."""
 
 
 class PrefixCache:
@@ -27,7 +27,7 @@ class PrefixCache:
 
     Attributes:
         values: as `Prefix.run` returns them, a row per distinct row of tokens.
-        row_NP: where each cell's rows stand in them.
+        row_NP: indices into `values` of each cell's rows.
     """
 
     def __init__(self, prefix: Prefix, table: TokenTable, batch_rows: int):
@@ -37,7 +37,7 @@ class PrefixCache:
 
     @property
     def extent(self) -> str:
-        """How much of the prefix is kept: a key of `memlaw.planning.sizes.CACHED`."""
+        """The cached part of the prefix: a key of `memlaw.planning.sizes.CACHED`."""
         return "inside" if len(self.values) > 1 else "input"
 
     def keep(self, kept: Sequence[int]) -> None:
@@ -45,7 +45,7 @@ class PrefixCache:
         self.row_NP = self.row_NP[list(kept)]
 
     def feed(self, cell_N1: torch.Tensor, row_NB: torch.Tensor) -> None:
-        """Feed the next forward with the rows of a batch, in cell-major order."""
+        """Feed the rows of a batch to the next forward, in cell-major order."""
         row_B = self.row_NP[cell_N1, row_NB].flatten()
         self.prefix.feed([value[row_B] for value in self.values])
 
@@ -57,14 +57,14 @@ def _distinct(table: TokenTable) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def cache_prefix(prefix: Prefix, table: TokenTable, batch_rows: int, budget_bytes: float) -> PrefixCache | None:
-    """Cache the prefix for the rows of a pack, or log why every step must run the whole model.
+    """Cache the prefix for the rows of a pack; None, and a line in the log, when every step must run the whole model.
 
     Args:
         prefix: of the base model, adapters not attached.
         table: the pack's rows.
         batch_rows: rows in one forward.
-        budget_bytes: what the cache may take; where everything does not fit, only the input of the first adapted
-            layer is kept.
+        budget_bytes: most bytes of the cache. If all outputs do not fit, cache only the input of the first adapted
+            layer.
     """
     distinct_RT, _ = _distinct(table)
     sample_1T = distinct_RT[:1, :_SAMPLE_TOKENS]
@@ -78,21 +78,23 @@ def cache_prefix(prefix: Prefix, table: TokenTable, batch_rows: int, budget_byte
             per_token = per_token[:1]
         needed = sum(per_token) * distinct_RT.numel()
         if needed > budget_bytes:
-            reason = f"it takes {needed / 1e9:.3g} GB and may take {budget_bytes / 1e9:.3g} (trainer.prefix_cache_gb)"
+            reason = (
+                f"its output takes {needed / 1e9:.3g} GB, of {budget_bytes / 1e9:.3g} allowed (trainer.prefix_cache_gb)"
+            )
         elif not prefix.is_exact_for(sample_1T):
             reason = "later layers read more from the first layers than the output of the last of them"
     if reason is not None:
-        log.info("the frozen prefix is run in every step: %s", reason)
+        log.info("every step runs the frozen prefix: %s", reason)
         return None
     return PrefixCache(prefix, table, batch_rows)
 
 
 def cache_budget_bytes(budget_gb: str | float, device: torch.device) -> float:
-    """Return `trainer.prefix_cache_gb` in bytes; `auto` is `FREE_SHARE` of what this process may have on `device`."""
+    """Return `trainer.prefix_cache_gb` in bytes; `auto` is `FREE_SHARE` of this process's part of `device`."""
     if budget_gb != "auto":
         return float(budget_gb) * 1e9
     if device.type == "cuda":
         reserved_by_torch = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return FREE_SHARE * (torch.cuda.mem_get_info(device)[0] + reserved_by_torch)
-    process_share = min(1.0, torch.get_num_threads() / (os.cpu_count() or 1))  # other workers have the other cores
+    process_share = min(1.0, torch.get_num_threads() / (os.cpu_count() or 1))  # other workers use the other cores
     return FREE_SHARE * psutil.virtual_memory().available * process_share

@@ -1,4 +1,4 @@
-"""From a planned cell to a live one: its memory built with the base model's tokenizer, its method and its schedule."""
+"""Makes a planned cell ready to train: builds its memory with the base model's tokenizer, and its schedule."""
 
 import sys
 
@@ -14,10 +14,10 @@ from memlaw.training.live_cell import LiveCell
 
 
 def prepare(cell: Cell, base: BaseModel, tracker: Tracker) -> LiveCell:
-    """Make a cell ready to train, and open its run; the base model is not kept.
+    """Make a cell ready to train, and open its run. The result has no reference to the base model.
 
     Raises:
-        ConfigError: its memory cannot be built, or does not suit the model.
+        ConfigError: its memory cannot be built, or does not fit the model.
         CellError: it has a checkpoint of another model or memory.
     """
     resolved, tokenizer = resolve(cell), base.tokenizer
@@ -39,7 +39,7 @@ def build_memory(resolved: ResolvedCell, base: BaseModel) -> Memory:
     """Build a cell's memory from its data source.
 
     Raises:
-        ConfigError: it cannot be built, has tokens that the model does not know, or is too long for the model.
+        ConfigError: it cannot be built, has tokens that the model lacks, or is too long for the model.
     """
     c, known_ids = resolved.cell.config, _known_ids(base)
     memory = resolved.data.build(base.tokenizer, c.seq_len, c.seed, known_ids)
@@ -54,14 +54,14 @@ def build_memory(resolved: ResolvedCell, base: BaseModel) -> Memory:
 
 
 def _known_ids(base: BaseModel) -> int:
-    """Count the token ids that the model has rows for, both to read and to score them."""
+    """Count the token ids with rows in both the embedding and the head."""
     ends = (base.model.get_input_embeddings(), base.model.get_output_embeddings())
-    weights = [getattr(end, "weight", None) for end in ends]
-    return min((weight.shape[0] for weight in weights if weight is not None), default=sys.maxsize)
+    matrices = [getattr(end, "weight", None) for end in ends]
+    return min((matrix.shape[0] for matrix in matrices if matrix is not None), default=sys.maxsize)
 
 
 def _refuse_unknown(memory: Memory, base: BaseModel, known_ids: int) -> None:
-    """Refuse tokens that were added to the tokenizer but not to the model. Raises ConfigError naming the first."""
+    """Raise ConfigError, naming the first, for tokens that were added to the tokenizer but not to the model."""
     for number, pair in enumerate(memory.pairs, start=1):
         for part, ids in (("query", pair.query_ids), ("target", pair.target_ids)):
             unknown = next((token_id for token_id in ids if token_id >= known_ids), None)
@@ -70,5 +70,5 @@ def _refuse_unknown(memory: Memory, base: BaseModel, known_ids: int) -> None:
                 off = " or set data.chat_template=off" if part == "query" else ""
                 raise ConfigError(
                     f"data: the {part} of pair {number} has the token {token!r} with id {unknown}, "
-                    f"and the model knows ids below {known_ids} only; leave it out{off}"
+                    f"and the model has only ids below {known_ids}; leave it out{off}"
                 )

@@ -1,6 +1,6 @@
-"""Free-running recall: let finished cells write their memories from the queries alone, token by token.
+"""Free-running recall: lets finished cells write their memories from the queries alone, token by token.
 
-Greedy decoding of exactly as many tokens as the target has; an end-of-sequence token is a token like any other.
+Greedy decoding writes exactly as many tokens as the target has. An end-of-sequence token is a token like any other.
 
 Shapes: N cells, B pairs of a batch, T positions of a row, L target tokens.
 """
@@ -22,7 +22,7 @@ from memlaw.training.whole_model import WholeModel
 log = logging.getLogger(__name__)
 
 BATCH_ROWS, BATCH_TOKENS = 64, 2**16
-"""Most rows decoded together, over all cells, and most of their tokens where whole rows are run."""
+"""Most rows of a decoding batch, over all cells, and most tokens of a batch of whole rows."""
 
 
 def write_memories(
@@ -36,9 +36,9 @@ def write_memories(
 
     Args:
         model: the base model, whole and without other adapters.
-        adapters: of as many cells as there are memories.
-        memories: of the cells; one with fewer pairs repeats its last one while others go on.
-        row_tokens: decode by whole rows of so many tokens; None decodes with a cache (`memlaw.training.decoding`).
+        adapters: of the cells, one per memory.
+        memories: of the cells; a memory with fewer pairs repeats its last pair while the others go on.
+        row_tokens: T to decode by whole rows; None decodes with a cache (`memlaw.training.decoding`).
         temperature: None for greedy decoding.
     """
     N, P = len(memories), max(len(memory.pairs) for memory in memories)
@@ -70,7 +70,7 @@ class Recaller:
     Args:
         whole: the pack's base model.
         row_tokens: T of the pack's rows.
-        temperature: of sampling; None does not sample.
+        temperature: of sampling; None samples nothing.
         repeats: samples of each pair.
     """
 
@@ -97,7 +97,7 @@ class Recaller:
         ]
 
     def _row_tokens(self, pairs: Sequence[Pair]) -> int | None:
-        """Return the length of the rows to decode by; None where a cache gives the same."""
+        """Return T to decode by whole rows; None when a cache gives the same result."""
         reason = reason_against_cache(self.whole.model, pairs, self.row_tokens)
         if reason is None:
             return None
@@ -105,7 +105,7 @@ class Recaller:
         return self.row_tokens
 
     def _samples(self, n: int, memory: Memory, row_tokens: int | None) -> list[list[np.ndarray]]:
-        """Sample from one cell at a time, so that its samples do not depend on the pack."""
+        """Sample from a cell alone, so that its samples do not depend on the pack."""
         if self.temperature is None:
             return []
         alone = self.whole.adapters.selected([n])

@@ -1,7 +1,7 @@
-"""What a cell wrote from its queries alone, compared with its targets: the content of `recall.json`.
+"""Compares the tokens that a cell wrote from its queries with its targets: the content of `recall.json`.
 
-By teacher forcing two positions are known before: the first whose argmax is wrong, at which greedy decoding must first
-fail, and the first with p ≤ 0.5, which is never beyond it (a theorem; a violation is a bug, or a floating-point tie).
+Teacher forcing predicts the first failure of greedy decoding: the first position whose argmax is wrong. The first
+position with p ≤ 0.5 is never beyond it. This is a theorem: a violation is a bug, or a floating-point tie.
 
 Shapes: L target tokens of a pair, S target tokens of all pairs in order.
 """
@@ -17,12 +17,12 @@ from memlaw.data.memory import Memory, Pair
 
 @dataclass(frozen=True)
 class Written:
-    """What a cell writes for each of its pairs, token ids of the target's length.
+    """Token ids that a cell writes for each of its pairs, as many as the target has.
 
     Attributes:
         greedy: by greedy decoding.
-        control: the same by the base model without an adapter, which shows lucky guesses.
-        samples: by sampling, once per repeat.
+        control: by greedy decoding of the base model without an adapter, which shows lucky guesses.
+        samples: by sampling, for each repeat.
         decoding: `cache` or `rows`; see `memlaw.training.decoding`.
     """
 
@@ -33,7 +33,7 @@ class Written:
 
 
 def compare(pair: Pair, written_L: np.ndarray) -> dict[str, Any]:
-    """Compare what was written with a pair's target.
+    """Compare written tokens with a pair's target.
 
     Returns:
         exact, token_accuracy (share of positions), matched_prefix (tokens before the first failure) and
@@ -53,9 +53,9 @@ def recall_record(memory: Memory, written: Written, p_S: np.ndarray, argmax_S: n
     """Make the content of `recall.json`: columns of `memlaw.study.records.RESULT_COLUMNS`, and a row per pair.
 
     Args:
-        memory: what was to be recalled.
-        written: what the cell wrote.
-        p_S, argmax_S: of the last evaluation, given the true tokens before each.
+        memory: the targets.
+        written: the written tokens.
+        p_S, argmax_S: of the last evaluation, by teacher forcing.
     """
     rows, start = [], 0
     for pair, greedy, control in zip(memory.pairs, written.greedy, written.control, strict=True):
@@ -84,7 +84,7 @@ def recall_record(memory: Memory, written: Written, p_S: np.ndarray, argmax_S: n
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, float | int]:
-    """Sum the rows of a cell up to columns of `memlaw.study.records.RESULT_COLUMNS`."""
+    """Summarize the rows of a cell as columns of `memlaw.study.records.RESULT_COLUMNS`."""
 
     def position(row: dict[str, Any], name: str) -> int:
         return row["length"] if row[name] is None else row[name]

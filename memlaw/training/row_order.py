@@ -1,4 +1,4 @@
-"""The order in which the pairs of a pack's cells are trained.
+"""The order of the pairs in training.
 
 Shapes: N cells, B rows of a step per cell.
 """
@@ -18,8 +18,8 @@ from memlaw.methods.schedule import steps_per_epoch
 def row_stream(pairs: int, seed: int, curriculum: Curriculum, batch_size: int) -> Iterator[np.ndarray]:
     """Yield one cell's batches of row numbers [B] without end.
 
-    Every pair that takes part in an epoch comes once in it, shuffled anew each epoch. A partial batch is filled with
-    -1, which scores nothing, so that the shape is fixed. The order depends on the arguments alone, never on the pack.
+    Each epoch visits every pair that takes part in it once, in a new random order. A partial batch is filled with -1,
+    which scores nothing, so that the shape is fixed. The order depends on the arguments alone, never on the pack.
     """
     batch_rows = min(batch_size, pairs)
     rng = stream(seed, "row order")
@@ -34,12 +34,12 @@ def row_stream(pairs: int, seed: int, curriculum: Curriculum, batch_size: int) -
 class RowOrder(IterableDataset):
     """The row numbers of each step of a pack: yields `rows_NB`, int64.
 
-    It has a length, so that Lightning fetches a batch when its step begins and not one ahead. Only so does the batch
-    after `keep` hold the kept cells and no others.
+    It has a length, because Lightning then fetches a batch when its step begins and not one step ahead. So the batch
+    after `keep` has rows of the kept cells only.
 
     Args:
         streams: of the cells; see `row_stream`.
-        steps: which steps to yield; those before its start are left out.
+        steps: the steps to yield; the streams skip those before its start.
     """
 
     def __init__(self, streams: Sequence[Iterator[np.ndarray]], steps: range):

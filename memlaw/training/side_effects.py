@@ -1,4 +1,4 @@
-"""What memorizing costs elsewhere: the loss on held-out ordinary text, under the base model and under the adapter.
+"""Measures side effects of memorizing: the loss on ordinary held-out text, with and without the adapter.
 
 Shapes: N cells, T positions of a row, L scored tokens of a row.
 """
@@ -18,7 +18,7 @@ from memlaw.training.losses import token_losses
 from memlaw.training.whole_model import WholeModel
 
 ROW_TOKENS = 256
-"""Tokens of text in a row; the first of each is not scored."""
+"""Tokens of text in a row; its first token is not scored."""
 
 
 class SideEffects:

@@ -1,6 +1,6 @@
-"""At which steps a pack is evaluated.
+"""The steps at which a pack is evaluated.
 
-Evaluations are the only moments at which training waits for the device.
+Training waits for the device at evaluations only.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from memlaw.training.live_cell import LiveCell
 
 @dataclass(frozen=True)
 class Timetable:
-    """Steps, counted as optimizer steps taken before, at which all cells of a pack are evaluated.
+    """The numbers of optimizer steps after which all cells of a pack are evaluated.
 
     Attributes:
-        recorded: steps whose evaluations go into the records: log-spaced, and the last.
-        checked: steps at which cells that recall everything may end.
+        recorded: steps of evaluations that go into the records: log-spaced, and the last.
+        checked: steps at which fully recalled cells may end.
         total_steps: the last step.
         batch_rows: rows of a cell in one forward.
         batch_holds_all: whether each step sees all pairs of all cells. Then the forward of step s + 1 is the
@@ -37,7 +37,7 @@ class Timetable:
 
         Args:
             cells: the cells.
-            stop: `stop` of the config; a table is not checked more often than once an epoch.
+            stop: `stop` of the config; a table is checked at most once an epoch.
             per_decade: `eval.per_decade`.
         """
         schedule = cells[0].schedule

@@ -16,13 +16,13 @@ from memlaw.data.memory import Memory
 class TokenTable:
     """All rows of all cells of a pack, padded on the right.
 
-    Right padding needs no attention mask: a causal model never looks at it from a scored position.
+    Right padding needs no attention mask: in a causal model no scored position attends to it.
 
     Attributes:
-        pairs: how many of the P rows each cell really has.
+        pairs: number of rows of each cell; the others of the P rows are padding.
         input_ids_NPT: query, target, padding.
         position_NPL: position in the row of each target token.
-        valid_NPL: False where the target is padded.
+        valid_NPL: False for padding.
     """
 
     pairs: tuple[int, ...]
@@ -64,7 +64,7 @@ class TokenTable:
         return torch.arange(P, device=self.input_ids_NPT.device).expand(N, P)
 
     def targets(self, rows_NB: torch.Tensor) -> torch.Tensor:
-        """Look up the target tokens [N, B, L] of the given rows; anything for padding and for a row of -1."""
+        """Look up the target tokens [N, B, L] of the given rows; arbitrary for padding and for a row of -1."""
         cell_N1, row_NB = torch.arange(len(rows_NB), device=rows_NB.device)[:, None], rows_NB.clamp(min=0)
         return self.input_ids_NPT[cell_N1, row_NB].gather(2, self.position_NPL[cell_N1, row_NB])
 

@@ -1,4 +1,4 @@
-"""The base model made whole in the middle of training, for what finished cells are asked."""
+"""Restores the base model in the middle of training, to ask finished cells."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -12,12 +12,12 @@ from memlaw.training.prefix import Prefix
 
 @dataclass(frozen=True)
 class WholeModel:
-    """A base model that a pack trains on, and the way to have it back for a while.
+    """The base model of a training pack, and a context that restores it.
 
     Attributes:
         model: the base model, the pack's adapters attached.
         adapters: the pack's adapters.
-        prefix: stands in for the model's first layers while the pack trains; None: nothing does.
+        prefix: replaces the model's first layers while the pack trains; None: nothing does.
     """
 
     model: PreTrainedModel
@@ -26,6 +26,6 @@ class WholeModel:
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """Within it all layers run and no adapter of the pack acts."""
+        """Run all layers and no adapter of the pack inside the context."""
         with self.prefix.restored() if self.prefix else nullcontext(), self.adapters.paused():
             yield

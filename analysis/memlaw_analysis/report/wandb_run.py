@@ -10,10 +10,11 @@ import wandb
 
 from memlaw.core.errors import ConfigError, one_line
 from memlaw.core.json_file import read_object
+from memlaw.tracking.artifacts import add_files, artifact_name
 from memlaw.tracking.contents import ANALYSIS, study_digest
 from memlaw.tracking.mode import base_url, resolve_mode
 from memlaw.tracking.names import shortened
-from memlaw.tracking.wandb_service import add_files, artifact_name, finish_run, init_run
+from memlaw.tracking.wandb_service import finish_run, init_run
 from memlaw_analysis.figures.choice import CAPTIONS
 from memlaw_analysis.report.files import PAGE
 from memlaw_analysis.report.part import RECORD_FILES

@@ -1,6 +1,6 @@
 """Custom charts: Vega-Lite specifications beside this file, registered at W&B.
 
-A chart's name there ends in a hash of its specification, so that a changed one is another chart and pushing an
+A chart's name at W&B ends in a hash of its specification. So a changed specification makes a new chart, and pushing an
 unchanged one again changes nothing.
 """
 
@@ -13,22 +13,22 @@ SPECIFICATIONS = {path.stem: path.read_text(encoding="utf-8") for path in Path(_
 
 
 def registered_name(chart: str) -> str:
-    """What W&B knows a chart by."""
+    """Return W&B's name of a chart."""
     return f"memlaw-{chart}-{hashlib.sha256(SPECIFICATIONS[chart].encode()).hexdigest()[:8]}"
 
 
 def register(api: Any, entity: str) -> dict[str, str]:
-    """Register all charts with an entity.
+    """Register all charts for an entity.
 
     Args:
         api: a `wandb.Api`.
         entity: W&B team or user.
 
     Returns:
-        What a panel calls each chart, `entity/name`.
+        The name of each chart in panels, `entity/name`.
 
     Raises:
-        Exception: W&B takes none from this account; it has no one class for that.
+        Exception: W&B refuses them; its errors have no common class.
     """
     return {chart: _register(api, entity, chart) for chart in SPECIFICATIONS}
 

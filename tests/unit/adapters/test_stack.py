@@ -24,10 +24,14 @@ def trained_pack(base, specs: list[LoraSpec]) -> LoraPack:
 
 
 @pytest.mark.parametrize(
-    ("model_type", "scaling"),
-    [*((model_type, "rslora") for model_type in ARCHITECTURES), ("llama", "constant"), ("llama", "classic")],
+    ("model_type", "scaling", "exported"),
+    [
+        *((model_type, "rslora", [1]) for model_type in ARCHITECTURES),
+        ("llama", "constant", [0, 1, 2]),
+        ("llama", "classic", [0, 2]),
+    ],
 )
-def test_an_exported_cell_gives_the_same_logits_in_peft(model_type: str, scaling: str, tmp_path: Path):
+def test_an_exported_cell_gives_the_same_logits_in_peft(model_type: str, scaling: str, exported, tmp_path: Path):
     base = random_base(model_type)
     specs = [spec(f"lora.rank={rank}", f"lora.scaling={scaling}", "lora.lora_alpha=4") for rank in (1, 5, 3)]
     pack = trained_pack(base, specs)
@@ -37,7 +41,7 @@ def test_an_exported_cell_gives_the_same_logits_in_peft(model_type: str, scaling
         with pack.attach(base.model):
             ours = base.model(input_ids.repeat(3, 1)).logits.view(3, 2, 10, -1)
         assert torch.equal(base.model(input_ids).logits, plain)
-        for n in range(3):
+        for n in exported:
             pack.export(n, tmp_path / str(n))
             peft = PeftModel.from_pretrained(random_base(model_type).model, str(tmp_path / str(n)))
             torch.testing.assert_close(peft(input_ids).logits, ours[n], atol=1e-5, rtol=1e-5)

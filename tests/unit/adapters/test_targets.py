@@ -75,9 +75,9 @@ def test_the_default_is_a_linear_map_in_the_layer_asked_for_that_peft_adapts_ali
 @pytest.mark.parametrize(
     ("model_type", "modules", "message"),
     [
-        ("mixtral", "[down_proj]", r"matches no linear map in layer 2; experts that are fused .* cannot be adapted"),
+        ("mixtral", "[down_proj]", r"matches no linear map in layer 2; experts fused .* cannot be adapted"),
         ("deepseek_v3", "[mlp.shared_experts.down_proj]", r"PEFT reads .* as model\.layers\.1\.mlp\.experts, model"),
-        ("laguna", "[shared_experts.down_proj]", "PEFT does not load an adapter of .*: it looks for it under another"),
+        ("laguna", "[shared_experts.down_proj]", "PEFT cannot load an adapter of .*: it expects another name"),
         ("falcon_mamba", "[out_proj]", "PEFT cannot adapt backbone.layers.2.mixer.out_proj: "),
         ("llama", "[down_proj,nothing]", None),
     ],

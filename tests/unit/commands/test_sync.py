@@ -1,5 +1,4 @@
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -8,38 +7,26 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import MagicMock, patch
 
 import numpy as np
-import pandas as pd
 import pytest
+from helpers.offline_runs import STEPS, record_runs, recorded_study
 from helpers.processes import PATIENCE_S
-from helpers.rows import ROW, write_row
+from helpers.rows import ROW
 from helpers.wandb_server import KEY
 
 from memlaw import sync as command
 from memlaw.study.records import CRITICAL_LOSS_NATS, Evaluated, TokenLog, write_tokens
-from memlaw.tracking.contents import known, run_id, run_summary
-from memlaw.tracking.from_records import recorded_curves
-from memlaw.tracking.local_runs import LocalRun, local_runs, read_log
-from memlaw.tracking.tracker import Tracker
-from memlaw.tracking.wandb_service import WandbService, finish_run
-from memlaw.training.pack import train_pack
-
-STEPS = (0, 1, 2, 5, 10)
+from memlaw.tracking.contents import run_id, run_summary
+from memlaw.tracking.local_runs import LocalRun, local_runs
+from memlaw.tracking.upload import UPLOADED, Outcome, Uploader
 
 
 @pytest.fixture
 def study(tiny, request):
     """Cells of three ranks, each with an offline run."""
     name = re.sub(r"\W+", "_", request.node.name)
-    cells = [tiny(f"lora.rank={rank}", f"study={name}")[0] for rank in (1, 2, 3)]
-    for cell in cells:
-        cell.plan()
-        write_row(cell.paths.directory)
-        cell.set_status("done")
-    record(cells, STEPS)
-    return cells
+    return recorded_study(tiny, name)
 
 
 def write_records(cell) -> dict:
@@ -54,18 +41,6 @@ def write_records(cell) -> dict:
     cell.paths.adapter.mkdir()
     (cell.paths.adapter / "adapter_config.json").write_text("{}")
     return row
-
-
-def record(cells, steps) -> None:
-    """An offline run of each cell, as training writes it, that ends with the last of the steps."""
-    tracker = Tracker(WandbService("offline", "project", "me", 60, 0))
-    for cell in cells:
-        mirror = tracker.start(cell)
-        for step in steps:
-            stubborn = 8 if step < steps[-1] else None
-            mirror.log(step, {"loss_nats": 1.0 / (1 + step), "first_stubborn": stubborn}, np.ones(3))
-        mirror._end(lambda run: run.finish({"delta_loss_nats": 1.5, "steps_trained": steps[-1]}))
-    tracker.drain()
 
 
 @pytest.fixture
@@ -102,14 +77,14 @@ def uploads(monkeypatch) -> list[tuple[str, ...]]:
     """Where uploads need not be real: the id of each uploaded run, and further arguments of `wandb sync`."""
     made: list[tuple[str, ...]] = []
 
-    def upload(run, study, arguments, timeout_s) -> str:
-        made.append((run.id, *arguments))
+    def upload(self, run) -> Outcome:
+        made.append((run.id, *self.arguments))
         for directory in run.directories:
             run.mark(directory).touch()
-        return command.UPLOADED
+        return UPLOADED
 
-    monkeypatch.setattr(command, "check_server", lambda: None)
-    monkeypatch.setattr(command, "upload", upload)
+    monkeypatch.setattr("memlaw.tracking.sync.check_server", lambda: None)
+    monkeypatch.setattr(Uploader, "upload", upload)
     return made
 
 
@@ -146,7 +121,7 @@ def test_each_run_is_uploaded_once_and_again_only_after_a_change(study, server, 
     assert len(server.asked) == asked
 
     time.sleep(1.1)  # a second directory of the same run: its name holds the second it began in
-    record(study[:1], (*STEPS, 20))
+    record_runs(study[:1], (*STEPS, 20))
     assert sorted(len(run.directories) for run in local_runs(study[0].study)) == [1, 1, 2]
     last = sync(study[0].study)
     assert last.stdout.count(": uploaded") == 1, last.stdout + last.stderr
@@ -221,11 +196,11 @@ def test_a_log_that_breaks_off_is_not_uploaded_while_its_cell_is_to_be_trained_o
     cut(first.log(first.directories[0]))
     done = sync(study[0].study)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{cell.name}: not uploaded: its cell is to be trained on" in done.stdout
+    assert f"{cell.name}: skipped: the cell is not finished" in done.stdout
     assert first.id not in server.runs
     early = sync(study[0].study, "--unfinished")
     assert early.returncode == 0, early.stdout + early.stderr
-    assert early.stdout.count(": uploaded as far as it goes") == 1
+    assert early.stdout.count(": uploaded as far as its log can be read") == 1
     steps = server.runs[first.id].steps
     assert steps and steps == sorted(set(steps))
 
@@ -263,45 +238,7 @@ def test_what_cannot_be_written_from_the_records_fails_each_time(study, sync, up
     for _ in range(2):
         done = sync(study[0].study)
         assert done.returncode == 1
-        assert done.stdout.count(": failed: W&B's log of it has no end, and writing it from the records fails") == 1
-
-
-def test_the_curves_of_the_records_are_those_of_training(tiny):
-    cell, cfg = tiny("steps=20", "seq_len=8", "stop.when_recalled=false")
-    told = []
-    tracker = Tracker(MagicMock(mode="online", timeout_s=30))
-    tracker.service.open.return_value.log = lambda step, values: told.append((step, values))
-    cell.plan()
-    with patch("memlaw.training.pack.Tracker", return_value=tracker):
-        train_pack([cell], cfg)
-    assert len(told) >= 6
-    for (step, values), (evaluated, scalars) in zip(
-        told[:-1], recorded_curves(pd.read_parquet(cell.paths.tokens)), strict=True
-    ):
-        assert step == evaluated.step
-        assert known(scalars) == pytest.approx(known({name: values[name] for name in scalars}))
-        assert set(values) - set(scalars) == {"learning_rate", "tokens_per_second", "p"}
-
-
-def test_a_log_says_where_its_run_belongs_and_whether_it_ended(study):
-    run = local_runs(study[0].study)[0]
-    log = run.log(run.directories[0])
-    assert read_log(log) == ("project", "me", True)
-    content = log.read_bytes()
-    for size in (5, len(content) // 2, len(content) - 20):
-        log.write_bytes(content[:size])
-        assert not read_log(log).ended
-    log.write_bytes(content[:400] + b"???" + content[403:])  # broken in the middle
-    assert not read_log(log).ended
-
-
-def test_a_run_that_ended_before_its_cell_was_done_is_none_of_a_done_cell(study):
-    mirror = (tracker := Tracker(WandbService("offline", "project", "me", 60, 0))).start(study[0])
-    mirror.log(0, {"loss_nats": 1.0}, np.ones(3))
-    mirror.fail()
-    tracker.drain()
-    run = next(run for run in local_runs(study[0].study) if run.id == run_id(study[0]))
-    assert not run.ended
+        assert done.stdout.count(": failed: its log has no end, and writing it from the records fails") == 1
 
 
 def test_a_run_in_training_is_left_alone(study, sync, uploads, monkeypatch):
@@ -317,27 +254,3 @@ def test_what_is_no_study_is_said(tmp_path, sync):
     done = sync(tmp_path)
     assert done.returncode == 2
     assert str(tmp_path) in done.stderr
-
-
-def test_the_order_of_directories_is_that_of_time(tmp_path):
-    for name in ("run-20260102_000000-a-b", "offline-run-20260101_000000-a-b"):
-        (tmp_path / "wandb" / name).mkdir(parents=True)
-        (tmp_path / "wandb" / name / "run-a-b.wandb").touch()
-    (run,) = local_runs(tmp_path)
-    assert run.id == "a-b"
-    assert [path.name[:3] for path in run.directories] == ["off", "run"]
-
-
-def test_a_log_whose_end_is_written_a_moment_later_has_not_changed(tmp_path: Path):
-    directory = tmp_path / "wandb" / "run-20260101_000000-a"
-    directory.mkdir(parents=True)
-    log = directory / "run-a.wandb"
-    log.write_bytes(b"most of it")
-    finish_run(SimpleNamespace(finish=lambda: None, offline=False, settings=SimpleNamespace(sync_file=str(log))))
-    log.write_bytes(b"all of it")
-    later = time.time() + 0.01
-    os.utime(log, (later, later))
-    (run,) = local_runs(tmp_path)
-    assert not run.changed
-    os.utime(log, (later + 60, later + 60))
-    assert run.changed

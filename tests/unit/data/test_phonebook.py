@@ -72,12 +72,12 @@ def table(tmp_path, *rows: dict, chat_template: str = "off"):
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"query": "B?", "target": None}, "row 2, field target: null is no text"),
-        ({"query": [{"role": "user"}], "target": "x"}, "row 2, field query: a list is no text"),
+        ({"query": "B?", "target": None}, "row 2, field target: null is not text"),
+        ({"query": [{"role": "user"}], "target": "x"}, "row 2, field query: a list is not text"),
         ({"query": "B?", "target": ""}, "row 2, field target is empty"),
-        ({"query": "A?", "target": "other"}, "row 2: the model is given the same query as in row 1"),
-        ({"query": "A?", "target": "first"}, "row 2: the model is given the same query as in row 1"),
-        ({"messages": [{"role": "user", "content": "hi"}]}, "needs .* has \\['messages'\\]; .* conversations are not"),
+        ({"query": "A?", "target": "other"}, "row 2: the model gets the same query as in row 1"),
+        ({"query": "A?", "target": "first"}, "row 2: the model gets the same query as in row 1"),
+        ({"messages": [{"role": "user", "content": "hi"}]}, "needs .* has \\['messages'\\]; .* not conversations"),
     ],
 )
 def test_a_row_that_cannot_be_stored_is_refused_before_there_is_a_tokenizer(tmp_path, row: dict, said: str):
@@ -116,7 +116,7 @@ def test_two_queries_that_are_one_to_the_model_are_refused(tmp_path):
     assert len(source.build(TOKENIZER, 6, 0).pairs) == 2
     tokenizer = byte_tokenizer(512)
     tokenizer.chat_template = "[user]{{ messages[0].content | trim }}"
-    with pytest.raises(ConfigError, match="row 2: the model is given the same query as in row 1"):
+    with pytest.raises(ConfigError, match="row 2: the model gets the same query as in row 1"):
         source.build(tokenizer, 6, 0)
 
 

@@ -23,7 +23,7 @@ def test_lines_end_alike_however_they_ended(tmp_path):
 )
 def test_another_encoding_is_one_line_that_says_what_to_do(tmp_path, content: bytes):
     (tmp_path / "a.txt").write_bytes(content)
-    with pytest.raises(ConfigError, match=r"^data\.path=.*a\.txt cannot be read: no UTF-8 text .*; save it as UTF-8$"):
+    with pytest.raises(ConfigError, match=r"^data\.path=.*a\.txt cannot be read: not UTF-8 text .*; save it as UTF-8$"):
         read_file(str(tmp_path / "a.txt"))
 
 

@@ -1,5 +1,6 @@
 import pytest
 from helpers.architectures.sizes import tiny_sizes
+from helpers.models import ARCHITECTURES, random_base
 
 from memlaw.models.anatomy import (
     decoder_of,
@@ -60,3 +61,11 @@ def test_fused_experts_are_three_dimensional():
         [4, 64, 128],
     ]
     assert not fused_experts(skeleton("llama"))
+
+
+@pytest.mark.parametrize("model_type", ARCHITECTURES)
+def test_the_layers_are_found(model_type: str):
+    base = random_base(model_type)
+    path = layers_path(base.model)
+    assert path is not None
+    assert len(list(base.model.get_submodule(path).children())) == 4

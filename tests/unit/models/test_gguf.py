@@ -37,7 +37,7 @@ def test_two_processes_convert_a_gguf_file_once(tmp_path: Path):
 def test_a_file_that_is_no_gguf_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch, content: bytes):
     monkeypatch.setenv("MEMLAW_CACHE", str(tmp_path / "cache"))
     (tmp_path / "bad.gguf").write_bytes(content)
-    with pytest.raises(ConfigError, match=r"model\.path=.*bad\.gguf is no GGUF file that transformers can read"):
+    with pytest.raises(ConfigError, match=r"model\.path=.*bad\.gguf is not a GGUF file that transformers can read"):
         convert_gguf(tmp_path / "bad.gguf")
     assert [path for path in (tmp_path / "cache/models").iterdir() if path.suffix != ".lock"] == []
 

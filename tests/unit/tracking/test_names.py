@@ -27,7 +27,7 @@ def test_wandb_gets_no_name_that_it_refuses_and_can_tell_them_apart(tiny, monkey
     monkeypatch.setattr("wandb.init", begun)
     for end in "ab":
         cell, _ = tiny(f"study={LONG}{end}", f"model.name={LONG[:150]}{end}")
-        WandbService("offline", "p", None, 1, 0).init(cell, "offline")
+        WandbService("offline", "p", None, timeout_s=1, stagger_s=0).init(cell, "offline")
     told = [call.kwargs for call in begun.call_args_list]
     for key in ("group", "name", "id"):
         assert max(len(one[key]) for one in told) <= 128

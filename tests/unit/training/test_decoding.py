@@ -89,7 +89,7 @@ LONGROPE = {
     [
         ("llama", 20, None),
         ("gpt2", 20, None),
-        ("trocr", 20, "token by token it computes something else"),  # its positions ignore padding
+        ("trocr", 20, "it computes other values token by token"),  # its positions ignore padding
         ("jamba", 20, "generate fails"),  # its layers have no attention whose length could be asked for
     ],
 )
@@ -103,7 +103,7 @@ def test_positions_that_depend_on_the_rows_length_speak_against_it_beyond_that_l
     model = tiny_model("phi3", **LONGROPE)
     query, target = QUERIES[0], list(range(70, 80))
     assert reason_against_cache(model, pairs(query), 20) is None
-    assert "something else than in a whole row" in reason_against_cache(model, pairs(query), 40)
+    assert "other values token by token than in a whole row" in reason_against_cache(model, pairs(query), 40)
     written = write_by_rows(model, [query], [target], row_tokens=40)[0].tolist()
     assert written == greedy(model, query, 10, 40)
     assert written != write(model, [query], 10)[0].tolist()

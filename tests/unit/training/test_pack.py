@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from helpers.packs import BOOK, LONG, STEPS, make_cells, train
 from hydra.utils import instantiate
 from peft import get_peft_model
+from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from memlaw.adapters.spec import LoraSpec
@@ -242,6 +243,9 @@ def test_epochs_count_passes_over_all_pairs(tiny):
 def test_bf16_keeps_adapters_in_fp32_and_says_so(tiny):
     cells, cfg = make_cells(tiny, [(*LONG, "precision=bf16")])
     train(cells, cfg)
+    tensors = load_file(cells[0].paths.adapter / "adapter_model.safetensors")
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
+    assert any((tensor != tensor.bfloat16()).any() for tensor in tensors.values())  # it was not rounded on the way
     assert json.loads(cells[0].paths.result.read_text())["dtype"] == "bfloat16"
 
 

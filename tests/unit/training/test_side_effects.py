@@ -12,7 +12,6 @@ from peft import PeftModel
 
 from memlaw.core.errors import ConfigError
 from memlaw.data.held_out import held_out_text
-from memlaw.planning.checks import check_cell
 from memlaw.study.records import read_tokens
 from memlaw.training.side_effects import text_rows
 
@@ -79,37 +78,9 @@ def test_a_text_of_one_s_own(tiny, tmp_path: Path):
     assert texts["own"]["held_out_loss_nats"] != texts["shipped"]["held_out_loss_nats"]
 
 
-@pytest.mark.parametrize("how", ["yes", "/no/such/file.txt", "true"])
-def test_an_unknown_text_is_refused_by_its_key(tiny, how: str):
-    cell, _ = tiny(f"eval.side_effects={how}")
-    with pytest.raises(ConfigError, match=r"eval\.side_effects=.* is neither on, nor off, nor a text file"):
-        check_cell(cell)
-
-
-def test_a_byte_order_mark_is_no_part_of_a_held_out_text(tmp_path):
-    (tmp_path / "a.txt").write_text("some text", encoding="utf-8-sig")
-    assert held_out_text(str(tmp_path / "a.txt"), None) == "some text"
-    (tmp_path / "a.txt").write_text("some text", encoding="utf-16-le")
-    with pytest.raises(ConfigError, match=r"eval\.side_effects=.*: no UTF-8 text .*; save it as UTF-8"):
-        held_out_text(str(tmp_path / "a.txt"), None)
-
-
 def test_rows_hold_all_of_the_text_but_a_last_lonely_token():
     tokenizer = random_base().tokenizer
     assert [len(row) for row in text_rows("x" * 21, tokenizer, 10)] == [10, 10]
     assert [len(row) for row in text_rows("x" * 22, tokenizer, 10)] == [10, 10, 2]
     with pytest.raises(ConfigError, match="fewer than two tokens"):
         text_rows("x", tokenizer, 10)
-
-
-def test_another_text_in_the_file_is_another_cell_and_no_other_text_is_scored(tiny, tmp_path):
-    file = tmp_path / "a.txt"
-    file.write_text("One ordinary sentence.")
-    first, _ = tiny(f"eval.side_effects='{file}'")
-    file.write_text("Another ordinary sentence.")
-    second, _ = tiny(f"eval.side_effects='{file}'")
-    assert first.hash != second.hash
-    with pytest.raises(ConfigError, match=r"eval\.side_effects=.*a\.txt is gone or was edited since"):
-        check_cell(first)
-    check_cell(second)
-    assert tiny("eval.side_effects=on")[0].config.eval.side_effects_content is None

@@ -21,7 +21,7 @@ def handlers() -> Iterator[None]:
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_waits_until_it_is_asked_for(number: signal.Signals):
     came = Signals()
-    with came.held():
+    with came.deferred():
         assert not came
         signal.raise_signal(number)
         assert came
@@ -31,7 +31,7 @@ def test_the_handler_of_another_library_is_called_once_and_training_goes_on():
     requeued: list[int] = []
     signal.signal(signal.SIGUSR2, lambda number, frame: requeued.append(number))
     came = Signals()
-    with came.held():
+    with came.deferred():
         signal.raise_signal(signal.SIGUSR2)
         assert requeued == []
         assert not came.pass_on()
@@ -42,7 +42,7 @@ def test_the_handler_of_another_library_is_called_once_and_training_goes_on():
 def test_ctrl_c_ends_training_and_is_delivered_as_itself():
     signal.signal(signal.SIGINT, signal.default_int_handler)
     came = Signals()
-    with came.held():
+    with came.deferred():
         signal.raise_signal(signal.SIGINT)
         assert came.pass_on()
     with pytest.raises(KeyboardInterrupt):
@@ -53,7 +53,7 @@ def test_ctrl_c_ends_training_and_is_delivered_as_itself():
 def test_a_held_signal_is_delivered_to_whoever_handled_it_before():
     received: list[int] = []
     came = Signals()
-    with came.held():
+    with came.deferred():
         signal.raise_signal(signal.SIGTERM)
     signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
     came.deliver()
@@ -63,7 +63,7 @@ def test_a_held_signal_is_delivered_to_whoever_handled_it_before():
 def test_a_signal_that_the_process_ignores_stays_ignored():
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     came = Signals()
-    with came.held():
+    with came.deferred():
         signal.raise_signal(signal.SIGHUP)
         assert not came
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
@@ -72,7 +72,7 @@ def test_a_signal_that_the_process_ignores_stays_ignored():
 def test_signals_are_taken_back_from_whoever_claimed_them_meanwhile():
     claimed: list[int] = []
     came = Signals()
-    with came.held():
+    with came.deferred():
         signal.signal(signal.SIGTERM, lambda number, frame: claimed.append(number))
         came.install()
         signal.raise_signal(signal.SIGTERM)
@@ -82,7 +82,7 @@ def test_signals_are_taken_back_from_whoever_claimed_them_meanwhile():
 
 def test_the_handlers_from_before_are_back_afterwards():
     before = signal.getsignal(signal.SIGTERM)
-    with Signals().held():
+    with Signals().deferred():
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
 
@@ -91,7 +91,7 @@ def test_outside_the_main_thread_nothing_is_held():
     seen: list[object] = []
 
     def hold() -> None:
-        with Signals().held():
+        with Signals().deferred():
             seen.append(signal.getsignal(signal.SIGTERM))
 
     before = signal.getsignal(signal.SIGTERM)

@@ -1,5 +1,3 @@
-import numpy as np
-
 from memlaw.data.memory import Memory, Pair
 from memlaw.training.token_table import TokenTable
 
@@ -20,9 +18,3 @@ def test_selecting_cells_keeps_their_rows():
     table = TokenTable.from_memories([ONE, OTHER, ONE]).select([2, 1])
     assert table.pairs == (2, 1)
     assert table.input_ids_NPT[0, 0].tolist() == [1, 2, 3, 4, 5]
-
-
-def test_the_fingerprint_sees_boundaries():
-    assert Memory((Pair((1, 2), (3,)),)).fingerprint != Memory((Pair((1,), (2, 3)),)).fingerprint
-    assert ONE.target_tokens == 4
-    assert np.unique([ONE.fingerprint, OTHER.fingerprint]).size == 2

@@ -1,4 +1,4 @@
-"""The packing budget's model of memory against what a pack really takes, in a process of its own."""
+"""The estimate of a pack's RAM against its measured peak, in a separate process."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ import re, sys
 sys.path.insert(0, {str(ROOT / "tests")!r})
 from dataclasses import replace
 from pathlib import Path
-from conftest import composed
+from helpers.configs import composed
 from hydra.utils import instantiate
 from memlaw.planning.cells import compose_cell
 from memlaw.models.random_weights import byte_tokenizer
@@ -24,7 +24,7 @@ from memlaw.training.pack import train_pack
 from memlaw.planning.packing import pack_bytes
 from memlaw.planning.machine import Machine
 from memlaw.planning.make_plan import make_plan
-from memlaw.training.losses import CHUNK_BYTES
+from memlaw.models.head import CHUNK_BYTES
 
 def peak_and_now():
     status = Path("/proc/self/status").read_text()
@@ -66,7 +66,7 @@ def _each(key: str, values: Iterable[int]) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="peak RAM is read from /proc")
 @pytest.mark.parametrize(
     ("grid", "overrides"),
     [
