@@ -20,7 +20,7 @@ from helpers.wandb_server import WandbServer
 from hypothesis import settings
 from omegaconf import DictConfig
 
-from memlaw import train as command
+import memlaw.train as command
 from memlaw.planning.cells import compose_cell
 from memlaw.study.cell import Cell
 

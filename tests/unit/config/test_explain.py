@@ -7,7 +7,7 @@ import sys
 import pytest
 from helpers.processes import PATIENCE_S
 
-from memlaw import train
+import memlaw.train as train
 from memlaw.config.explain import explained
 from memlaw.core import errors
 from memlaw.core.errors import ConfigError
