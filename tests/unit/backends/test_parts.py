@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 from helpers.configs import FAST
 from helpers.processes import stub
 from helpers.slurm_options import options
@@ -72,7 +71,7 @@ def test_arrays_share_the_tasks_at_a_time_and_are_refused_where_there_are_more(t
 
 def test_a_study_whose_name_slurm_would_read_is_refused(tiny):
     cell, cfg = tiny("study='50%j'")
-    plan = make_plan([cell], cfg, Machine(torch.device("cpu"), int(1e9), 1))
+    plan = make_plan([cell], cfg, Machine("cpu", int(1e9), 1))
     with pytest.raises(ConfigError, match="holds a %"):
         slurm_backend()._tasks(plan, cfg)
 

@@ -78,7 +78,7 @@ def test_logits_that_are_no_numbers_are_refused():
     model = random_base().model
     with torch.no_grad():
         model.model.norm.weight[0] = float("nan")
-    with pytest.raises(ConfigError, match="a llama gives logits that are no numbers"):
+    with pytest.raises(ConfigError, match="a llama gives logits that are not numbers"):
         refuse(model)
 
 
