@@ -150,7 +150,7 @@ def test_an_unknown_option_is_told_beside_the_known_ones():
 def test_the_memory_of_a_pack_is_that_of_the_job_and_not_of_this_machine():
     assert options(gpus=0, mem_gb=8).pack_ram_gb == 4
     assert options(gpu_memory_gb=80).pack_ram_gb == 64
-    with pytest.raises(ConfigError, match=r"give pack\.memory_gb, or hydra\.launcher\.gpu_memory_gb"):
+    with pytest.raises(ConfigError, match=r"pack\.memory_gb=auto .*: set it, or hydra\.launcher\.gpu_memory_gb"):
         _ = options().pack_ram_gb
-    with pytest.raises(ConfigError, match=r"give pack\.memory_gb, or hydra\.launcher\.mem_gb"):
+    with pytest.raises(ConfigError, match=r"pack\.memory_gb=auto .*: set it, or hydra\.launcher\.mem_gb"):
         _ = options(gpus=0, mem_gb=None).pack_ram_gb

@@ -269,7 +269,7 @@ def test_logs_shows_the_lines_of_a_cell_by_time_and_its_traceback(study, command
 
 def test_logs_of_a_cell_without_any_say_so(study, command):
     directory, cells = study
-    assert "names this cell" in command(logs, str(directory), cells["done"].name).stdout
+    assert "do not name this cell" in command(logs, str(directory), cells["done"].name).stdout
 
 
 @pytest.mark.parametrize(("wanted", "said"), [("l8", "in the names of 3 cells"), ("r9", "of none of the 4 cells")])
