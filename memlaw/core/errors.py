@@ -73,6 +73,6 @@ def refuse(error: Exception) -> NoReturn:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether RAM or the memory of a GPU ran out. torch tells it in the message alone."""
+    """Tell whether RAM or the memory of a GPU ran out, by the message: such errors of torch share no class."""
     messages = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
     return isinstance(error, MemoryError) or any(message in str(error) for message in messages)

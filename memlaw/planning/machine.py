@@ -15,7 +15,7 @@ CPU_SHARE = 0.5
 """Share of a machine's RAM that all packs and their base models may fill: of its free RAM, or of a job's."""
 
 PREFIX_SHARE = 0.25
-"""Share of that memory, free when training starts, that the cached prefix may fill: `trainer.prefix_cache_gb=auto`."""
+"""Share of a process's free RAM, or of a GPU's free memory, for the cached prefix: `trainer.prefix_cache_gb=auto`."""
 
 
 @dataclass(frozen=True)

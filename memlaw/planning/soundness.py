@@ -100,10 +100,10 @@ def _small(adapted: AdaptedModel) -> tuple[PreTrainedModel, list[Target]]:
     text = small.get_text_config()
     assert depth is not None
     first = layer_indices(spec.layers, depth)[0]
-    kept = slice(max(first - 1, 0), max(first - 1, 0) + 2)  # the adapted layer with the one before it
+    window = slice(max(first - 1, 0), max(first - 1, 0) + 2)  # the adapted layer with the one before it
     for name, value in vars(text).items():
         if isinstance(value, list) and len(value) == depth:
-            setattr(text, name, value[kept])
+            setattr(text, name, value[window])
         elif isinstance(value, int) and _WIDTHS.search(name):
             setattr(text, name, min(value, SMALL_WIDTH))
         elif isinstance(value, int) and _EXPERTS.search(name):
@@ -120,7 +120,7 @@ def _small(adapted: AdaptedModel) -> tuple[PreTrainedModel, list[Target]]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_config(small, dtype=torch.float32, trust_remote_code=trusted)
-    layers = None if spec.layers is None else (first - kept.start,)
+    layers = None if spec.layers is None else (first - window.start,)
     return model.eval().requires_grad_(False), resolve_targets(skeleton, replace(spec, layers=layers))
 
 

@@ -78,7 +78,7 @@ RESULT_COLUMNS = {
     "device": "device that trained the cell",
     "dtype": "dtype of the base model",
     "data_fingerprint": "hash of the memory's token ids",
-    "prompt_date": "what chat templates that write today's date were told it is",
+    "prompt_date": "date given to chat templates that write today's date",
     "model_fingerprint": "hash of a sample of the base model's weights",
     "model_commit": "commit of the Hugging Face Hub that the base model came from; null: none",
     "version.*": "versions of what the numbers may depend on",

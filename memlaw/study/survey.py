@@ -28,7 +28,7 @@ class Observation:
     Attributes:
         name: name of its directory.
         cell: the cell; None when its config cannot be read.
-        status: the content of its `status.json`. Its `cause` is set when the cell failed or is unreadable.
+        status: the content of its `status.json`. `cause` is set when the cell failed or is unreadable.
         state: one of `STATES`.
     """
 

@@ -66,7 +66,7 @@ class SlurmOptions:
 
     @property
     def pack_ram_gb(self) -> float:
-        """Return the RAM of a pack in a job with `pack.memory_gb=auto`: a share of its GPU's memory or of its RAM.
+        """Return what a pack may fill in a job with `pack.memory_gb=auto`: a share of its GPU's memory or of its RAM.
 
         Raises:
             ConfigError: the options give neither.
