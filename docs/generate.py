@@ -14,7 +14,9 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT)]  # an uninstalled checkout; this file's own folder is not the root
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]  # an uninstalled checkout; and where this file is not run as a script
+
+from import_graph import layers, mermaid, read_arrows  # noqa: E402
 
 from memlaw.study.records import RESULT_COLUMNS, TOKEN_COLUMNS  # noqa: E402
 
@@ -202,12 +204,22 @@ def packages() -> list[Path]:
 
 
 def tree() -> str:
-    """List the packages of the first two levels, a line each."""
-    folders = [folder for folder in packages() if len(folder.relative_to(ROOT).parts) <= 2]
+    """List the packages of memlaw and the analysis, a line each; higher layers first."""
+    rooms = [room for layer in reversed(layers(read_arrows())) for room in layer]
+    below_memlaw = [ROOT / room.replace(".", "/") for room in rooms if room.startswith("memlaw.")]
+    folders = [folder for folder in below_memlaw if folder.is_dir()] + [ROOT / "analysis/memlaw_analysis"]
     names = [f"{folder.relative_to(ROOT)}/" for folder in folders]
     width = max(map(len, names))
     purposes = [purpose(folder / "__init__.py") for folder in folders]
     return "\n".join(["```", *(f"{name:{width}}  {text}" for name, text in zip(names, purposes, strict=True)), "```"])
+
+
+def imports() -> str:
+    """List the layers of packages, the highest first, and draw what imports what."""
+    arrows = read_arrows()
+    numbered = reversed(list(enumerate(layers(arrows), start=1)))
+    rows = [[str(level), ", ".join(map(code, rooms))] for level, rooms in numbered]
+    return f"{table(['layer', 'packages and commands'], rows)}\n\n```mermaid\n{mermaid(arrows)}\n```"
 
 
 def modules() -> str:
@@ -221,7 +233,14 @@ def modules() -> str:
     return "\n\n".join(parts)
 
 
-PARTS = {"keys": configuration, "results": results, "tokens": tokens, "tree": tree, "modules": modules}
+PARTS = {
+    "keys": configuration,
+    "results": results,
+    "tokens": tokens,
+    "tree": tree,
+    "imports": imports,
+    "modules": modules,
+}
 """Name of a part → what writes it."""
 
 

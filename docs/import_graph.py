@@ -49,10 +49,11 @@ def mermaid(arrows: Mapping[str, set[str]]) -> str:
     """The graph as a Mermaid diagram, layers as boxes; an arrow that a longer path implies is left out."""
     lines = ["flowchart TD"]
     for level, rooms in reversed(list(enumerate(layers(arrows), start=1))):
-        lines += [f"  subgraph layer{level}[layer {level}]", *(f"    {room}" for room in rooms), "  end"]
+        boxes = [f"    {room.replace('.', '_')}[{room}]" for room in rooms]
+        lines += [f"  subgraph layer{level}[layer {level}]", *boxes, "  end"]
     for room, imported in sorted(arrows.items()):
         implied = {below for through in imported for below in _reached(through, arrows)}
-        lines += [f"  {room} --> {below}" for below in sorted(imported - implied)]
+        lines += [f"  {room} --> {below}".replace(".", "_") for below in sorted(imported - implied)]
     return "\n".join(lines)
 
 

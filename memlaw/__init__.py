@@ -1,7 +1,7 @@
 """memlaw: measure how much a LoRA adapter can memorize verbatim.
 
     import memlaw
-    study = memlaw.load_study("runs/default")
+    study = memlaw.load_study(memlaw.train(["lora.rank=1,4,16", "seq_len=64,256"]))
     print(memlaw.fit(study).summary)
     print(memlaw.advise(study, tokens=500, recall=0.99))
 
@@ -16,9 +16,16 @@ from memlaw.core.version import __version__
 if TYPE_CHECKING:
     from memlaw_analysis.api import advise, fit, load_study
 
-__all__ = ["__version__", "advise", "fit", "load_study"]
+    from memlaw.sweep.program import train
 
-_HOMES = {"advise": "memlaw_analysis.api", "fit": "memlaw_analysis.api", "load_study": "memlaw_analysis.api"}
+__all__ = ["__version__", "advise", "fit", "load_study", "train"]
+
+_HOMES = {
+    "advise": "memlaw_analysis.api",
+    "fit": "memlaw_analysis.api",
+    "load_study": "memlaw_analysis.api",
+    "train": "memlaw.sweep.program",
+}
 """Exported function → module that defines it."""
 
 
@@ -26,6 +33,9 @@ def __getattr__(name: str) -> Any:
     """Import an exported function on first use (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from memlaw.core.paths import add_checkout
+
+    add_checkout()
     return getattr(import_module(_HOMES[name]), name)
 
 

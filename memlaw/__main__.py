@@ -55,9 +55,9 @@ def main() -> None:
     if name not in COMMANDS:
         print(f"memlaw: unknown command {name}; choose from {', '.join(COMMANDS)}", file=sys.stderr)
         sys.exit(2)
-    from memlaw.core.paths import add_launchers  # imports Hydra, which the list of commands can do without
+    from memlaw.core.paths import add_checkout  # imports Hydra, which the list of commands can do without
 
-    add_launchers()
+    add_checkout()
     sys.argv = [f"memlaw {name}", *arguments]
     import_module(COMMANDS[name].module).main()
 

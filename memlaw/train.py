@@ -1,9 +1,23 @@
 """Train a sweep: `memlaw train -m lora.rank=1,4,16 seq_len=64,256,1024`. Without `-m`, train a single cell."""
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
 
 from memlaw.config.command_line import as_typed
 from memlaw.sweep.application import run_application
+from memlaw.sweep.program import train
+
+
+class _Callable(ModuleType):
+    """Python binds `memlaw.train` to this module once it is imported; `memlaw.train([...])` must still train."""
+
+    def __call__(self, overrides: Sequence[str] = ()) -> Path:
+        return train(overrides)
+
+
+sys.modules[__name__].__class__ = _Callable
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ def checkout_paths() -> list[str]:
     return [str(root), *(str(root / name) for name in CHECKOUT_FOLDERS)] if (root / "launchers").is_dir() else []
 
 
-def add_launchers() -> None:
+def add_checkout() -> None:
     """Put the checkout's folders on Python's path, so that their packages are found without an installation."""
     sys.path.extend(path for path in checkout_paths()[1:] if path not in sys.path)
 

@@ -14,12 +14,12 @@ from memlaw.config.command_line import as_typed
 from memlaw.config.compose import compose_config, first_values
 from memlaw.config.explain import explained
 from memlaw.core.errors import ConfigError, refuse
-from memlaw.core.paths import add_launchers, cache_dir
+from memlaw.core.paths import add_checkout, cache_dir
 from memlaw.doctor import installation
 from memlaw.doctor.verdict import Verdict
 from memlaw.planning.cells import compose_cell
 
-add_launchers()
+add_checkout()
 
 WORDS = {"green": "ok", "yellow": "look", "red": "bad"}
 

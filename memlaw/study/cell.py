@@ -105,9 +105,13 @@ class Cell:
             Cell.load(self.paths.directory)
 
     def freeze(self) -> None:
-        """Create the directory with the resolved config, which stays unchanged from then on."""
-        if not self.paths.config.exists():
-            write_text(self.paths.config, OmegaConf.to_yaml(self.config, resolve=True, sort_keys=True))
+        """Write the resolved config into the directory. Call `check_directory` first.
+
+        Rewrite a file that another version wrote: it may name code that has moved (`_target_`).
+        """
+        text = OmegaConf.to_yaml(self.config, resolve=True, sort_keys=True)
+        if not self.paths.config.exists() or self.paths.config.read_text(encoding="utf-8") != text:
+            write_text(self.paths.config, text)
 
     def reset(self, *, total_steps: int | None = None, step_flops: float | None = None) -> None:
         """Set the status to pending and remove temporary files. Call it while holding the lock.

@@ -14,11 +14,11 @@ from memlaw.backends.this_process import ThisProcess
 from memlaw.config.explain import explained
 from memlaw.core import errors
 from memlaw.core.errors import ConfigError, SweepFailed, leave_interrupted, refuse
-from memlaw.core.paths import add_launchers, config_dir
+from memlaw.core.paths import add_checkout, config_dir
 from memlaw.planning.cells import compose_cell
 from memlaw.sweep.run_sweep import run_sweep
 
-add_launchers()
+add_checkout()
 
 
 @hydra.main(version_base="1.3", config_path=config_dir(), config_name="config")

@@ -18,6 +18,7 @@ from helpers.pages import PAGES, blocks, commands_of
 from helpers.studies import BASE_LOSS, write_cell
 from memlaw_analysis.law.forms import Inputs, saturating
 
+import memlaw
 from memlaw import __main__ as console
 from memlaw.config.compose import compose_config, first_values
 
@@ -121,9 +122,12 @@ def test_commands_that_look_at_a_study_run(names: str, tmp_path: Path, monkeypat
 def test_the_example_for_notebooks_runs(tmp_path: Path, monkeypatch, capsys):
     write_saturating_study(tmp_path / "runs/default")
     monkeypatch.chdir(tmp_path)
+    trained = []
+    monkeypatch.setattr(memlaw, "train", lambda overrides: trained.append(overrides) or "runs/default", raising=False)
     (example,) = [block for page in PAGES for block in blocks(page, "python")]
     exec(compile(example, "the README", "exec"), {})
     assert "alpha" in capsys.readouterr().out
+    assert trained == [["lora.rank=1,4,16", "seq_len=64,256,1024"]]
 
 
 @contextmanager

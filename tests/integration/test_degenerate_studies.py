@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from helpers.studies import page_text, write_cell, write_study
 from helpers.synthetic import synthetic, table
-from memlaw_analysis.commands import advise, publish, report
+from memlaw_analysis.commands import advise, export, publish, report
 from memlaw_analysis.findings import find
 from memlaw_analysis.law.capacity import fit_capacity
 from memlaw_analysis.law.enough import TooFewCells
@@ -20,7 +20,6 @@ from memlaw_analysis.law.usable import usable
 from memlaw_analysis.report.part import condition_findings, findings_part
 from memlaw_analysis.report.section import CAUTION, Section
 from memlaw_analysis.report.sections import sections
-from memlaw_analysis.tables import studies as load
 from memlaw_analysis.tables.studies import load_points, load_studies
 
 HEADER = "rank,seq_len,delta_loss_nats"
@@ -214,9 +213,9 @@ def test_what_the_user_can_mend_is_exit_code_2_in_every_command(tmp_path: Path, 
     (tmp_path / "file").touch()
     for module, arguments in (
         (report, [nothing]),
-        (load, [nothing, "--out", tmp_path / "cells.csv"]),
-        (load, [study, "--out", tmp_path / "cells.xlsx"]),
-        (load, [study, "--out", tmp_path / "file/cells.csv"]),
+        (export, [nothing, "--out", tmp_path / "cells.csv"]),
+        (export, [study, "--out", tmp_path / "cells.xlsx"]),
+        (export, [study, "--out", tmp_path / "file/cells.csv"]),
         (report, [study, "--out", tmp_path / "file/report"]),
         (report, [study, "--out", tmp_path / "file"]),
         (advise, [nothing, "--tokens", 9]),

@@ -129,5 +129,5 @@ def test_a_table_of_names_has_a_prompt_for_each_whatever_content_its_template_ta
 
 @pytest.mark.parametrize("path", [None, 3, ["a"], ""])
 def test_what_is_no_path_is_refused(path):
-    with pytest.raises(ConfigError, match=r"^data\.path=.* is no path of a file"):
+    with pytest.raises(ConfigError, match=r"^data\.path=.* is not the path of a file"):
         from_file("table", "off", path, None)

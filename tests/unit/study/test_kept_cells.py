@@ -25,7 +25,7 @@ def study(tmp_path: Path) -> Path:
 
 
 def test_the_kept_file_gives_the_same_table_and_the_same_tokens(study: Path, tmp_path: Path):
-    command = [sys.executable, "-m", "memlaw_analysis.commands.export", str(study), "--keep", str(tmp_path / "kept")]
+    command = [sys.executable, "-m", "memlaw", "export", str(study), "--keep", str(tmp_path / "kept")]
     assert "10 cells" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert [path.name for path in (tmp_path / "kept").iterdir()] == [KEPT]
     whole, kept = load_studies([study]), load_studies([tmp_path / "kept"])

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.modeling_outputs import BaseModelOutput
 
+from memlaw.models import head as head_module
 from memlaw.models.anatomy import decoder_of
 from memlaw.models.head import Head
-from memlaw.training import losses as token_loss
 from memlaw.training.losses import TokenLosses, token_losses
 
 
@@ -28,7 +28,7 @@ def scored(model_type: str):
 @pytest.mark.parametrize("model_type", ARCHITECTURES)
 def test_losses_are_those_of_the_models_own_logits(model_type: str, monkeypatch: pytest.MonkeyPatch):
     base, input_ids, position, valid, decoded = scored(model_type)
-    monkeypatch.setitem(token_loss.CHUNK_BYTES, "cpu", 3 * 4 * 300)  # three rows a chunk
+    monkeypatch.setitem(head_module.CHUNK_BYTES, "cpu", 3 * 4 * 300)  # three rows a chunk
     losses = token_losses(decoded, input_ids, position, valid, Head(base.model))
     logits = base.model(input_ids).logits
     logp = logits.double().log_softmax(-1)
@@ -46,7 +46,7 @@ def test_losses_are_those_of_the_models_own_logits(model_type: str, monkeypatch:
 @pytest.mark.parametrize("model_type", ["llama", "gemma2"])
 def test_gradients_are_autograds_for_any_weights(model_type: str, monkeypatch: pytest.MonkeyPatch):
     base, input_ids, position, valid, decoded = scored(model_type)
-    monkeypatch.setitem(token_loss.CHUNK_BYTES, "cpu", 3 * 4 * 300)
+    monkeypatch.setitem(head_module.CHUNK_BYTES, "cpu", 3 * 4 * 300)
     head = Head(base.model)
     weights = torch.rand(2, 8)
     losses = token_losses(decoded, input_ids, position, valid, head)
@@ -61,7 +61,7 @@ def test_gradients_are_autograds_for_any_weights(model_type: str, monkeypatch: p
 
 def test_never_more_logits_than_a_chunk(monkeypatch: pytest.MonkeyPatch):
     base, input_ids, position, valid, decoded = scored("llama")
-    monkeypatch.setitem(token_loss.CHUNK_BYTES, "cpu", 3 * 4 * 300)
+    monkeypatch.setitem(head_module.CHUNK_BYTES, "cpu", 3 * 4 * 300)
     head, seen = Head(base.model), []
     base.model.lm_head.register_forward_hook(lambda _m, _a, out: seen.append(out.shape[-2]))
     token_losses(decoded, input_ids, position, valid, head)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from helpers.checkout import ROOT
 from helpers.processes import PATIENCE_S
 from helpers.wandb_server import KEY, WandbServer
 from memlaw_analysis.commands.publish import CELL_COLUMNS, cells_table, headline, law_row
@@ -16,7 +17,7 @@ from memlaw.study.kept_cells import KEPT
 from memlaw.tracking.contents import study_digest
 from memlaw.tracking.names import shortened
 
-STUDY = Path(__file__).parents[2] / "docs/study/smollm2"
+STUDY = ROOT / "docs/study/smollm2"
 
 
 @pytest.fixture(scope="module")

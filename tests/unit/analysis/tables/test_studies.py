@@ -115,7 +115,7 @@ def test_what_is_not_done_is_told(tmp_path: Path):
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_the_command_writes_the_table(tmp_path: Path, ending: str):
     study, out = write_study(tmp_path / "s"), tmp_path / f"cells.{ending}"
-    command = [sys.executable, "-m", "memlaw_analysis.tables.studies", str(study), "--out", str(out)]
+    command = [sys.executable, "-m", "memlaw", "export", str(study), "--out", str(out)]
     assert "9 cells" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
     read = pd.read_csv(out) if ending == "csv" else pd.read_parquet(out)
     pd.testing.assert_frame_equal(read[["cell", "delta_loss_nats"]], load_studies([study])[["cell", "delta_loss_nats"]])
