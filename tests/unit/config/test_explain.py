@@ -1,17 +1,20 @@
 """The command's start: what Hydra objects to, and Ctrl-C, end in one line."""
 
+import importlib
 import os
 import subprocess
 import sys
 
 import pytest
 from helpers.processes import PATIENCE_S
+from hydra.core.plugins import Plugins
 
-from memlaw import train
 from memlaw.config.explain import explained
 from memlaw.core import errors
 from memlaw.core.errors import ConfigError
 from memlaw.sweep import application
+
+train = importlib.import_module("memlaw.train")  # the package exports a function of this name
 
 
 @pytest.mark.parametrize(
@@ -88,6 +91,7 @@ def test_a_mistake_in_a_launcher_is_shown_whole(monkeypatch, tmp_path, error: ty
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    Plugins.instance()  # loads the launchers, which would undo what follows
     monkeypatch.setattr("hydra_plugins.memlaw_launchers.launcher.run_sweep", broken)
     monkeypatch.setattr(sys, "argv", ["memlaw.train", "-m", "model=random"])
     with pytest.raises(error, match="a mistake of ours"):
