@@ -92,7 +92,7 @@ def test_a_mistake_in_a_launcher_is_shown_whole(monkeypatch, tmp_path, error: ty
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     Plugins.instance()  # loads the launchers, which would undo what follows
-    monkeypatch.setattr("hydra_plugins.memlaw_launchers.launcher.run_sweep", broken)
+    monkeypatch.setattr(sys.modules["hydra_plugins.memlaw_launchers.launcher"], "run_sweep", broken)
     monkeypatch.setattr(sys, "argv", ["memlaw.train", "-m", "model=random"])
     with pytest.raises(error, match="a mistake of ours"):
         train.main()
