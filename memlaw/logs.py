@@ -1,4 +1,4 @@
-"""`memlaw logs runs/STUDY CELL`: what was logged about one cell, and its traceback. Writes nothing."""
+"""Show the log lines of a cell, and its traceback: `memlaw logs runs/STUDY CELL`. Write nothing."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ from memlaw.study.status import DONE
 from memlaw.study.survey import NoStudy, Observation, find_cell, survey_study
 
 LOG_FOLDERS = ("logs", "slurm")
-"""Of local workers and of SLURM jobs."""
+"""Folders of a study with the logs of local workers and of Slurm jobs."""
 
 LOG_SUFFIXES = (".log", ".out", ".err")
 STAMP = len("2026-01-31 23:59:59,123")
@@ -19,7 +19,7 @@ STAMP = len("2026-01-31 23:59:59,123")
 
 
 def log_lines(study: Path, name: str) -> list[str]:
-    """The lines of the study's logs that name a cell, by time."""
+    """Return the lines of the study's logs that name a cell, ordered by time."""
     files = sorted(
         path for folder in LOG_FOLDERS for path in (study / folder).rglob("*") if path.suffix in LOG_SUFFIXES
     )
@@ -28,8 +28,8 @@ def log_lines(study: Path, name: str) -> list[str]:
 
 
 def report(study: Path, observation: Observation) -> str:
-    """Log lines, state with its cause, and the traceback of a failure."""
-    lines = log_lines(study, observation.name) or [f"No line of a log below {study} names this cell."]
+    """Return a cell's log lines, its state with the cause, and the traceback of a failure."""
+    lines = log_lines(study, observation.name) or [f"The logs below {study} do not name this cell."]
     why = "" if observation.status.cause is None and observation.state != DEAD else f": {cause(study, observation)}"
     when = f", since {observation.status.updated}" if observation.status.updated else ""
     lines += ["", f"{observation.name} is {observation.state}{when}{why}"]
@@ -39,7 +39,7 @@ def report(study: Path, observation: Observation) -> str:
 
 
 def main() -> None:
-    """Command line entry."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="memlaw logs", description=__doc__)
     parser.add_argument("study", type=Path, help="directory of the study, runs/<study>")
     parser.add_argument("cell", help="a cell's name, its hash, or a part of its name that no other cell has")

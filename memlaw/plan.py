@@ -1,4 +1,4 @@
-"""What would run: `memlaw plan` takes the arguments of `memlaw.train`, prints the plan and trains nothing."""
+"""Print what a sweep would train: `memlaw plan` takes the arguments of `memlaw train`. Train nothing."""
 
 import sys
 
@@ -7,7 +7,7 @@ from memlaw.sweep.application import run_application
 
 
 def main() -> None:
-    """Command line entry: exit codes as those of `memlaw.train`."""
+    """Run the command. Its exit codes are those of `memlaw train`."""
     run_application(with_last(as_typed(sys.argv[1:]), "dry_run=true"))
 
 

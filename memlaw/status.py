@@ -1,4 +1,4 @@
-"""`memlaw status runs/STUDY`: what a study's cells are doing, from its directory alone. Writes nothing."""
+"""Show the states of a study's cells: `memlaw status runs/STUDY`. Write nothing."""
 
 import argparse
 import json
@@ -28,14 +28,14 @@ from memlaw.study.status import FAILED, PENDING, RUNNING, UNREADABLE
 from memlaw.study.survey import NoStudy, Observation, cached_load, survey_study
 
 EVERY_S = 2.0
-"""Time between two looks of `--watch`."""
+"""Time between two surveys of `--watch`."""
 
 SQUEUE_EVERY_S = 30.0
-"""Time between two questions to Slurm, whose controller serves the whole cluster."""
+"""Time between two calls of squeue, because Slurm's controller serves the whole cluster."""
 
 
 def view(study: Path, observations: Sequence[Observation], jobs: Sequence[Job]) -> RenderableType:
-    """Lay the study out for the terminal: counts, ETA, maps, losses of running cells, causes of failures."""
+    """Lay out a study for the terminal: counts, ETA, maps, losses of running cells, causes of failures."""
     parts: list[RenderableType] = [Text(str(study), "bold"), _counts(observations)]
     for label, cells in conditions(observations):
         parts += ["", *([Text(label, "bold")] if label else []), state_map(cells)]
@@ -70,7 +70,7 @@ def _running(observations: Sequence[Observation]) -> Table:
 
 
 def _wrong(study: Path, observations: Sequence[Observation]) -> Iterator[RenderableType]:
-    """Yield a line for each cell that failed, died or cannot be read, and what to do about them."""
+    """Yield a line for each cell that failed, died or cannot be read, and a line of advice."""
     troubled = [observation for observation in observations if observation.state in (FAILED, DEAD, UNREADABLE)]
     if not troubled:
         return
@@ -83,7 +83,7 @@ def _wrong(study: Path, observations: Sequence[Observation]) -> Iterator[Rendera
 
 
 def _advice(troubled: Sequence[Observation]) -> str:
-    """Say which sweep trains the cells again. It refuses to start while directories with a broken config are there."""
+    """Tell which sweep trains the cells again. A sweep refuses to start beside a directory with a broken config."""
     readable = [observation for observation in troubled if observation.cell]
     states, broken = {observation.state for observation in readable}, len(troubled) - len(readable)
     policies = {"failed": FAILED in states, "stale": bool(states & {DEAD, UNREADABLE})}
@@ -94,7 +94,7 @@ def _advice(troubled: Sequence[Observation]) -> str:
 
 
 def as_json(study: Path, observations: Sequence[Observation], jobs: Sequence[Job]) -> dict[str, Any]:
-    """Give programs the same as `view`: `counts`, `eta_seconds`, `cells` and `jobs`."""
+    """Return the content of `view` for programs: `counts`, `eta_seconds`, `cells` and `jobs`."""
     keys = ("step", "total_steps", "loss_nats", "recalled_share", "host", "pid", "attempt", "started", "updated")
     cells = []
     for observation in observations:
@@ -120,17 +120,17 @@ def as_json(study: Path, observations: Sequence[Observation], jobs: Sequence[Job
 
 
 def watch(study: Path, console: Console) -> None:
-    """Show the study until no cell runs or waits and no job is queued, or Ctrl-C.
+    """Show the study until no cell runs or waits and no job is queued.
 
-    Dead cells do not count as running. Where the output is no terminal, print the view at first and at last, and the
-    counts whenever they change.
+    Dead cells do not count as running. Where the output is not a terminal, print the view at the start and the end,
+    and the counts whenever they change.
     """
-    load, jobs, asked = cached_load(), study_jobs(study), time.monotonic()
+    load, jobs, jobs_read = cached_load(), study_jobs(study), time.monotonic()
     with _screen(study, console) as show:
         while True:
             observations = survey_study(study, load)
-            if time.monotonic() - asked > SQUEUE_EVERY_S:
-                jobs, asked = study_jobs(study), time.monotonic()
+            if time.monotonic() - jobs_read > SQUEUE_EVERY_S:
+                jobs, jobs_read = study_jobs(study), time.monotonic()
             ended = not jobs and not any(observation.state in (RUNNING, PENDING) for observation in observations)
             show(observations, jobs, ended)
             if ended:
@@ -139,7 +139,7 @@ def watch(study: Path, console: Console) -> None:
 
 
 Show = Callable[[Sequence[Observation], Sequence[Job], bool], None]
-"""Shows observations and jobs; the last argument says whether it is the last look."""
+"""Shows observations and jobs. The last argument tells whether it is called for the last time."""
 
 
 @contextmanager
@@ -161,13 +161,13 @@ def _lines(study: Path, console: Console) -> Show:
         elif counts != shown[-1]:
             console.print(_counts(observations))
         shown[:] = [counts]
-        console.file.flush()  # a file or a pipe is read while this goes on
+        console.file.flush()  # for readers of a file or a pipe
 
     return show
 
 
 def main() -> None:
-    """Command line entry."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="memlaw status", description=__doc__)
     parser.add_argument("study", type=Path, help="directory of the study, runs/<study>")
     form = parser.add_mutually_exclusive_group()

@@ -1,4 +1,4 @@
-"""The sweep: `python -m memlaw.train -m lora.rank=1,4,16 seq_len=64,256,1024`. Without `-m`, one cell."""
+"""Train a sweep: `memlaw train -m lora.rank=1,4,16 seq_len=64,256,1024`. Without `-m`, train a single cell."""
 
 import sys
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ sys.modules[__name__].__class__ = _Callable
 
 
 def main() -> None:
-    """Command line entry: exit code 1 when cells failed, 2 for what the configuration asks wrongly.
+    """Run the command. It ends with exit code 1 when cells failed, and with 2 when the configuration is impossible.
 
     HYDRA_FULL_ERROR=1 shows a traceback first, as with Hydra.
     """

@@ -1,1 +1,1 @@
-"""Where packs run: this process, local worker processes or Slurm. All have the shape of `memlaw.backends.backend`."""
+"""Run packs in this process, in local worker processes or with Slurm: implementations of `memlaw.backends.backend`."""

@@ -1,23 +1,21 @@
-"""The shape of every place where packs run: submit a plan, get a handle, wait on it."""
+"""The interface of a backend, a place where packs run: submit a plan, get a handle, wait on it."""
 
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from omegaconf import DictConfig
 
 from memlaw.core.errors import SweepFailed
 from memlaw.core.wording import count
+from memlaw.planning.machine import Machine
 from memlaw.planning.planned import Plan
 from memlaw.study.cell import Cell
 from memlaw.study.status import RUNNING
 from memlaw.study.survey import Observation
-
-if TYPE_CHECKING:
-    from memlaw.planning.machine import Machine
 
 log = logging.getLogger(__name__)
 
@@ -31,12 +29,12 @@ class Handle(Protocol):
         ...
 
     def wait(self, seconds: float) -> bool:
-        """Wait for about this long, and return whether nobody will train these packs any further."""
+        """Wait for about this long, and return whether these packs have ended."""
         ...
 
 
 class NoPacks:
-    """The handle of nothing: it has always ended."""
+    """The handle of no packs. It has ended from the start."""
 
     cells: Sequence[Cell] = ()
 
@@ -46,22 +44,22 @@ class NoPacks:
 
 
 class Backend(ABC):
-    """A place where packs run. Outcomes are in the cells' directories.
+    """A place where packs run. The outcomes are in the cells' directories.
 
     Attributes:
-        waits: whether a sweep stays until its packs have ended; otherwise it returns once they are queued.
-        prints: whether training prints to this terminal itself, so that a sweep shows no progress of its own.
+        waits: whether a sweep waits until its packs have ended. Otherwise it returns once they are queued.
+        prints: whether training prints to this terminal. Otherwise the sweep shows the progress.
     """
 
     waits = True
     prints = False
 
     @abstractmethod
-    def machine(self, cfg: DictConfig) -> "Machine":
-        """Describe what a pack trains on.
+    def machine(self, cfg: DictConfig) -> Machine:
+        """Describe the machine on which a pack trains.
 
         Args:
-            cfg: a composed config, for its operational settings.
+            cfg: a composed config, of which only operational keys are read.
 
         Raises:
             ConfigError: the settings ask for something that is not there.
@@ -69,10 +67,10 @@ class Backend(ABC):
 
     @abstractmethod
     def submit(self, plan: Plan, settings: DictConfig) -> AbstractContextManager[Handle]:
-        """Hand the packs over.
+        """Start or queue the packs.
 
-        Inside the context, wait on the handle. Leaving the context by an exception stops what runs on this machine;
-        jobs in a queue stay there.
+        Wait on the handle inside the context. Leaving the context by an exception stops packs on this machine. Jobs in
+        a queue stay there.
 
         Args:
             plan: the packs.
@@ -83,15 +81,15 @@ class Backend(ABC):
         """
 
     def attach(self, cells: Sequence[Cell]) -> Handle:
-        """Return the handle of those cells that have not ended and that an earlier call has queued."""
+        """Return the handle of those cells that an earlier call has queued and that have not ended."""
         return NoPacks()
 
     def rehearse(self, plan: Plan, settings: DictConfig) -> str:
-        """Return what a dry run prints of `submit`, beyond the plan's own table."""
+        """Return the text that a dry run prints after the table of the plan."""
         return ""
 
     def account_for(self, unfinished: Sequence[Observation], study: Path) -> None:
-        """Say why cells have not ended though no pack of this sweep is left.
+        """Explain why cells have not ended although no pack of this sweep is left.
 
         Args:
             unfinished: these cells.
@@ -102,10 +100,10 @@ class Backend(ABC):
         """
         elsewhere = [observation for observation in unfinished if observation.state == RUNNING]
         if elsewhere:
-            log.warning("%s left to another process that is training the same study", count(len(elsewhere), "cell"))
+            log.warning("%s still trained by another process", count(len(elsewhere), "cell"))
         left = len(unfinished) - len(elsewhere)
         if left:
             raise SweepFailed(
-                f"{count(left, 'cell')} unfinished; what the workers printed is in {study / 'logs'}. "
+                f"{count(left, 'cell')} unfinished; the output of the workers is in {study / 'logs'}. "
                 "The same command trains the rest."
             )

@@ -1,29 +1,24 @@
-"""Packs in this process, one after another: the backend of a single run."""
+"""Train packs in this process, one after another. This is the backend of a single run."""
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from memlaw.backends.backend import Backend, Handle
+from memlaw.planning.machine import Machine
 from memlaw.planning.planned import Plan
-
-if TYPE_CHECKING:
-    from memlaw.planning.machine import Machine
 
 
 class ThisProcess(Backend):
-    """Trains packs in this process, each during one wait."""
+    """Trains packs in this process. Each call of `wait` trains a pack."""
 
     prints = True
 
-    def machine(self, cfg: DictConfig) -> "Machine":
+    def machine(self, cfg: DictConfig) -> Machine:
         """See `Backend`."""
-        from memlaw.planning.machine import Machine
-
         return Machine.here(cfg.trainer.device, workers=1)
 
     @contextmanager
@@ -51,7 +46,7 @@ class _PacksInTurn:
 
 @contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
-    """Log to a file as well, as worker processes do. On a full disk, log to the terminal alone."""
+    """Log to a file besides the terminal, as worker processes do. On a full disk, log to the terminal alone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))

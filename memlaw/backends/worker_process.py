@@ -1,4 +1,4 @@
-"""What runs inside a local worker process: it takes its device from its launcher, trains packs and ends with it."""
+"""Train packs inside a local worker process, which has its device from its launcher and ends with the launcher."""
 
 import logging
 import multiprocessing
@@ -16,18 +16,18 @@ from omegaconf import DictConfig
 from memlaw.study.cell import Cell
 
 Environment = dict[str, str]
-"""The variables that give a worker its device."""
+"""The environment variables that give a worker its device."""
 
 LAST_STEP_S = 60.0
-"""How long a worker whose launcher was killed may take to end its step and write checkpoints."""
+"""Time in which a worker whose launcher was killed may end its step and write checkpoints."""
 
 
 def start_worker(environment: Environment, log_file: Path) -> ProcessPoolExecutor:
-    """Return an executor of one fresh process, which prints into a file.
+    """Return an executor with a new process that prints into a file.
 
     Args:
         environment: variables of the process, set before it imports torch.
-        log_file: the file, to which it appends.
+        log_file: file to which its output is appended.
     """
     return ProcessPoolExecutor(
         1, multiprocessing.get_context("spawn"), initializer=_prepare, initargs=(environment, log_file, os.getpid())
@@ -35,10 +35,10 @@ def start_worker(environment: Environment, log_file: Path) -> ProcessPoolExecuto
 
 
 def _prepare(environment: Environment, log_file: Path, parent: int) -> None:
-    """Set up a fresh worker process before it imports torch."""
+    """Set up a new worker process before it imports torch."""
     os.environ.update(environment)
     for number in (signal.SIGINT, signal.SIGUSR2, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # the launcher's to handle, also where the whole group gets them
+        signal.signal(number, signal.SIG_IGN)  # the launcher handles them, even if the whole process group gets them
     stream = log_file.open("a", buffering=1, encoding="utf-8")
     os.dup2(stream.fileno(), sys.stdout.fileno())
     os.dup2(stream.fileno(), sys.stderr.fileno())
@@ -47,7 +47,7 @@ def _prepare(environment: Environment, log_file: Path, parent: int) -> None:
 
 
 def _exit_with(parent: int) -> None:
-    """End this process once its launcher is gone, whatever ended it; write checkpoints if that does not hang."""
+    """End this process once its launcher is gone. Let training write checkpoints unless that takes too long."""
     while os.getppid() == parent:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -61,7 +61,7 @@ def train(cells: Sequence[Cell], settings: DictConfig, environment: Environment)
     Args:
         cells: the pack.
         settings: see `memlaw.training.pack.train_pack`.
-        environment: that of the worker; where it names a GPU, that is the only one the process sees.
+        environment: variables of the worker. If they name a GPU, the process sees no other GPU.
     """
     from memlaw.training.pack import train_pack
 

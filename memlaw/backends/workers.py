@@ -1,4 +1,4 @@
-"""Packs in warm local worker processes, one per device; a worker that dies is replaced."""
+"""Train packs in local worker processes, one per device. A worker that dies is replaced."""
 
 import logging
 import multiprocessing
@@ -16,45 +16,39 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import TYPE_CHECKING
 
-from filelock import Timeout
 from omegaconf import DictConfig
 
 from memlaw.backends.backend import Backend, Handle
 from memlaw.backends.worker_process import Environment, start_worker, train
 from memlaw.core.errors import CellError, ConfigError
+from memlaw.planning.machine import Machine
 from memlaw.planning.planned import Plan
 from memlaw.study.cell import Cell
-
-if TYPE_CHECKING:
-    from memlaw.planning.machine import Machine
 
 log = logging.getLogger(__name__)
 
 ENDING = (signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP)
-"""Signals that end a launcher as Ctrl-C does; its workers get SIGTERM from it."""
+"""Signals that end a launcher as Ctrl-C does. The launcher sends SIGTERM to its workers."""
 
 
 class Workers(Backend):
-    """Trains packs in worker processes; each worker takes the next pack when it is free.
+    """Trains packs in worker processes. A worker that is free takes the next pack.
 
     Args:
-        workers: `auto` (one per visible GPU, else one), or how many.
+        workers: number of workers; `auto` is one per visible GPU, else one.
     """
 
     def __init__(self, workers: str | int):
         self._environments = cache(partial(worker_environments, workers))
 
-    def machine(self, cfg: DictConfig) -> "Machine":
+    def machine(self, cfg: DictConfig) -> Machine:
         """See `Backend`."""
-        from memlaw.planning.machine import Machine
-
         return Machine.here(cfg.trainer.device, len(self._environments(cfg.trainer.device)))
 
     @contextmanager
     def submit(self, plan: Plan, settings: DictConfig) -> Iterator[Handle]:
-        """See `Backend`. What worker n prints goes to `logs/worker-n.log` in the study's directory."""
+        """See `Backend`. The output of worker n goes to `logs/worker-n.log` in the study's directory."""
         packs = [pack.cells for pack in plan.packs]
         environments = self._environments(settings.trainer.device)[: len(packs)]
         log_dir = packs[0][0].study / "logs"
@@ -65,7 +59,13 @@ class Workers(Backend):
         stopping = threading.Event()
         with _signals_raised(), ThreadPoolExecutor(len(environments)) as threads:
             feeders = [
-                _Feeder(waiting, stopping, settings, environment, log_dir / f"worker-{index}.log")
+                _Feeder(
+                    waiting=waiting,
+                    stopping=stopping,
+                    settings=settings,
+                    environment=environment,
+                    log_file=log_dir / f"worker-{index}.log",
+                )
                 for index, environment in enumerate(environments)
             ]
             loops = [threads.submit(feeder.run) for feeder in feeders]
@@ -80,11 +80,11 @@ class Workers(Backend):
 
 
 def worker_environments(workers: str | int, device: str) -> list[Environment]:
-    """Give each worker a GPU of its own, or a share of the CPU's cores.
+    """Give each worker a GPU, or a share of the CPU's cores.
 
     Args:
-        workers: `auto` (one per visible GPU, else one), or how many.
-        device: `trainer.device`; one GPU by its index is one worker.
+        workers: number of workers; `auto` is one per visible GPU, else one.
+        device: `trainer.device`. A GPU with an index gives a single worker.
 
     Raises:
         ConfigError: more workers than GPUs.
@@ -102,12 +102,12 @@ def worker_environments(workers: str | int, device: str) -> list[Environment]:
         visible = [visible[chosen.index]]
     count = len(visible) if workers == "auto" else int(workers)
     if count > len(visible):
-        raise ConfigError(f"hydra.launcher.workers={count}, but there are {len(visible)} GPUs; each needs its own")
+        raise ConfigError(f"hydra.launcher.workers={count} needs as many GPUs; {len(visible)} are visible")
     return [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in visible[:count]]
 
 
 class _Loops:
-    """The handle: one loop per worker, on threads of this process."""
+    """The handle of the workers' packs: a loop per worker, on threads of this process."""
 
     def __init__(self, cells: Sequence[Cell], loops: Sequence[Future[None]]):
         self.cells = cells
@@ -123,10 +123,10 @@ class _Feeder:
 
     Attributes:
         waiting: packs that no worker has taken yet.
-        stopping: set when no further pack is to start.
+        stopping: event that is set when no further pack may start.
         settings: see `memlaw.training.pack.train_pack`.
-        environment: of the worker.
-        log_file: what the worker prints.
+        environment: variables of the worker.
+        log_file: file for the worker's output.
     """
 
     waiting: SimpleQueue[list[Cell]]
@@ -136,7 +136,7 @@ class _Feeder:
     log_file: Path
 
     def run(self) -> None:
-        """Train pack after pack; start another worker in place of one that died."""
+        """Train pack after pack. Start a new worker in place of a dead worker."""
         executor: ProcessPoolExecutor | None = None
         while not self.stopping.is_set():
             try:
@@ -146,7 +146,7 @@ class _Feeder:
             executor = executor or start_worker(self.environment, self.log_file)
             try:
                 executor.submit(train, cells, self.settings, self.environment).result()
-            except Exception as error:  # the worker died, or could not even report what went wrong
+            except Exception as error:  # the worker died, or could not report its error
                 executor.shutdown(wait=False)
                 executor = None
                 if not self.stopping.is_set():
@@ -155,9 +155,9 @@ class _Feeder:
             executor.shutdown()
 
     def _retry_or_fail(self, cells: Sequence[Cell], error: Exception) -> None:
-        """Put back the halves of a pack whose worker died, likely for lack of memory; fail a cell that was alone.
+        """Put back the halves of a pack whose worker died, probably for lack of RAM. Fail a cell that was alone.
 
-        Cells that have ended, and those that another process is training, stay as they are.
+        Cells that have ended, and cells that another process trains, stay unchanged.
         """
         left = [cell for cell in cells if not cell.status.ended]
         died = isinstance(error, BrokenProcessPool)
@@ -169,22 +169,19 @@ class _Feeder:
             return
         killed = CellError(f"its worker process died (killed, or out of memory); see {self.log_file}")
         for cell in left:
-            try:
-                with cell.lock().acquire(timeout=0):
-                    if not cell.status.ended:  # nobody has trained it meanwhile
-                        cell.fail(killed if died else error)
-            except Timeout:
-                continue
+            with cell.lock_if_free() as free:
+                if free and not cell.status.ended:  # another process may have trained it meanwhile
+                    cell.fail(killed if died else error)
 
 
 @contextmanager
 def _signals_raised() -> Iterator[None]:
-    """Raise, once, what would end this process and leave its workers behind; what it ignores stays ignored."""
-    came: list[int] = []
+    """Raise SystemExit at the first signal that would end this process without its workers. Keep other handlers."""
+    received: list[int] = []
 
     def leave(number: int, _frame: FrameType | None) -> None:
-        came.append(number)
-        if len(came) == 1:
+        received.append(number)
+        if len(received) == 1:
             log.warning("%s: the same command goes on with what is missing", signal.Signals(number).name)
             sys.exit(128 + number)
 
@@ -200,13 +197,13 @@ def _signals_raised() -> Iterator[None]:
 
 
 def _stop_workers(loops: Sequence[Future[None]]) -> None:
-    """Let workers write their checkpoints and end; a second Ctrl-C kills them.
+    """Let workers write their checkpoints and end. A second Ctrl-C kills them.
 
-    A worker that is just being started may not be listed yet, so look again until all loops have ended.
+    A worker that is starting may not be listed yet, so look again until all loops have ended.
     """
     stop = BaseProcess.terminate
     stopped: set[int | None] = set()
-    log.warning("interrupted: workers write checkpoints after the step they are in; Ctrl-C again kills them")
+    log.warning("interrupted: workers write checkpoints after their current step; Ctrl-C again kills them")
     while True:
         try:
             for process in multiprocessing.active_children():

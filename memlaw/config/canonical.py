@@ -1,6 +1,6 @@
-"""One spelling for what is one cell, before its identity is computed.
+"""Give equal settings the same spelling before a cell's identity is computed.
 
-`lora.layers` names a layer in many ways: on three layers -1, [-1], 2, [2] and 0.667 are one.
+`lora.layers` can name the same layer differently: with three layers, -1, [-1], 2, [2] and 0.667 all mean the last.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,33 +12,33 @@ Layers = tuple[int | float, ...]
 
 
 def canonical_lora(lora: dict[str, Any], depth: Callable[[], int | None]) -> dict[str, Any]:
-    """The section `lora` in its one spelling: layers as ascending indices, names of modules in alphabetical order.
+    """Spell the section `lora`: layers as ascending indices, names of modules in alphabetical order.
 
     Args:
         lora: the values.
-        depth: of the model; asked where a layer is given from the end or as a fraction. None where it cannot be known
-            here; then these stay as they are.
+        depth: returns the number of the model's layers, or None where the model's configuration cannot be read. It is
+            called where a layer is counted from the end or given as a fraction. With None such layers stay unchanged.
 
     Raises:
-        ConfigError: `lora.layers` is no list of layers, or names one that the model lacks.
+        ConfigError: `lora.layers` is no list of layers, or names a layer that the model lacks.
     """
     layers = parsed_layers(lora["layers"])
     if layers is not None:
         relative = any(layer < 0 or isinstance(layer, float) for layer in layers)
-        of_model = depth() if relative else 1 + max(int(layer) for layer in layers)
-        layers = tuple(layer_indices(layers, of_model)) if of_model else layers
+        count = depth() if relative else 1 + max(int(layer) for layer in layers)
+        layers = tuple(layer_indices(layers, count)) if count else layers
     modules = {key: _sorted_names(lora[key]) for key in ("target_modules", "block_modules")}
     return {**lora, **modules, "layers": None if layers is None else list(layers)}
 
 
 def _sorted_names(names: Any) -> Any:
-    """A list of names in alphabetical order; anything else, such as a regex, as it is."""
-    named = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return sorted(set(names)) if named else names
+    """Sort a list of names. Return anything else, such as a regex, unchanged."""
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return sorted(set(names)) if is_list else names
 
 
 def parsed_layers(value: Any) -> Layers | None:
-    """`lora.layers` as a tuple of indices and fractions; None is every layer. Raises ConfigError for anything else."""
+    """Return `lora.layers` as a tuple of indices and fractions; None is every layer. Raises ConfigError otherwise."""
     if value is None:
         return None
     layers = (value,) if isinstance(value, int | float) else value
@@ -53,7 +53,11 @@ def parsed_layers(value: Any) -> Layers | None:
 
 
 def layer_indices(layers: Sequence[int | float] | None, depth: int) -> list[int]:
-    """Layer indices from indices (negative from the end) and fractions of depth, ascending and distinct.
+    """Convert indices (negative from the end) and fractions of depth to ascending, distinct layer indices.
+
+    Args:
+        layers: indices and fractions; None is every layer.
+        depth: layers of the model.
 
     Raises:
         ConfigError: an index outside the model, or a fraction outside (0, 1).

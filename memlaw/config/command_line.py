@@ -14,16 +14,16 @@ TEXT_KEYS = frozenset(
     "hydra.launcher.partition hydra.launcher.account hydra.launcher.qos hydra.launcher.constraint "
     "hydra.launcher.exclude".split()
 )
-"""Keys whose values are text even where they look like numbers. null stays null."""
+"""Keys whose values are text even if they look like numbers. null stays null."""
 
 
 def as_typed(words: Sequence[str]) -> list[str]:
-    """Quote the values of `TEXT_KEYS` that Hydra would misread, so that they arrive as they were typed.
+    """Quote values of `TEXT_KEYS` that Hydra would misread, so that they arrive as the user typed them.
 
     Hydra reads 2024_01_15, 1.10, 1e5 and nan as numbers, and refuses Größe.
 
     Args:
-        words: of a command line, without the program.
+        words: words of a command line, without the program.
     """
     return [_quoted(word) for word in words]
 
@@ -49,22 +49,22 @@ def _is_misread(text: str) -> bool:
 
 
 def with_last(words: Sequence[str], override: str) -> list[str]:
-    """Add an override after the others, so that it wins. Hydra wants all overrides to stand together.
+    """Add an override after the others, so that it wins. Hydra requires all overrides to stand together.
 
     Args:
-        words: of a command line, without the program.
+        words: words of a command line, without the program.
         override: KEY=VALUE.
     """
-    given = _read(words)
-    if given is None:  # Hydra will explain what is wrong
+    options = _read(words)
+    if options is None:  # Hydra will explain what is wrong
         return list(words)
-    wanted = {**given, "overrides": [*given["overrides"], override]}
-    places = ([*words[:place], override, *words[place:]] for place in range(len(words), -1, -1))
-    return next(line for line in places if _read(line) == wanted)
+    expected = {**options, "overrides": [*options["overrides"], override]}
+    lines = ([*words[:index], override, *words[index:]] for index in range(len(words), -1, -1))
+    return next(line for line in lines if _read(line) == expected)
 
 
 def _read(words: Sequence[str]) -> dict | None:
-    """Parse a command line as Hydra does; None where Hydra refuses it."""
+    """Parse a command line as Hydra does. Return None where Hydra refuses it."""
     parser = get_args_parser()
     parser.exit_on_error = False
     try:

@@ -1,4 +1,4 @@
-"""Compose a configuration in Python, as the command line does it."""
+"""Compose a configuration in Python, as the command line does."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,12 +16,12 @@ from memlaw.core.paths import config_dir
 def compose_config(
     overrides: Sequence[str] = (), options_dir: Path | None = None, with_hydra: bool = False
 ) -> DictConfig:
-    """Compose the configuration of one cell. A Hydra program that runs around it is left as it is.
+    """Compose the configuration of one cell. The state of a surrounding Hydra program is restored afterwards.
 
     Args:
         overrides: words of the command line, without a sweep.
-        options_dir: the user's own options and experiments, as for `--config-dir`.
-        with_hydra: whether to keep Hydra's own part, with the launcher.
+        options_dir: directory of the user's options and experiments, as for `--config-dir`.
+        with_hydra: whether to include Hydra's part, which holds the launcher.
 
     Raises:
         ConfigError: Hydra refuses an override.
@@ -38,7 +38,7 @@ def compose_config(
 
 
 def first_values(overrides: Sequence[str]) -> list[str]:
-    """Replace each sweep by its first value: the overrides of a sweep's first cell.
+    """Replace each sweep by its first value, which gives the overrides of a sweep's first cell.
 
     Raises:
         ConfigError: Hydra cannot read an override.

@@ -17,10 +17,10 @@ from memlaw.core.paths import config_dir
 
 @contextmanager
 def explained(overrides: Sequence[str] = ()) -> Iterator[None]:
-    """Raise errors of Hydra and OmegaConf as a ConfigError. Others pass unchanged: they are mistakes in memlaw.
+    """Raise errors of Hydra and OmegaConf as a ConfigError. Other errors pass unchanged: they are mistakes in memlaw.
 
     Args:
-        overrides: of the command line; used to find the one at fault.
+        overrides: overrides of the command line, among which the mistake is looked for.
 
     Raises:
         ConfigError: in one line.
@@ -30,13 +30,14 @@ def explained(overrides: Sequence[str] = ()) -> Iterator[None]:
     except (ConfigError, SweepFailed):
         raise
     except (HydraException, OmegaConfBaseException, TypeError, ValueError, YAMLError) as error:
-        clear = _in_one_line(error, overrides)
-        if clear is None:
+        explanation = _explanation(error, overrides)
+        if explanation is None:
             raise
-        raise clear from error
+        raise explanation from error
 
 
-def _in_one_line(error: Exception, overrides: Sequence[str]) -> ConfigError | None:
+def _explanation(error: Exception, overrides: Sequence[str]) -> ConfigError | None:
+    """Make the one-line error for the user; None for a mistake in memlaw."""
     cause = error.__cause__
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, name = error.missing_cfg_file.rpartition("/")
@@ -46,7 +47,7 @@ def _in_one_line(error: Exception, overrides: Sequence[str]) -> ConfigError | No
     if isinstance(error, HydraException) and isinstance(cause, ConfigTypeError):
         kinds = ("a list", "a group of settings")
         present, given = kinds if cause.object_type is list else kinds[::-1]
-        return ConfigError(f"{cause.full_key} is {present}, which {given} cannot replace")
+        return ConfigError(f"{cause.full_key} is {present}; {given} cannot replace it")
     if isinstance(error, HydraException):
         return ConfigError(one_line(error))
     if isinstance(error, OmegaConfBaseException):
@@ -58,7 +59,7 @@ def _in_one_line(error: Exception, overrides: Sequence[str]) -> ConfigError | No
 
 
 def _raised_by_hydra(error: BaseException) -> bool:
-    """Whether Hydra called what raised the error, with neither memlaw nor its launchers in between."""
+    """Tell whether Hydra's code raised the error, called by neither memlaw nor its launchers in between."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         parents = Path(frame.filename).parents
         if Path(hydra.__file__).parent in parents:
@@ -69,7 +70,7 @@ def _raised_by_hydra(error: BaseException) -> bool:
 
 
 def _misused_group(overrides: Sequence[str]) -> ConfigError | None:
-    """Make the error for the first override that gives a group something other than one of its options."""
+    """Make the error for the first override that gives a group a value which is not one of its options."""
     for override in overrides:
         group, _, value = override.lstrip("+").partition("=")
         options = sorted(path.stem for path in (Path(config_dir()) / group).glob("*.yaml")) if group else []

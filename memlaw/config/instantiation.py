@@ -1,4 +1,4 @@
-"""From a `_target_` in the configuration to the object that it names."""
+"""Make the object that a `_target_` in the configuration names."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ def instantiate_checked(node: Any) -> Any:
     """Call the `_target_` of a config node with the node's values.
 
     Raises:
-        ConfigError: the call refuses the values; a ConfigError of its own is raised as itself.
+        ConfigError: the call refuses the values. A ConfigError of the call is raised unchanged.
     """
     try:
         return instantiate(node, _convert_="all")

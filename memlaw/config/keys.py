@@ -1,8 +1,8 @@
-"""Which keys a configuration has: those of `conf/config.yaml` and of the groups that it names, no others.
+"""Declare the keys of a configuration, and refuse others than those of `conf/config.yaml` and its groups.
 
-Hydra lets `+key=value` and a user's own files add any key, so that a misspelt one would train with the default.
-Hydra's structured configs do not help: `+lora.rnk=3` adds a key to a dataclass too. They would declare every key
-twice, and cannot express the allowed ranges and choices, which `memlaw.planning.checks` holds in one table.
+Hydra lets `+key=value` and a user's files add any key, so a misspelt key would train with the default. Hydra's
+structured configs do not help: `+lora.rnk=3` adds a key to a dataclass too. They would declare every key twice, and
+cannot express the allowed ranges and choices, which `memlaw.planning.checks` holds in one table.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,23 +30,23 @@ SCIENTIFIC = (
     "stop",
     "eval",
 )
-"""Keys that decide the numbers. They make a cell, and its hash."""
+"""Keys that decide the numbers. They are a cell's config and make its hash."""
 
 TRAINING_SETTINGS = ("trainer", "logger", "checkpoint")
 """Operational keys that the training of a pack reads."""
 
 OPERATIONAL = (*TRAINING_SETTINGS, "pack", "study", "runs_dir", "rerun", "dry_run")
-"""Keys that say how and where to run. A whole sweep has one value of each."""
+"""Keys that say how and where to run. Each has a single value in a sweep."""
 
 TABLES = ("lookup",)
-"""Keys that hold an experiment's own tables. They reach a cell through the values that look them up."""
+"""Keys that hold tables of an experiment. They reach a cell through the values that look them up."""
 
 
 def check_keys(cfg: DictConfig) -> None:
     """Refuse unknown keys, missing keys, and a single value in place of a section.
 
-    The keys of a group such as `model` are parameters of its `_target_`, which checks them. Those below `lookup` are
-    an experiment's own.
+    The keys of a group such as `model` are parameters of its `_target_`, which checks them. An experiment is free in
+    the keys below `lookup`.
 
     Args:
         cfg: the composed configuration without Hydra's own part.
@@ -54,21 +54,21 @@ def check_keys(cfg: DictConfig) -> None:
     Raises:
         ConfigError: naming the key, and what can be set instead.
     """
-    _check_section("", OmegaConf.to_container(cfg), _known_keys())
+    _check_section("", OmegaConf.to_container(cfg), _default_keys())
 
 
-def unknown_key(key: str, known: Iterable[Any]) -> ConfigError:
-    """Make the error for a key that its section does not have; its section has `known`."""
+def unknown_key(key: str, allowed: Iterable[Any]) -> ConfigError:
+    """Make the error for a key that is not among the `allowed` keys of its section."""
     section = key.rpartition(".")[0] or "the configuration"
-    names = ", ".join(str(name) for name in known if name not in ("hydra", "_target_"))
+    names = ", ".join(str(name) for name in allowed if name not in ("hydra", "_target_"))
     if names:
         return ConfigError(f"{key} is not a key; {section} has {names}")
-    new = f"; +{key}=VALUE adds one" if key.startswith("hydra.") else ""
-    return ConfigError(f"{key}: {section} has no keys{new}")
+    hint = f"; +{key}=VALUE adds a key" if key.startswith("hydra.") else ""
+    return ConfigError(f"{key}: {section} has no keys{hint}")
 
 
 @cache
-def _known_keys() -> dict[str, Any]:
+def _default_keys() -> dict[str, Any]:
     """Read the default configuration as nested dicts, with None for each group."""
     root: Any = OmegaConf.to_container(OmegaConf.load(Path(config_dir()) / "config.yaml"))
     choices = [item for entry in root.pop("defaults") if isinstance(entry, dict) for item in entry.items()]
@@ -77,16 +77,16 @@ def _known_keys() -> dict[str, Any]:
     return {**dict.fromkeys(groups), **root}
 
 
-def _check_section(prefix: str, given: Any, known: Mapping[str, Any]) -> None:
+def _check_section(prefix: str, values: Any, defaults: Mapping[str, Any]) -> None:
     section = prefix.rstrip(".")
-    if not isinstance(given, dict):
-        first = f"{prefix}{next(iter(known))}"
-        raise ConfigError(f"{section}={spelled(given)} replaces a group of settings; set {first}=… instead")
-    for key in given:
-        if key not in known:
-            raise unknown_key(f"{prefix}{key}", known)
-    for key, default in known.items():
-        if key not in given:
+    if not isinstance(values, dict):
+        first = f"{prefix}{next(iter(defaults))}"
+        raise ConfigError(f"{section}={spelled(values)} replaces a group of settings; set {first}=… instead")
+    for key in values:
+        if key not in defaults:
+            raise unknown_key(f"{prefix}{key}", defaults)
+    for key, default in defaults.items():
+        if key not in values:
             raise ConfigError(f"{prefix}{key} is missing; {section or 'the configuration'} needs it")
         if isinstance(default, dict) and key not in TABLES:
-            _check_section(f"{prefix}{key}.", given[key], default)
+            _check_section(f"{prefix}{key}.", values[key], default)

@@ -1,4 +1,4 @@
-"""What a value of the configuration must be. Each error names the key, the value and what is allowed."""
+"""Check values of the configuration. Each error names the key, the value and the allowed values."""
 
 import math
 from collections.abc import Callable, Collection
@@ -8,11 +8,11 @@ from typing import Any
 from memlaw.core.errors import ConfigError, spelled
 
 Check = Callable[[str, Any], None]
-"""Given a key and its value, raises ConfigError unless the value is allowed."""
+"""Takes a key and its value, and raises ConfigError unless the value is allowed."""
 
 
 def check_number(key: str, value: object, allowed: str, holds: Callable[[float], bool]) -> None:
-    """Raise ConfigError unless `value` is a finite number for which `holds`; the error says `allowed`."""
+    """Raise ConfigError unless `value` is a finite number that satisfies `holds`. The error ends with `allowed`."""
     sound = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not sound or not holds(float(value)):  # type: ignore[arg-type]
         raise ConfigError(f"{key}={spelled(value)} is not {allowed}")
@@ -40,12 +40,12 @@ def check_whole(key: str, value: object, at_least: int) -> None:
 
 
 def check_at_least(least: int) -> Check:
-    """The check for whole numbers of at least `least`."""
+    """Return a check that allows whole numbers of at least `least`."""
     return partial(check_whole, at_least=least)
 
 
 def check_or(word: str | None, check: Check) -> Check:
-    """The check that allows `word` besides."""
+    """Return a check that allows `word` and whatever `check` allows."""
 
     def check_both(key: str, value: Any) -> None:
         if value == word:
@@ -59,7 +59,7 @@ def check_or(word: str | None, check: Check) -> Check:
 
 
 def check_switch(key: str, value: object) -> None:
-    """Raise ConfigError unless `value` is true or false; a text such as `no` would count as true."""
+    """Raise ConfigError unless `value` is true or false. Python would take a text such as `no` for true."""
     if not isinstance(value, bool):
         raise ConfigError(f"{key}={spelled(value)} is neither true nor false")
 
@@ -71,15 +71,15 @@ def check_choice(key: str, value: object, choices: Collection[str]) -> None:
 
 
 def check_label(key: str, value: object) -> None:
-    """Raise ConfigError unless `value` is a text or a number, as a part of a cell's name must be."""
+    """Raise ConfigError unless `value` is a text or a number, which can be a part of a cell's name."""
     if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
         raise ConfigError(f"{key}={spelled(value)} is not a name")
 
 
 def check_characters(key: str, text: str) -> None:
-    """Raise ConfigError, beginning with `key`, if `text` holds half a character.
+    """Raise ConfigError if `text` holds half a character, that is a lone surrogate. The message begins with `key`.
 
-    That is a lone surrogate: JSON's escapes can name one, and bytes that are not UTF-8 become some.
+    JSON's escapes can spell surrogates, and Python reads bytes that are not UTF-8 as surrogates.
     """
     try:
         text.encode("utf-8")

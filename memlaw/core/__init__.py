@@ -1,1 +1,1 @@
-"""What every other package may use: errors, files, paths and seeds."""
+"""Errors, files, paths, seeds and words. Every other package may use them."""

@@ -1,4 +1,4 @@
-"""Errors that users cause and can mend, and how messages show values."""
+"""Errors that users can mend, and the spelling of values in messages."""
 
 import os
 import sys
@@ -25,7 +25,7 @@ class SweepFailed(CompactHydraException):
 
 
 def one_line(error: BaseException) -> str:
-    """Write an error's message without line breaks; its class where it has no message."""
+    """Write an error's message without line breaks. Give the name of its class where it has no message."""
     return " ".join(str(error).split())[:500] or type(error).__name__
 
 
@@ -34,12 +34,12 @@ _SHOWN = 200
 
 
 def shown(value: str) -> str:
-    """Shorten a text for an error: leave out the middle of a very long one."""
+    """Shorten a text for an error message: leave out the middle of a very long text."""
     return value if len(value) <= _SHOWN else f"{value[: _SHOWN // 2]}…{value[-_SHOWN // 2 :]}"
 
 
 def spelled(value: object) -> str:
-    """Write a value as the command line and YAML do: null, true, [1, 2], {a: 1}. Shorten very long ones."""
+    """Write a value as the command line and YAML do: null, true, [1, 2], {a: 1}. Shorten a very long value."""
     return shown(_spelled(value))
 
 
@@ -55,7 +55,7 @@ def _spelled(value: object) -> str:
     return str(value)
 
 
-INTERRUPTED = "Interrupted. The same command goes on with what is missing."
+INTERRUPTED = "Interrupted. Run the same command again to train the missing cells."
 
 
 def leave_interrupted(message: str = INTERRUPTED) -> NoReturn:
@@ -65,7 +65,7 @@ def leave_interrupted(message: str = INTERRUPTED) -> NoReturn:
 
 
 def refuse(error: Exception) -> NoReturn:
-    """End the program with exit code 2 and the error's message, after a traceback if `TRACEBACKS`."""
+    """Print the error's message, after a traceback if `TRACEBACKS`, and end the program with exit code 2."""
     if TRACEBACKS:
         traceback.print_exception(error)
     print(f"Configuration error: {error}", file=sys.stderr)
@@ -73,6 +73,6 @@ def refuse(error: Exception) -> NoReturn:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out: torch has an error of its own for a GPU's, and messages for all others."""
-    said = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
-    return isinstance(error, MemoryError) or any(words in str(error) for words in said)
+    """Tell whether RAM or the memory of a GPU ran out, by the message: such errors of torch share no class."""
+    messages = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, MemoryError) or any(message in str(error) for message in messages)

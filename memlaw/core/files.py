@@ -1,4 +1,4 @@
-"""Atomic writing, so that a reader sees the old file or the new one, never half of either; and the hash of a file."""
+"""Write files and directories atomically: a reader sees the old content or the new, never half. Hash files."""
 
 import ctypes
 import hashlib
@@ -16,21 +16,21 @@ AnyPath = Path | zipfile.Path
 """On disk, or inside a zip file."""
 
 NAME_BYTES, PATH_BYTES = 255, 4096
-"""What file systems take as a name, and as a whole path."""
+"""Longest name and longest path that file systems take."""
 
 _HERE, _EXCHANGE = -100, 2
 """AT_FDCWD and RENAME_EXCHANGE of renameat2(2)."""
 
 TEMPORARY_BYTES = 15
-"""What `atomic_path` adds to a name."""
+"""Bytes that `atomic_path` adds to a name."""
 
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target`; on success sync it and rename it to `target`.
 
-    The caller creates a file or a directory at the yielded path. A directory that already stands at
-    `target` is replaced in one step. On an exception the temporary path is removed and `target` is left as it was.
+    Create a file or a directory at the yielded path. It replaces a file or a directory at `target` in one step.
+    On an exception the temporary path is removed and `target` stays as it was.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -50,7 +50,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file, or the list of a directory's files, is on the disk."""
+    """Wait until the disk holds a file, or the entries of a directory."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -58,18 +58,19 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _exchange(one: Path, other: Path) -> None:
-    """Let two directories trade names: in one step where the file system can, so that a crash leaves one or the other.
+def _exchange(new: Path, old: Path) -> None:
+    """Exchange the names of two directories, in one step where the file system can.
 
-    Elsewhere the other one steps aside first, under a hidden name that `remove_unfinished` does not take.
+    Elsewhere the old directory gets a hidden name first, which `remove_unfinished` does not remove. A crash in between
+    leaves it there.
     """
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # of Linux
-    if renameat2 and renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0:
+    if renameat2 and renameat2(_HERE, os.fsencode(new), _HERE, os.fsencode(old), _EXCHANGE) == 0:
         return
-    aside = other.with_name(f".{other.name}.{uuid.uuid4().hex[:8]}.old")
-    other.replace(aside)
-    one.replace(other)
-    aside.replace(one)
+    aside = old.with_name(f".{old.name}.{uuid.uuid4().hex[:8]}.old")
+    old.replace(aside)
+    new.replace(old)
+    aside.replace(new)
 
 
 def write_text(target: Path, text: str) -> None:
@@ -79,12 +80,12 @@ def write_text(target: Path, text: str) -> None:
 
 
 def write_json(target: Path, value: Any) -> None:
-    """Write `value` to `target` atomically, as indented JSON; NaN and infinities are refused."""
+    """Write `value` to `target` atomically, as indented JSON. Raises ValueError for NaN and infinities."""
     write_text(target, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def remove_unfinished(directory: Path) -> None:
-    """Remove what a killed process was writing in `directory`; nobody else may be writing there."""
+    """Remove the temporary files that a killed process left in `directory`. No other process may write there."""
     for temporary in directory.glob(".*.tmp"):
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
@@ -93,7 +94,7 @@ def remove_unfinished(directory: Path) -> None:
 
 
 def file_hash(path: Any) -> str | None:
-    """Sixteen hexadecimal digits of a file's SHA-256; None when there is no such file."""
+    """Return sixteen hexadecimal digits of a file's SHA-256; None when there is no such file."""
     if not isinstance(path, str):
         return None
     try:

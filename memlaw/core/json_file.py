@@ -1,4 +1,4 @@
-"""JSON files that others may have broken or written: a reader and a check of types, which raise nothing unexpected."""
+"""Read JSON files that may be broken or come from elsewhere, and check their types. Errors are the documented ones."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from memlaw.core.files import AnyPath
 
 Types = Mapping[str, type | tuple[type, ...]]
-"""Key → the Python types that its value may have; a bool counts as none of the numbers."""
+"""Key → the Python types that its value may have. A bool does not count as a number."""
 
 
 def read_object(path: AnyPath) -> dict[str, Any]:
@@ -25,11 +25,11 @@ def read_object(path: AnyPath) -> dict[str, Any]:
 
 
 def check_types(file: str, content: Mapping[str, Any], types: Types) -> None:
-    """Raise ValueError, beginning with `file`, where the value of a key has another type than `types` allows."""
+    """Raise ValueError where a value has another type than `types` allows. The message begins with `file`."""
     for key, value in content.items():
         if key in types and (isinstance(value, bool) or not isinstance(value, types[key])):
             raise ValueError(f"{file}: {key} is a {type(value).__name__}")
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"it holds {name}, which memlaw never writes")
+    raise ValueError(f"the file holds {name}, which memlaw never writes")

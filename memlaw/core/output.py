@@ -1,4 +1,4 @@
-"""What a command prints to, and what happens when nobody reads it."""
+"""Print to a reader that may stop reading."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def reader_may_leave() -> Iterator[None]:
-    """End the program quietly, with exit code 1, once nobody reads its output any more, as after `| head -1`."""
+    """End the program without a message and with exit code 1 when its output is closed, as after `| head -1`."""
     try:
         yield
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Where memlaw finds its configuration and keeps its cache."""
+"""Find memlaw's configuration, the packages of a checkout, and the cache."""
 
 import os
 import sys
@@ -11,28 +11,28 @@ CHECKOUT_FOLDERS = ("launchers", "analysis")
 
 
 def config_dir() -> str:
-    """Absolute path of the Hydra configuration: `memlaw/conf` in a wheel, else the checkout's `conf/`."""
+    """Return the absolute path of the Hydra configuration: `memlaw/conf` in a wheel, else the checkout's `conf/`."""
     package = Path(__file__).resolve().parents[1]
     packaged = package / "conf"
     return str(packaged if packaged.is_dir() else package.parent / "conf")
 
 
 def checkout_paths() -> list[str]:
-    """What another Python must have on its path to import this checkout; nothing when memlaw is a wheel's."""
+    """Return the directories that another Python needs on its path to import this checkout; none for a wheel."""
     root = Path(__file__).resolve().parents[2]
     return [str(root), *(str(root / name) for name in CHECKOUT_FOLDERS)] if (root / "launchers").is_dir() else []
 
 
 def add_checkout() -> None:
-    """Let Python find the packages in the checkout's folders where the project is not installed."""
+    """Put the checkout's folders on Python's path, so that their packages are found without an installation."""
     sys.path.extend(path for path in checkout_paths()[1:] if path not in sys.path)
 
 
 def cache_dir() -> Path:
-    """`$MEMLAW_CACHE`, or `~/.cache/memlaw`. Holds converted base models; safe to delete.
+    """Return `$MEMLAW_CACHE`, or `~/.cache/memlaw`. It holds converted base models and is safe to delete.
 
     Raises:
-        ConfigError: neither is known.
+        ConfigError: the variable is not set and the user has no home directory.
     """
     configured = os.environ.get("MEMLAW_CACHE")
     if configured:
@@ -40,4 +40,4 @@ def cache_dir() -> Path:
     try:
         return Path.home() / ".cache" / "memlaw"
     except RuntimeError as error:  # a user without a home, as in some containers
-        raise ConfigError("there is no home directory for the cache: let MEMLAW_CACHE name a directory") from error
+        raise ConfigError("no home directory for the cache: set MEMLAW_CACHE to a directory") from error

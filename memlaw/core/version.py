@@ -1,3 +1,3 @@
-"""The version of memlaw, which records carry."""
+"""The version of memlaw. Each cell's result records it."""
 
 __version__ = "0.1.0"

@@ -1,1 +1,1 @@
-"""What would run, known before any weight is loaded: packs, memory of the machine, time and checks."""
+"""Check cells and plan packs with their RAM and time, before any weight is loaded."""

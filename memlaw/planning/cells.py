@@ -1,4 +1,4 @@
-"""From a composed configuration to the cell that it describes."""
+"""Make the cell that a composed configuration describes."""
 
 import json
 from functools import cache, partial
@@ -15,11 +15,11 @@ from memlaw.study.cell import Cell
 from memlaw.study.directory import study_dir
 
 _CONTENTS = (("data", "path", "content"), ("eval", "side_effects", "side_effects_content"))
-"""Section, key of a file, and key of that file's hash, which is filled in where it is null."""
+"""Section, key of a file, and key of the file's hash, which replaces null."""
 
 
 def compose_cell(cfg: DictConfig) -> Cell:
-    """Cut the scientific config out of a composed one, in its one spelling.
+    """Take the scientific keys of a composed config, in their canonical spelling.
 
     Raises:
         ConfigError: a key is unknown, a mandatory value is missing or an interpolation cannot be resolved.
@@ -40,16 +40,14 @@ def compose_cell(cfg: DictConfig) -> Cell:
 
 @cache
 def _depth(model: str) -> int | None:
-    """Count a base model's decoder layers; None where its configuration cannot be read here.
+    """Count a base model's decoder layers. Return None where its configuration cannot be read.
 
     Args:
-        model: `conf/model` values as JSON.
+        model: values of `conf/model` as JSON.
     """
-    from memlaw.planning.resolved import (
-        resolve_model,  # imports torch, which a sweep over layers by index need not wait for
-    )
+    from memlaw.planning.resolved import resolve_model  # imports torch, which a sweep over indices does not need
 
     try:
         return resolve_model(OmegaConf.create({"model": json.loads(model)}).model).depth
-    except ConfigError:  # whoever needs the model says so
+    except ConfigError:  # the checks raise it again, with the key
         return None

@@ -1,4 +1,4 @@
-"""Refuse impossible cells before any long work starts: one clear error that names the key."""
+"""Refuse impossible cells before any long work starts. Each error names the key."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -59,7 +59,7 @@ SCIENTIFIC_VALUES: dict[str, Check] = {
     "eval.recall.temperature": check_or(None, check_positive),
     "eval.recall.repeats": check_at_least(1),
 }
-"""Scientific key → check of its value. The keys of a `_target_` are checked by what it constructs."""
+"""Scientific key → check of its value. A `_target_` checks its own keys."""
 
 OPERATIONAL_VALUES: dict[str, Check] = {
     "trainer.prefix_cache_gb": check_or("auto", check_not_negative),
@@ -72,7 +72,7 @@ OPERATIONAL_VALUES: dict[str, Check] = {
 
 
 def check_cell(cell: Cell) -> ResolvedCell:
-    """Check what the cell's config alone can tell, and make the objects that it names.
+    """Check a cell's config, and make the objects that it names.
 
     Raises:
         ConfigError: naming the key and the allowed values.
@@ -81,7 +81,7 @@ def check_cell(cell: Cell) -> ResolvedCell:
     _check_values(c, SCIENTIFIC_VALUES)
     if (c.steps is None) == (c.epochs is None):
         given = f"steps={spelled(c.steps)} epochs={spelled(c.epochs)}"
-        raise ConfigError(f"{given}: give a number to one of the two, and null to the other")
+        raise ConfigError(f"{given}: set one of the two to a number and the other to null")
     if c.eval.recall.temperature is not None and not c.eval.recall.greedy:
         raise ConfigError(f"eval.recall.temperature={c.eval.recall.temperature} needs eval.recall.greedy=true")
     held_out_text(c.eval.side_effects, c.eval.side_effects_content)
@@ -106,11 +106,7 @@ def _check_values(config: DictConfig, checks: Mapping[str, Check]) -> None:
 
 
 def check_length(resolved: ResolvedCell) -> None:
-    """Refuse a single target that is longer than what the base model can read.
-
-    Raises:
-        ConfigError: it is.
-    """
+    """Raise ConfigError where a cell has a single target that is longer than the base model's context."""
     c, (pairs, _) = resolved.cell.config, resolved.expected_shape
     allowed = positions(resolved.adapted.model.config)
     if pairs == 1 and c.seq_len > allowed:

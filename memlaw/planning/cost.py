@@ -1,7 +1,7 @@
-"""What a cell costs: the arithmetic of a step, and the seconds that it takes on the machine at hand.
+"""Estimate the cost of a cell: floating-point operations of a step, and seconds on a machine.
 
-Per token and decoder layer of P weights, a row of T positions and attention of width A, forward takes
-2P + 2TA floating-point operations and the gradient of the activations 2P + 5TA; the head takes 2DV each way.
+Take a decoder layer of P parameters and attention of width A, in a row of T positions. For each token, forward takes
+2P + 2TA floating-point operations, and the gradient of the activations 2P + 5TA. The head takes 2DV each way.
 """
 
 import time
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def step_flops(s: Sizes) -> float:
-    """Count the floating-point operations of one optimizer step of a cell.
+    """Count the floating-point operations of an optimizer step of a cell.
 
-    What follows the first adapter runs forward and backward; what comes before it runs forward where it is not
-    kept. The head runs both ways, and an adapter takes its share of parameters three times.
+    The layers above the first adapter run forward and backward. The layers below it run forward, unless their output
+    is cached. The head runs both ways. An adapter's parameters take part in three products.
     """
     above = s.layers - s.first_layer - 1
     products, rest = 2 * s.layer_parameters * s.tokens, 2 * s.parameters_after * s.tokens
@@ -37,12 +37,12 @@ def step_flops(s: Sizes) -> float:
 
 @dataclass(frozen=True)
 class CostModel:
-    """Seconds of a cell's step: its share of what any step of a pack takes, and its arithmetic.
+    """Seconds of a cell's step: its share of the pack's fixed time, and the time of its operations.
 
     Attributes:
-        step_seconds: of a pack's step, whatever its cells.
+        step_seconds: seconds of a pack's step that do not depend on its cells.
         flop_seconds: seconds of a floating-point operation.
-        measured_cells: finished cells that it rests on; 0 for a guess.
+        measured_cells: number of finished cells that it is fitted to; 0 for a guess.
     """
 
     step_seconds: float
@@ -60,8 +60,8 @@ class CostModel:
 
     @classmethod
     def guess(cls, device: "torch.device", dtype: "torch.dtype") -> "CostModel":
-        """From the speed of a large matrix product on this machine; real steps are slower."""
-        import torch  # not above: what only reads a study does without it
+        """Measure the speed of a large matrix product on this machine. Real steps are slower."""
+        import torch  # not above, because readers of a study do without torch
 
         size, repeats = (8192, 10) if device.type == "cuda" else (1024, 1)
         a, b = (torch.ones(size, size, dtype=dtype, device=device) for _ in range(2))
@@ -76,9 +76,15 @@ class CostModel:
         return cls(0.0, min(times) / (2 * size**3), measured_cells=0)
 
     def cell_seconds(self, flops: float, pack_size: int, steps: int) -> float:
-        """Estimated share of a worker's time, no early stop assumed."""
+        """Estimate a cell's share of a worker's time, without early stops.
+
+        Args:
+            flops: floating-point operations of a step of the cell.
+            pack_size: cells of its pack.
+            steps: optimizer steps.
+        """
         return steps * (self.step_seconds / pack_size + self.flop_seconds * flops)
 
 
 UNMEASURED = CostModel(step_seconds=0.0, flop_seconds=1e-14, measured_cells=0)
-"""Weighs cells by their arithmetic alone; a sweep measures nothing on the GPUs that its workers are to have."""
+"""A guess for GPUs, on which a sweep measures nothing. It gives cells their relative cost alone."""

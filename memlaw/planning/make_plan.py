@@ -30,11 +30,11 @@ def make_plan(cells: Sequence[Cell], cfg: DictConfig, machine: Machine) -> Plan:
 
     Args:
         cells: the cells to train.
-        cfg: a composed config, for its operational settings.
-        machine: what the packs train on.
+        cfg: a composed config, of which only operational keys are read.
+        machine: what the packs train on. Its RAM applies where `pack.memory_gb` is `auto`.
 
     Raises:
-        ConfigError: naming what is impossible.
+        ConfigError: naming the impossible key.
     """
     check_settings(cfg)
     resolved = [check_cell(cell) for cell in cells]
@@ -43,8 +43,8 @@ def make_plan(cells: Sequence[Cell], cfg: DictConfig, machine: Machine) -> Plan:
         check_length(cell)
     cached = "none" if cfg.trainer.prefix_cache_gb == 0 else "inside"
     planned = [_planned(cell, machine.dtype(cell.cell.config.precision), cached) for cell in resolved]
-    auto = cfg.pack.memory_gb == "auto"
-    chunk_bytes = CHUNK_BYTES[machine.device.type]
+    auto = cfg.pack.memory_gb == "auto"  # this key limits RAM, or the memory of a GPU
+    chunk_bytes = CHUNK_BYTES[machine.device_type]
     groups = make_packs(
         planned,
         budget_bytes=machine.ram_bytes if auto else int(float(cfg.pack.memory_gb) * 1e9),
@@ -59,13 +59,13 @@ def make_plan(cells: Sequence[Cell], cfg: DictConfig, machine: Machine) -> Plan:
 
 
 def _check_models(cells: Sequence[ResolvedCell]) -> None:
-    """Try each adapted base model once, and log where `lora.target_modules=auto` puts the adapter."""
+    """Test each adapted base model once, and log the modules that `lora.target_modules=auto` has chosen."""
     names = {resolved.adapted: resolved.cell.config.model.name for resolved in cells}
     for adapted, name in names.items():
         refuse_unsound_architecture(adapted)
         if adapted.spec.target_modules == AUTO:
             modules, layers = module_names(adapted.targets), sorted({target.layer for target in adapted.targets})
-            log.info("%s: the adapter sits on %s of layers %s", name, ", ".join(modules), layers)
+            log.info("%s: the adapter is on %s of layers %s", name, ", ".join(modules), layers)
 
 
 def _planned(resolved: ResolvedCell, dtype: torch.dtype, cached: str) -> PlannedCell:
@@ -82,10 +82,10 @@ def _planned(resolved: ResolvedCell, dtype: torch.dtype, cached: str) -> Planned
 
 
 def _cost(cell: Cell, cfg: DictConfig, machine: Machine) -> CostModel:
-    """Fit finished cells of the study; where there are none, measure this machine if a plan may take that time."""
+    """Fit the study's finished cells. Where there are none, measure this machine's CPU, or in a dry run its GPU."""
     finished = read_results(cell.study) if cell.study.exists() else pd.DataFrame()
     dtype = machine.dtype(cell.config.precision)
-    measured = cost_of_study(finished, machine.device.type, dtype)
-    if measured is None and (machine.device.type == "cpu" or (cfg.dry_run and not machine.remote)):
-        return CostModel.guess(machine.device, dtype)
+    measured = cost_of_study(finished, machine.device_type, dtype)
+    if measured is None and (machine.device_type == "cpu" or (cfg.dry_run and not machine.remote)):
+        return CostModel.guess(torch.device(machine.device), dtype)
     return measured or UNMEASURED

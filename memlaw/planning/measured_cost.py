@@ -1,4 +1,4 @@
-"""The cost model that finished cells give."""
+"""Fit a cost model to finished cells."""
 
 import pandas as pd
 import torch
@@ -10,12 +10,12 @@ COST_COLUMNS = ["pack_size", "step_flops", "worker_seconds", "steps_trained"]
 
 
 def cost_of_study(finished: pd.DataFrame, device_type: str, dtype: torch.dtype) -> CostModel | None:
-    """Fit the finished cells on one kind of device in one precision; None when there are none.
+    """Fit the finished cells of a kind of device and a precision. Return None when there are none.
 
     Args:
         finished: rows of `memlaw.study.records.read_results`.
         device_type: `cpu` or `cuda`.
-        dtype: of the base model.
+        dtype: dtype of the base model.
     """
     if finished.empty:
         return None

@@ -1,4 +1,4 @@
-"""Sizes of a base model, known before its weights are loaded."""
+"""Measure the sizes of a base model before its weights are loaded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,17 +12,18 @@ from memlaw.models.anatomy import fused_experts, hidden_size, layers_of, layers_
 
 @dataclass(frozen=True)
 class ModelShape:
-    """The sizes of a base model that decide how much RAM and work a cell takes, read off its modules.
+    """The sizes of a base model on which the RAM and work of a cell depend.
 
     Attributes:
         hidden, vocabulary: D and V.
-        intermediate: input size of the widest linear map back to D, outside attention, in the first adapted layer; 0
-            without one. Of fused experts it is one expert's.
-        attention: input size of the map with which attention ends there; 0 without attention.
-        layers: decoder layers.
-        parameters: of the whole model.
-        per_layer: mean size of the matrices of a decoder layer.
-        after: of the matrices in the first adapted layer, those after its first adapted module, as registered.
+        intermediate: input size of the widest linear map to D outside attention, in the first adapted layer; 0 without
+            such a map. For fused experts, the size of a single expert.
+        attention: input size of the last linear map of that layer's attention; 0 without attention.
+        layers: number of decoder layers.
+        parameters: parameters of the whole model.
+        per_layer: mean number of parameters in the matrices of a decoder layer.
+        after: parameters of those matrices of the first adapted layer that come after its first adapted module, in
+            the order in which the model registers them.
     """
 
     hidden: int
@@ -54,19 +55,19 @@ class ModelShape:
         )
         attention, intermediate = _widths(layers[first], hidden)
         return cls(
-            hidden,
-            vocabulary_size(model),
-            intermediate,
-            attention,
-            len(layers),
-            model.num_parameters(),
-            in_layers / len(layers),
-            sum(matrices[name] for name in names[last + 1 :]),
+            hidden=hidden,
+            vocabulary=vocabulary_size(model),
+            intermediate=intermediate,
+            attention=attention,
+            layers=len(layers),
+            parameters=model.num_parameters(),
+            per_layer=in_layers / len(layers),
+            after=sum(matrices[name] for name in names[last + 1 :]),
         )
 
 
 def _widths(layer: nn.Module, hidden: int) -> tuple[int, int]:
-    """Inner sizes of a layer's attention and of the rest: what maps back to D take."""
+    """Return the inner sizes of a layer's attention and of its other modules: input sizes of linear maps to D."""
     attending = [name for name, part in layer.named_modules() if "attention" in type(part).__name__.lower()]
     back = {name: size for name, size, out in linear_maps(layer) if out == hidden}
     inside = {name: size for name, size in back.items() if name.startswith(tuple(f"{part}." for part in attending))}

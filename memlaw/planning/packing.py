@@ -25,7 +25,7 @@ _FREE_WITHIN_A_PACK = (
 
 
 def pack_key(cell: Cell) -> str:
-    """Return a key that is equal for cells that can train together: same model, lengths, layers, optimizer, steps."""
+    """Return a key that is equal for cells that can train together: equal model, length, layers, optimizer, steps."""
     config: Any = OmegaConf.to_container(cell.config)
     for path in _FREE_WITHIN_A_PACK:
         parent = config
@@ -36,32 +36,32 @@ def pack_key(cell: Cell) -> str:
 
 
 def _model_key(cell: Cell) -> str:
-    """A worker keeps the model of its last pack, so packs of one model follow each other."""
+    """Return a key of the base model. A worker reuses the model of its last pack, so these packs follow each other."""
     return json.dumps(OmegaConf.to_container(cell.config.model), sort_keys=True)
 
 
 def pack_bytes(cells: Sequence[Sizes], chunk_bytes: int) -> int:
-    """Estimate the peak RAM of a pack's step, the base model's weights not counted.
+    """Estimate the peak RAM of a pack's step, without the base model's weights.
 
-    Per token and layer above the first adapted one backward needs about 6 values of the hidden size (inputs
-    of both norms, query, key, value, attention output) and 3 of the MLP's inner size (gate, its activation,
-    up), and for a moment as much again of one layer. Each adapter takes parameter, gradient and two moments
-    in fp32, padded to the pack's largest rank, and its fp32 input. The prefix is kept once per distinct row
-    and once per row of the batch. The head holds one chunk of logits with its gradient and what lies between.
+    For each token and each layer from the first adapted layer on, backward needs about 6 values of the hidden size
+    (inputs of both norms, query, key, value, attention output) and 3 of the MLP's inner size (gate, its activation,
+    up). For a moment it needs as much again for a single layer. Each adapter takes parameter, gradient and two
+    moments in fp32, padded to the pack's largest rank, and its fp32 input. The prefix is cached once per distinct row
+    and once per row of the batch. The head takes three times a chunk of logits: logits, gradient, intermediate values.
 
     Args:
-        cells: what the pack holds.
-        chunk_bytes: fp32 logits held at a time (`memlaw.models.head.CHUNK_BYTES`).
+        cells: sizes of the pack's cells.
+        chunk_bytes: bytes of a chunk of fp32 logits (`memlaw.models.head.CHUNK_BYTES`).
     """
-    s = cells[0]  # all cells of a pack share what is read here
+    s = cells[0]  # cells of a pack are equal in everything that is read from it
     layer = 6 * s.hidden + 3 * s.intermediate
-    kept = {"inside": s.hidden + s.kept_inside, "input": s.hidden, "none": 0}[s.cached]
-    per_token = (layer * (s.layers - s.first_layer) + 4 * s.hidden + kept) * s.value_bytes
+    prefix = {"inside": s.hidden + s.cached_inside, "input": s.hidden, "none": 0}[s.cached]
+    per_token = (layer * (s.layers - s.first_layer) + 4 * s.hidden + prefix) * s.value_bytes
     per_token += 4 * s.adapter_inputs
     steps = sum(cell.tokens for cell in cells) * per_token
     adapters = 16 * len(cells) * max(cell.adapter_parameters for cell in cells)
     rows = {cell.rows_key: cell.all_rows * cell.positions for cell in cells}
-    return steps + adapters + sum(rows.values()) * kept * s.value_bytes + 3 * chunk_bytes
+    return steps + adapters + sum(rows.values()) * prefix * s.value_bytes + 3 * chunk_bytes
 
 
 def make_packs(
@@ -69,11 +69,11 @@ def make_packs(
 ) -> list[list[PlannedCell]]:
     """Group cells by model and `pack_key`, in the order given, and cut each group where the budget is full.
 
-    A cell that is larger than the budget gets a pack of its own.
+    A cell that is larger than the budget is alone in its pack.
 
     Args:
         cells: the cells.
-        budget_bytes: RAM of a pack with its base model.
+        budget_bytes: RAM for a pack and its base model.
         max_cells: most cells in a pack.
         chunk_bytes: see `pack_bytes`.
     """

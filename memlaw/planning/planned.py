@@ -1,4 +1,4 @@
-"""What would run: cells and packs with the RAM and time that they will take."""
+"""A plan: cells and packs to train, with the RAM and time that they will take."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from memlaw.study.cell import Cell
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell that is to be trained.
+    """A cell to train.
 
     Attributes:
         cell: the cell.
-        sizes: what its RAM and work depend on.
-        total_steps: optimizer steps, no early stop assumed.
+        sizes: sizes on which its RAM and work depend.
+        total_steps: optimizer steps, without early stops.
         base_bytes: RAM of the base model's weights.
     """
 
@@ -27,11 +27,11 @@ class PlannedCell:
 
     @property
     def forecast(self) -> dict[str, Any]:
-        """The fields of its status that are set before it trains, as `memlaw.study.status.FORECAST` names them."""
+        """Return the fields `memlaw.study.status.FORECAST` of its status."""
         return {"total_steps": self.total_steps, "step_flops": step_flops(self.sizes)}
 
     def seconds(self, cost: CostModel, pack_size: int) -> float:
-        """Estimate its share of a worker's time in a pack of this size, no early stop assumed."""
+        """Estimate its share of a worker's time in a pack of this size, without early stops."""
         return cost.cell_seconds(step_flops(self.sizes), pack_size, self.total_steps)
 
 
@@ -40,8 +40,8 @@ class Pack:
     """Cells to train together.
 
     Attributes:
-        members: the cells with what each will take.
-        bytes: estimated peak of RAM, the base model included.
+        members: the planned cells.
+        bytes: estimated peak RAM, including the base model.
     """
 
     members: Sequence[PlannedCell]
@@ -49,17 +49,17 @@ class Pack:
 
     @property
     def cells(self) -> list[Cell]:
-        """The cells alone."""
+        """Return the cells without their plans."""
         return [member.cell for member in self.members]
 
     def cell_seconds(self, cost: CostModel) -> list[float]:
-        """Estimate each cell's share of its worker's time, no early stop assumed."""
+        """Estimate each cell's share of its worker's time, without early stops."""
         return [member.seconds(cost, len(self.members)) for member in self.members]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Packs in the order in which they run, and what their times rest on."""
+    """Packs in the order in which they run, and the cost model that predicts their times."""
 
     packs: list[Pack]
     cost: CostModel

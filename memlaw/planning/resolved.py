@@ -1,6 +1,6 @@
-"""A cell with the objects that its config names, made once and handed on; and the base model that cells share.
+"""Make the objects that a cell's config names, and the base model that cells share. Load no weights.
 
-Nothing here loads weights. A base model's configuration is read once per process, and its modules are built once.
+A base model's configuration is read once per process, and its modules are built once.
 """
 
 import json
@@ -32,7 +32,7 @@ class ResolvedModel:
     Attributes:
         source: loads it.
         config: its architecture and sizes.
-        skeleton: its modules, without memory behind their weights. Nobody may change them.
+        skeleton: its modules, whose weights take no RAM. They are shared and must not be changed.
     """
 
     source: ModelSource
@@ -41,18 +41,18 @@ class ResolvedModel:
 
     @cached_property
     def depth(self) -> int | None:
-        """Number of decoder layers; None for a model without a list of layers."""
+        """Return the number of decoder layers; None for a model without a list of layers."""
         path = layers_path(self.skeleton)
         return None if path is None else len(self.skeleton.get_submodule(path))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
 class AdaptedModel:
-    """A base model and the modules of it that cells adapt, whatever their ranks and seeds.
+    """A base model and its adapted modules. Cells that differ in rank and seed alone share it.
 
     Attributes:
         model: the base model.
-        spec: the adapter of one of these cells, at rank 1 and seed 0.
+        spec: the adapter of these cells, with rank 1 and seed 0.
         targets: the adapted modules.
     """
 
@@ -62,13 +62,13 @@ class AdaptedModel:
 
     @cached_property
     def shape(self) -> ModelShape:
-        """The sizes that memory and work depend on."""
+        """Return the sizes on which RAM and work depend."""
         return ModelShape.of(self.model.skeleton, self.targets)
 
 
 @dataclass(frozen=True)
 class ResolvedCell:
-    """A cell and what its config names.
+    """A cell and the objects that its config names.
 
     Attributes:
         cell: the cell.
@@ -84,7 +84,7 @@ class ResolvedCell:
 
     @cached_property
     def adapted(self) -> AdaptedModel:
-        """The base model with the modules that the cell adapts; the same object for cells that share both.
+        """Return the base model with the modules that the cell adapts. Cells that share both share the object.
 
         Raises:
             ConfigError: the model's configuration cannot be read, or no module matches.
@@ -93,22 +93,22 @@ class ResolvedCell:
 
     @cached_property
     def expected_shape(self) -> tuple[int, int]:
-        """Roughly how many pairs the memory has, and how many tokens each (query and target)."""
+        """Estimate the number of pairs in the memory, and the tokens of each (query and target)."""
         return self.data.expected_shape(self.cell.config.seq_len)
 
     @cached_property
     def total_steps(self) -> int:
-        """Optimizer steps for the expected number of pairs.
+        """Compute the optimizer steps for the expected number of pairs.
 
         Raises:
-            ConfigError: they end before the method's curriculum lets all pairs take part.
+            ConfigError: training ends before the method's curriculum includes all pairs.
         """
         pairs, _ = self.expected_shape
         return schedule_of(self.cell.config, pairs, self.method.on(pairs).curriculum).total_steps
 
 
 def resolve(cell: Cell) -> ResolvedCell:
-    """Make the objects that the cell's config names. The base model is looked at when it is first asked for.
+    """Make the objects that the cell's config names. The base model is read when `adapted` is first used.
 
     Raises:
         ConfigError: naming the key of a value that is impossible.
@@ -119,7 +119,7 @@ def resolve(cell: Cell) -> ResolvedCell:
 
 
 def resolve_model(model: DictConfig) -> ResolvedModel:
-    """Find the base model that `conf/model` values name, without loading weights; once per process.
+    """Find the base model that values of `conf/model` name, once per process and without loading weights.
 
     Raises:
         ConfigError: its configuration cannot be read, or makes no causal language model.
@@ -129,8 +129,8 @@ def resolve_model(model: DictConfig) -> ResolvedModel:
 
 @cache
 def _resolve_model(model: str) -> ResolvedModel:
-    named: Any = OmegaConf.create({"model": json.loads(model)})  # errors name the key
-    source: ModelSource = instantiate_checked(named.model)
+    section: Any = OmegaConf.create({"model": json.loads(model)})  # a node below `model`, so that errors name this key
+    source: ModelSource = instantiate_checked(section.model)
     config = source.config()
     return ResolvedModel(source, config, without_weights(config))
 

@@ -1,4 +1,4 @@
-"""The sizes that decide how much RAM and work a cell takes, known before any weight is loaded."""
+"""Compute the sizes on which a cell's RAM and work depend, before any weight is loaded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,37 +6,37 @@ from typing import TYPE_CHECKING
 
 from memlaw.study.cell import Cell
 
-if TYPE_CHECKING:  # these import torch, which the arithmetic does without
+if TYPE_CHECKING:  # these import torch, which readers of a study do without
     from memlaw.adapters.targets import Target
     from memlaw.planning.model_shape import ModelShape
 
 CACHED = {
-    "inside": "the input of the first adapted layer, and what it computes before an adapter acts",
+    "inside": "the input of the first adapted layer, and the outputs of its modules below the first adapter",
     "input": "the input of the first adapted layer",
     "none": "nothing: every step runs the whole model",
 }
-"""How much of the frozen prefix is kept."""
+"""Cached part of the frozen prefix → its meaning."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of one cell.
+    """Sizes of a cell.
 
     Attributes:
-        rows_key: equal for cells with the same rows, which share their prefix.
+        rows_key: equal for cells with the same rows, which share their cached prefix.
         rows: rows of a batch.
         positions: tokens of a row.
         all_rows: rows of the whole memory.
         scored: target tokens of a batch.
         hidden, intermediate, vocabulary: D, the MLP's inner size, V.
-        layers, first_layer: decoder layers, and the lowest adapted one.
-        layer_parameters: weights of the matrices of one decoder layer.
-        parameters_after: those of the first adapted layer that act after its first adapter.
+        layers, first_layer: number of decoder layers, and index of the lowest adapted layer.
+        layer_parameters: parameters in the matrices of a decoder layer.
+        parameters_after: parameters of the first adapted layer that act after its first adapter.
         attention: heads times head size.
         adapter_parameters: trainable parameters at the cell's rank.
         adapter_inputs: sum over adapted modules of their input size.
-        cached: how much of the prefix is kept, a key of `CACHED`.
-        kept_inside: values per token of modules inside the first adapted layer that are kept with `inside`.
+        cached: cached part of the prefix, a key of `CACHED`.
+        cached_inside: values per token that `inside` caches from modules of the first adapted layer.
         value_bytes: bytes of an activation.
     """
 
@@ -56,12 +56,12 @@ class Sizes:
     adapter_parameters: int
     adapter_inputs: int
     cached: str
-    kept_inside: int
+    cached_inside: int
     value_bytes: int
 
     @property
     def tokens(self) -> int:
-        """Tokens of a batch."""
+        """Return the tokens of a batch."""
         return self.rows * self.positions
 
 
@@ -82,7 +82,7 @@ def sizes_of(
         model: the base model's sizes.
         targets: the modules that the cell adapts.
         value_bytes: bytes of an activation.
-        cached: how much of the prefix is kept; with the lowest layer adapted it is nothing in any case.
+        cached: cached part of the prefix, a key of `CACHED`. With the lowest layer adapted it is always `none`.
     """
     c = cell.config
     all_rows, positions = shape
@@ -111,6 +111,6 @@ def sizes_of(
         adapter_parameters=sum(c.lora.rank * (target.in_features + target.out_features) for target in targets),
         adapter_inputs=sum(target.in_features for target in targets),
         cached=cached if first.layer > 0 else "none",
-        kept_inside=inside,
+        cached_inside=inside,
         value_bytes=value_bytes,
     )

@@ -1,9 +1,11 @@
-"""Whether a base model is what the method takes it for; tried on a few tokens, before a cell trains.
+"""Refuse base models that break an assumption of the method. Test them on a few tokens, before a cell trains.
 
-Per-token losses, the prefix cache and packs rest on four assumptions: the head that is applied to target tokens alone
-gives the model's own logits; no token depends on what follows it; an adapter on the targets changes what the model
-computes; and rows of a batch do not mix. An architecture that breaks one of them trains without an error to numbers
-that mean nothing.
+Per-token losses, the prefix cache and packs rest on four assumptions:
+1. The head gives the same logits on target tokens alone as in the whole model.
+2. No token depends on later tokens.
+3. An adapter on the targets changes the model's output.
+4. Rows of a batch do not influence each other.
+An architecture that breaks an assumption would train without an error, and its numbers would mean nothing.
 """
 
 import copy
@@ -31,23 +33,23 @@ log = logging.getLogger(__name__)
 
 ROWS, TOKENS = 2, 12
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1}
-"""Root mean square of a difference in logits, in standard deviations of the logits, that is rounding. In bf16 a router
-may send a token elsewhere by rounding alone."""
+"""Largest root mean square of a difference in logits that counts as rounding, in standard deviations of the logits.
+It is large in bf16, where rounding may send a token to another expert."""
 MIXED_SHARE = 0.3
-"""Share of an adapter's effect by which another row of the batch may change it."""
+"""Largest allowed change of an adapter's effect by other rows of the batch, as a share of the effect."""
 SMALL_PARAMETERS = 400_000_000
-"""A model with random weights that is larger is not made before cells are queued."""
+"""Largest model with random weights that is tested before cells are queued."""
 
 _WIDTHS, SMALL_WIDTH = re.compile(r"intermediate_size|ffn_dim"), 64
 _EXPERTS, SMALL_EXPERTS = re.compile(r"^(num|n|moe_num)_(routed_|local_)?experts$"), 16
-"""Sizes of a configuration that are made smaller for that: inner sizes of MLPs, and numbers of experts."""
+"""Names of sizes that are reduced for that test, and their limits: inner sizes of MLPs, and numbers of experts."""
 
 _sound: WeakKeyDictionary[nn.Module, set[tuple[str, ...]]] = WeakKeyDictionary()
-"""Placements and names of adapted modules with which a model has been tried."""
+"""Model → placements and names of adapted modules with which it has passed the test."""
 
 
 def refuse_unsound(model: PreTrainedModel, targets: Sequence[Target], placement: str) -> None:
-    """Try the four assumptions on a model in eval mode without adapters; once for a model and its targets.
+    """Test the four assumptions on a model in eval mode without adapters, once for each choice of targets.
 
     Args:
         model: the base model.
@@ -55,41 +57,41 @@ def refuse_unsound(model: PreTrainedModel, targets: Sequence[Target], placement:
         placement: `lora.placement`.
 
     Raises:
-        ConfigError: it breaks one of them.
+        ConfigError: it breaks an assumption.
     """
-    tried = _sound.setdefault(model, set())
-    place = (placement, *(target.name for target in targets))
-    if place in tried:
+    passed = _sound.setdefault(model, set())
+    key = (placement, *(target.name for target in targets))
+    if key in passed:
         return
     try:
         expected = _logits(model, _ids(model))
-    except Exception as error:  # in each architecture's own way
+    except Exception as error:  # architectures fail with different errors
         if is_out_of_memory(error):
             raise
         kind = model.config.model_type
         raise ConfigError(f"model: a {kind} does not run on token ids alone: {one_line(error)}") from error
-    _try(model, targets, placement, expected)
-    tried.add(place)
+    _test(model, targets, placement, expected)
+    passed.add(key)
 
 
 def refuse_unsound_architecture(adapted: AdaptedModel) -> None:
-    """Try the four assumptions on random weights before a model is loaded: on two of its layers, made small.
+    """Test the four assumptions on two small layers with random weights, before a model is loaded.
 
-    What cannot be made so small, or does not run so, is left to `refuse_unsound`.
+    A model that cannot be made so small, or does not run then, is left to `refuse_unsound`.
 
     Args:
-        adapted: the base model and the modules to adapt; they are left as they are.
+        adapted: the base model and the modules to adapt. They stay unchanged.
 
     Raises:
-        ConfigError: the architecture breaks one of them.
+        ConfigError: the architecture breaks an assumption.
     """
     try:
         small, targets = _small(adapted)
         expected = _logits(small, _ids(small))
-    except Exception as error:  # each architecture has sizes that must fit together in its own way
-        log.debug("not tried on random weights: %s", one_line(error))
+    except Exception as error:  # sizes of an architecture may have to fit together
+        log.debug("not tested on random weights: %s", one_line(error))
         return
-    _try(small, targets, adapted.spec.placement, expected)
+    _test(small, targets, adapted.spec.placement, expected)
 
 
 def _small(adapted: AdaptedModel) -> tuple[PreTrainedModel, list[Target]]:
@@ -98,10 +100,10 @@ def _small(adapted: AdaptedModel) -> tuple[PreTrainedModel, list[Target]]:
     text = small.get_text_config()
     assert depth is not None
     first = layer_indices(spec.layers, depth)[0]
-    kept = slice(max(first - 1, 0), max(first - 1, 0) + 2)  # the adapted layer with the one before it
+    window = slice(max(first - 1, 0), max(first - 1, 0) + 2)  # the adapted layer with the one before it
     for name, value in vars(text).items():
         if isinstance(value, list) and len(value) == depth:
-            setattr(text, name, value[kept])
+            setattr(text, name, value[window])
         elif isinstance(value, int) and _WIDTHS.search(name):
             setattr(text, name, min(value, SMALL_WIDTH))
         elif isinstance(value, int) and _EXPERTS.search(name):
@@ -118,20 +120,20 @@ def _small(adapted: AdaptedModel) -> tuple[PreTrainedModel, list[Target]]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_config(small, dtype=torch.float32, trust_remote_code=trusted)
-    layers = None if spec.layers is None else (first - kept.start,)
+    layers = None if spec.layers is None else (first - window.start,)
     return model.eval().requires_grad_(False), resolve_targets(skeleton, replace(spec, layers=layers))
 
 
 def alike(logits: torch.Tensor, reference: torch.Tensor, dtype: torch.dtype) -> bool:
-    """Whether logits of a model in `dtype` are the same up to rounding."""
+    """Tell whether logits of a model in `dtype` are equal up to rounding."""
     return bool(_rms(logits - reference) <= TOLERANCE.get(dtype, TOLERANCE[torch.bfloat16]) * reference.std())
 
 
 @torch.no_grad()
 def length_matters(model: PreTrainedModel, row_tokens: int) -> bool:
-    """Whether what a model makes of tokens depends on the length of the row in which they stand, up to `row_tokens`.
+    """Tell whether a model computes other values for tokens in a row of `row_tokens` than in a short row.
 
-    So do positions that are rotated by other factors in long rows (longrope, dynamic scaling of RoPE).
+    This is so where RoPE rotates positions by other factors in long rows (longrope, dynamic scaling).
     """
     ids_1T = _ids(model)[:1, : min(TOKENS, row_tokens)]
     long_1T = ids_1T.new_zeros(1, row_tokens)
@@ -145,7 +147,7 @@ def _rms(values: torch.Tensor) -> torch.Tensor:
 
 
 def _ids(model: PreTrainedModel) -> torch.Tensor:
-    """Some distinct tokens [ROWS, TOKENS], none of the first ones, which are often special."""
+    """Return distinct tokens [ROWS, TOKENS]. Leave out the first tokens of the vocabulary, which are often special."""
     return torch.arange(100, 100 + ROWS * TOKENS, device=model.device).view(ROWS, TOKENS)
 
 
@@ -155,14 +157,14 @@ def _logits(model: PreTrainedModel, ids_BT: torch.Tensor) -> torch.Tensor:
     return logits.float()
 
 
-def _try(model: PreTrainedModel, targets: Sequence[Target], placement: str, expected_BTV: torch.Tensor) -> None:
+def _test(model: PreTrainedModel, targets: Sequence[Target], placement: str, expected_BTV: torch.Tensor) -> None:
     ids_BT, kind = _ids(model), f"model: a {model.config.model_type}"
     if expected_BTV.isnan().any():
-        raise ConfigError(f"{kind} gives logits that are no numbers")
+        raise ConfigError(f"{kind} gives logits that are not numbers")
     picked_S = torch.randperm(ROWS * TOKENS, generator=torch.Generator().manual_seed(0))[:TOKENS].to(ids_BT.device)
     try:
         head_SV = _head_logits(model, ids_BT, picked_S)
-    except Exception as error:  # what its head asks of the decoder that is not there
+    except Exception as error:  # such a head reads more of the decoder's output
         if is_out_of_memory(error):
             raise
         raise ConfigError(f"{kind} has a head that cannot be applied to single tokens: {one_line(error)}") from error
@@ -172,18 +174,18 @@ def _try(model: PreTrainedModel, targets: Sequence[Target], placement: str, expe
     other_BT[:, -1] += ROWS * TOKENS
     if not alike(_logits(model, other_BT)[:, :-1], expected_BTV[:, :-1], model.dtype):
         raise ConfigError(f"{kind} lets tokens depend on what follows them; a memory needs a causal language model")
-    _try_adapters(model, targets, placement, expected_BTV, kind)
+    _test_adapters(model, targets, placement=placement, expected_BTV=expected_BTV, kind=kind)
 
 
 @torch.no_grad()
 def _head_logits(model: PreTrainedModel, ids_BT: torch.Tensor, picked_S: torch.Tensor) -> torch.Tensor:
-    """Logits of some tokens of all rows, one row after the other, as a loss takes them."""
+    """Return the logits of picked tokens from all rows, with the rows joined, as the loss takes them."""
     decoded = decoder_of(model)(input_ids=ids_BT, use_cache=False)
     return Head(model)(decoded.last_hidden_state.flatten(0, 1)[picked_S], decoded).float()
 
 
-def _try_adapters(
-    model: PreTrainedModel, targets: Sequence[Target], placement: str, expected_BTV: torch.Tensor, kind: str
+def _test_adapters(
+    model: PreTrainedModel, targets: Sequence[Target], *, placement: str, expected_BTV: torch.Tensor, kind: str
 ) -> None:
     ids_BT, names = _ids(model), ", ".join(target.name for target in targets[:3])
     pack = _random_pack(targets, placement, model)
@@ -200,8 +202,19 @@ def _try_adapters(
 
 @torch.no_grad()
 def _random_pack(targets: Sequence[Target], placement: str, model: PreTrainedModel) -> LoraPack:
-    """Two adapters that change a module's output by about its own size."""
-    specs = [LoraSpec(1, AUTO, None, placement, "constant", 1.0, seed) for seed in range(ROWS)]
+    """Make an adapter per row that changes a module's output by about the size of that output."""
+    specs = [
+        LoraSpec(
+            rank=1,
+            target_modules=AUTO,
+            layers=None,
+            placement=placement,
+            scaling="constant",
+            lora_alpha=1.0,
+            seed=seed,
+        )
+        for seed in range(ROWS)
+    ]
     pack = LoraPack(targets, specs).to(model.device)
     generator = torch.Generator().manual_seed(0)
     for name, parameter in pack.named_parameters():

@@ -1,1 +1,1 @@
-"""What the terminal shows of a study."""
+"""Show a study on the terminal."""

@@ -1,4 +1,4 @@
-"""Why a cell failed, died or cannot be read."""
+"""Explain why a cell failed, died or cannot be read."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from memlaw.study.survey import Observation
 
 
 def cause(study: Path, observation: Observation) -> str:
-    """Say in one line why a cell of the study failed, died or cannot be read."""
+    """Explain in one line why a cell of the study failed, died or cannot be read."""
     status = observation.status
     if observation.state != DEAD:
         return str(status.cause)

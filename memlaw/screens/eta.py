@@ -1,4 +1,4 @@
-"""When a study will be done, by the time that its cells have taken so far and the work that is left."""
+"""Estimate the time until a study is done, from the times of its cells and the work that is left."""
 
 import time
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from memlaw.study.survey import Observation
 
 
 def eta_seconds(observations: Sequence[Observation]) -> float | None:
-    """Estimate the time until all cells have ended, no early stop assumed.
+    """Estimate the seconds until all cells have ended, without early stops.
 
-    None when no cell runs, or no step has been taken yet.
-    Dead cells count: the sweep that finishes the study trains them again. Those whose status cannot be read do not.
+    Return None when no cell runs or no step has been taken yet. Include dead cells, which the next sweep trains again.
+    Leave out cells whose status cannot be read.
     """
     workers = {_worker(observation) for observation in observations if observation.state == RUNNING}
     left = [
@@ -40,12 +40,12 @@ def _planned(observation: Observation) -> bool:
 
 
 def _cost(observations: Sequence[Observation]) -> CostModel | None:
-    """Fit the done cells; where there is none, scale by what the running cells have taken."""
+    """Fit the times of done cells. Where there are none, divide the time of the running cells by their work."""
     timed = [row for row in _results(observations) if row.get("steps_trained") and row.get("worker_seconds")]
     if timed:
         flops = [row["step_flops"] for row in timed]
         seconds = [row["worker_seconds"] / row["steps_trained"] for row in timed]
-        if len(set(flops)) == 1:  # one size does not tell what another takes
+        if len(set(flops)) == 1:  # a single size cannot separate the two terms of the cost
             return CostModel(0.0, median(seconds) / flops[0], len(timed))
         return CostModel.from_cells([row["pack_size"] for row in timed], flops, seconds)
     running = [observation for observation in observations if observation.state == RUNNING and _planned(observation)]

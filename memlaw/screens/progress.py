@@ -1,4 +1,4 @@
-"""What is shown while a sweep trains: a live line on a terminal, lines in a log file."""
+"""Show the progress of a sweep: a live line on a terminal, lines in a log file."""
 
 import time
 from collections.abc import Sequence
@@ -25,19 +25,19 @@ class Glance:
     """A sweep at one moment.
 
     Attributes:
-        observations: what its cells look like.
+        observations: observations of its cells.
     """
 
     observations: Sequence[Observation]
 
     @property
     def ended(self) -> int:
-        """Return how many cells are done or failed."""
+        """Count the cells that are done or failed."""
         return sum(observation.status.ended for observation in self.observations)
 
     @property
     def eta(self) -> str:
-        """Return the time until all cells have ended, without early stops, in words."""
+        """Return the time until all cells have ended in words, without early stops."""
         seconds = eta_seconds(self.observations)
         return "…" if seconds is None else duration(seconds)
 
@@ -50,7 +50,7 @@ class Glance:
 
 
 def _loss(observation: Observation) -> str:
-    """Return a cell's rank, length and loss, as in `r4 ℓ256: 1.25`; empty before its first evaluation."""
+    """Return a cell's rank, length and loss, as in `r4 ℓ256: 1.25`. Empty before its first evaluation."""
     if observation.cell is None or observation.status.loss_nats is None:
         return ""
     config = observation.cell.config
@@ -58,13 +58,13 @@ def _loss(observation: Observation) -> str:
 
 
 class Watch:
-    """Progress over a sweep, read from the cells' status files: live on a terminal, else in lines.
+    """The progress of a sweep, read from the cells' status files: live on a terminal, else in lines.
 
-    Use it as a context, and call `update` while the cells train. On leaving, it shows how they ended.
+    Use it as a context, and call `update` while the cells train. At the end of the context it shows their outcomes.
 
     Args:
         cells: the cells that are trained.
-        console: where to show it; the standard output by default.
+        console: where to print; by default the standard output.
     """
 
     def __init__(self, cells: Sequence[Cell], console: Console | None = None):
@@ -88,7 +88,7 @@ class Watch:
             self.screen.stop()
 
     def update(self, last: bool = False) -> None:
-        """Look at the cells that have not ended, and show what has changed."""
+        """Observe the cells that have not ended, and show the changes."""
         before = zip(self.cells, self.observations, strict=True)
         self.observations = [old if old.status.ended else survey([cell])[0] for cell, old in before]
         for observation in self.observations:
@@ -106,10 +106,10 @@ class Watch:
 
 
 class _Bar:
-    """A live line. It counts the cells that are done; only failures have lines of their own."""
+    """A live line that counts ended cells. Failures have a line each."""
 
     states = (FAILED,)
-    """Cells that end so have a line each."""
+    """Final states for which a cell has its own line."""
 
     def __init__(self, console: Console, cells: int):
         self.progress = Progress(
@@ -135,10 +135,10 @@ class _Bar:
 
 
 class _Lines:
-    """Lines for a log file: one for each cell that ends, and one a minute."""
+    """Lines for a log file: a line for each cell that ends, and a line a minute."""
 
     states = (DONE, FAILED)
-    """Cells that end so have a line each."""
+    """Final states for which a cell has its own line."""
 
     def __init__(self, console: Console):
         self.console = console
@@ -155,4 +155,4 @@ class _Lines:
         self.console.print(f"{ended}  {glance.losses}".rstrip(), soft_wrap=True, highlight=False)
 
     def stop(self) -> None:
-        """Leave the lines as they are."""
+        """Do nothing: the lines stay."""

@@ -1,4 +1,4 @@
-"""What the terminal shows of a study: the table of its cells, and the plan of what would run."""
+"""Print the table of a study's cells, and the table of a plan."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from memlaw.study.status import DONE, FAILED, PENDING, RUNNING, UNREADABLE, Stat
 from memlaw.study.survey import Observation
 
 COLOURS = {DONE: "green", RUNNING: "yellow", PENDING: "white", FAILED: "red", DEAD: "magenta", UNREADABLE: "red"}
-"""Of each state that a cell can be found in."""
+"""State of a cell → its colour."""
 
 
 def print_study(observations: Sequence[Observation]) -> None:
@@ -36,7 +36,7 @@ def print_failure(console: Console, name: str, status: Status) -> None:
 
 
 def study_table(observations: Sequence[Observation]) -> Table:
-    """A row per cell: what it is, its state, and once done its losses (nats per token) and cost."""
+    """Make a table with a row per cell: its keys and state, and for done cells losses (nats per token) and cost."""
     varied = varied_keys(_cells(observations))
     table = _table(observations, varied, "L0", "L", "ΔL", "p>0.5", "bits/par", "steps", "s")
     for observation in observations:
@@ -51,7 +51,7 @@ def study_table(observations: Sequence[Observation]) -> Table:
 
 
 def print_plan(observations: Sequence[Observation], plan: Plan, workers: int) -> None:
-    """Print what is done and what would run: a row per cell with its pack's memory, and the sum."""
+    """Print the states of the cells, the pack, RAM and time of each planned cell, and the total time."""
     console = Console()
     varied = varied_keys(_cells(observations))
     table = _table(observations, varied, "pack", "parameters", "GB", "time")
@@ -77,18 +77,18 @@ def print_plan(observations: Sequence[Observation], plan: Plan, workers: int) ->
         highlight=False,
     )
     console.print(
-        "GB: peak of the pack, base model included. Time: the cell's share without early stops.", soft_wrap=True
+        "GB: peak RAM of the pack, base model included. Time: the cell's share without early stops.", soft_wrap=True
     )
 
 
 def _basis(plan: Plan, total: str) -> str:
     if plan.cost.measured_cells:
         return f"{total}, as {count(plan.cost.measured_cells, 'finished cell')} of this study took."
-    return f"{total} or more, by its arithmetic alone; there is no finished cell to go by."
+    return f"at least {total}, estimated from operations alone, because no cell has finished yet."
 
 
 def varied_keys(cells: Sequence[Cell]) -> list[str]:
-    """The config keys that tell the cells apart, rank and length always among them."""
+    """Return the config keys that tell the cells apart. Rank and length are always among them."""
     flats = [cell.flat for cell in cells]
     keys = dict.fromkeys(key for flat in flats for key in flat)
     return list(dict.fromkeys(["seq_len", "lora.rank", *differing_keys(flats, keys)]))

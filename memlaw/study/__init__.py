@@ -1,1 +1,1 @@
-"""Cells on disk: identity, files, status, liveness, records and conditions. Imports no torch."""
+"""Cells on disk: identity, files, status, liveness, records and conditions. No module here imports torch."""

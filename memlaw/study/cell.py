@@ -1,10 +1,11 @@
-"""A cell: one grid point with its resolved scientific config, its directory and its status."""
+"""A cell: a grid point with its resolved scientific config, its directory and its status."""
 
 import logging
 import os
 import socket
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -27,10 +28,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Cell:
-    """One grid point of a study. Its config is read-only, so its hash, name and paths are computed once.
+    """A grid point of a study. Its config is read-only, so its hash, name and paths are computed once.
 
     Attributes:
-        config: the resolved scientific config, nothing operational.
+        config: the resolved scientific config, without operational keys.
         study: the study's directory.
     """
 
@@ -42,10 +43,10 @@ class Cell:
 
     @classmethod
     def load(cls, directory: Path) -> "Cell":
-        """Read a planned cell back.
+        """Read a planned cell from its directory.
 
         Raises:
-            ConfigError: the stored config is no cell's, or does not have the hash that the directory's name claims.
+            ConfigError: the directory holds no config of a cell, or that of a cell with another name.
         """
         path = CellPaths(directory).config
         try:
@@ -64,57 +65,62 @@ class Cell:
 
     @cached_property
     def hash(self) -> str:
-        """Eight hexadecimal digits that identify the scientific config; see `config_hash`."""
+        """Return eight hexadecimal digits that identify the scientific config; see `config_hash`."""
         return config_hash(self.config)
 
     @cached_property
     def name(self) -> str:
-        """Readable name ending in the hash, e.g. `smollm2_135m-long_context-sft-r4-l256-s0-1a2b3c4d`."""
+        """Return a readable name that ends in the hash: `smollm2_135m-long_context-sft-r4-l256-s0-1a2b3c4d`."""
         return readable_name(self.config, self.hash)
 
     @cached_property
     def paths(self) -> CellPaths:
-        """The files of this cell."""
+        """Return the paths of this cell's files."""
         return CellPaths(self.study / self.name)
 
     @cached_property
     def flat(self) -> dict[str, Any]:
-        """The scientific config as one flat row with dotted keys (`lora.rank`), without `_target_`."""
+        """Return the scientific config as a flat row with dotted keys (`lora.rank`), without `_target_`."""
         container = OmegaConf.to_container(self.config, resolve=True)
         return dict(flatten(container))
 
-    def plan(
-        self,
-        wanted: Callable[[], object] = lambda: True,
-        *,
-        afresh: bool = False,
-        total_steps: int | None = None,
-        step_flops: float | None = None,
-    ) -> None:
-        """Create the directory with the frozen config, and say pending unless a process trains it right now.
+    def plan(self, **forecast: Any) -> None:
+        """Prepare the cell for training, as a sweep does: freeze its config and reset it unless a process trains it.
 
         Args:
-            wanted: asked while nobody else can change the cell; when it says no, the status stays as it is.
-            afresh: forget how far it came before an interruption.
-            total_steps, step_flops: see `Status`; None where nothing has computed them.
+            forecast: see `reset`.
 
         Raises:
             ConfigError: the directory holds another config.
         """
+        self.check_directory()
+        self.freeze()
+        with self.lock_if_free() as free:
+            if free:
+                self.reset(**forecast)
+
+    def check_directory(self) -> None:
+        """Raise ConfigError where the cell's directory holds another config than the cell's."""
         if self.paths.config.exists():
             Cell.load(self.paths.directory)
-        else:
-            write_text(self.paths.config, OmegaConf.to_yaml(self.config, resolve=True, sort_keys=True))
-        try:
-            with self.lock().acquire(timeout=0):
-                if not wanted():
-                    return
-                self._write(Status(PENDING, self.status.attempt, total_steps, step_flops))
-                remove_unfinished(self.paths.directory)
-                if afresh:
-                    self.paths.checkpoint.unlink(missing_ok=True)
-        except Timeout:
-            log.debug("%s is being trained by another process", self.name)
+
+    def freeze(self) -> None:
+        """Write the resolved config into the directory. Call `check_directory` first.
+
+        Rewrite a file that another version wrote: it may name code that has moved (`_target_`).
+        """
+        text = OmegaConf.to_yaml(self.config, resolve=True, sort_keys=True)
+        if not self.paths.config.exists() or self.paths.config.read_text(encoding="utf-8") != text:
+            write_text(self.paths.config, text)
+
+    def reset(self, *, total_steps: int | None = None, step_flops: float | None = None) -> None:
+        """Set the status to pending and remove temporary files. Call it while holding the lock.
+
+        Args:
+            total_steps, step_flops: see `Status`; None where they have not been computed.
+        """
+        self._write(Status(PENDING, self.status.attempt, total_steps, step_flops))
+        remove_unfinished(self.paths.directory)
 
     @property
     def status(self) -> Status:
@@ -127,33 +133,48 @@ class Cell:
         return self.status.state
 
     def start(self, **details: Any) -> None:
-        """Say that this process now trains the cell; counts an attempt and forgets the one before."""
+        """Record that this process trains the cell. Count an attempt, and drop the details of the attempt before."""
         before = self.status
         process = {"host": socket.gethostname(), "pid": os.getpid(), "started": _now()}
         self._write(Status(RUNNING, before.attempt + 1, **{**before.forecast, **process, **details}))
 
     def set_status(self, state: str, **details: Any) -> None:
-        """Write a new state; `details` replace those of the same name and the others stay."""
+        """Write a new state and `details`. Other fields of the status stay."""
         self._write(replace(self.status, state=state, **details))
 
     def fail(self, error: BaseException) -> None:
-        """Log the cause in one line, and set the status to failed with it and the traceback, if the disk takes it."""
+        """Log the cause in one line, and write it with the traceback to the status. Log it where the disk is full."""
         plain = isinstance(error, CellError | ConfigError)
         text = str(error) if plain else f"{type(error).__name__}: {error}"
         cause = (text.splitlines() or [type(error).__name__])[0]
         log.error("failed %s: %s", self.name, cause)
         try:
             self.set_status(FAILED, cause=cause, traceback="".join(traceback.format_exception(error)))
-        except OSError as unwritten:  # a full disk; whoever looks sees a dead cell, which is trained again
+        except OSError as unwritten:  # a full disk; readers see a dead cell, which the next sweep trains again
             log.error("%s: its failure could not be recorded: %s", self.name, unwritten)
 
     def _write(self, status: Status) -> None:
         write_json(self.paths.status, replace(status, updated=_now()).to_json())
 
     def lock(self) -> FileLock:
-        """A lock that the training process holds; acquire it with `timeout=0`."""
+        """Return the lock that the training process holds. Acquire it with `timeout=0`."""
         self.paths.directory.mkdir(parents=True, exist_ok=True)
         return FileLock(self.paths.lock)
+
+    @contextmanager
+    def lock_if_free(self) -> Iterator[bool]:
+        """Hold the lock and yield True, or yield False where another process holds it."""
+        lock = self.lock()
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.debug("%s is being trained by another process", self.name)
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
 
 
 def _now() -> str:

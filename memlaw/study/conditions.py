@@ -1,7 +1,7 @@
-"""Conditions: cells that differ in rank, length and seed alone, separated from others by what varies.
+"""Split cells into conditions. The cells of a condition differ in rank, length and seed alone.
 
-`status` and `report` split their cells here, so that both name the same conditions by the same words. A row is the
-flat config of a cell, `lora.rank` and so on, perhaps with what was measured of it.
+`status` and `report` both split their cells here, so they agree on conditions and labels. A row is the flat config of
+a cell (`lora.rank` and so on). It may hold columns of the cell's result besides.
 """
 
 import hashlib
@@ -12,23 +12,24 @@ from typing import Any
 Row = Mapping[str, Any]
 
 AXES = ("seq_len", "lora.rank", "seed")
-"""What the law is about: keys that may vary within a condition."""
+"""The variables of the law. They may vary within a condition."""
 
 PROTOCOL = ("steps", "epochs", "batch_size", "optimizer.lr")
-"""How long and how fast a cell trains; what a method may set for each length, such as the paper's learning rates."""
+"""How long and how fast a cell trains. A method may set these for each length, as the paper sets learning rates."""
 
 MEASURED = ("dtype", "model_fingerprint")
-"""Columns of a result that say what the base model really was; cells that differ in them belong to other conditions."""
+"""Columns of a result that describe the base model as it was loaded. They tell conditions apart."""
 
 NAMED_BY = {"lora.layers": "model.name"}
-"""Keys that another section's name decides: a fraction of the depth is another layer in another model."""
+"""Key → name that decides it, where that is another section's: the layer at a fraction of the depth depends on the
+model."""
 
 _LONGEST_VALUE, _LONGEST_NAME = 48, 80
-"""Characters of a value in a label, and of a directory's name."""
+"""Most characters of a value in a label, and of a directory's name."""
 
 
 def spelled(value: Any) -> str:
-    """Return a config value as YAML spells it: `null`, `true`, and 1 for 1.0, which are one value in a cell's hash."""
+    """Return a config value as YAML spells it: `null`, `true`. 1.0 becomes 1, as in a cell's hash."""
     if value is None or value != value:
         return "null"
     if isinstance(value, bool):
@@ -41,8 +42,8 @@ def spelled(value: Any) -> str:
 def differing_keys(rows: Sequence[Row], keys: Iterable[str]) -> list[str]:
     """Return the keys in which the rows differ and which no name implies, in the order given.
 
-    The name of a model, a method or a data source implies the constants of its section: `method.threshold` is left out
-    where each `method.name` has one threshold.
+    The name of a model, a method or a data source implies the values of its section that depend on it alone:
+    `method.threshold` is left out where all rows of a `method.name` have the same threshold.
     """
     return [key for key in _varying(rows, keys) if not _implied(rows, key)]
 
@@ -56,7 +57,7 @@ def condition_keys(
         rows: cells.
         keys: keys of their config.
         ignoring: beginnings of keys that may vary within a condition, such as `model.`.
-        following: keys that may vary within a condition where method and length together decide them.
+        following: keys that may vary within a condition if method and length together decide them.
     """
     config = [key for key in keys if key not in AXES and not key.startswith(tuple(ignoring))]
     config = [
@@ -88,13 +89,13 @@ def split(
 
 
 def title(model: object, data: object, label: str) -> str:
-    """Return a condition's heading: its model, its data, and what else its label says."""
+    """Return a condition's heading: its model, its data, and the rest of its label."""
     others = [word for word in label.split() if not word.startswith(("model.name=", "data.name="))]
     return " ".join([str(model), str(data), *others])
 
 
 def short_name(label: str) -> str:
-    """Return a label as the name of a directory, at most 80 characters; a hash tells apart what the name loses."""
+    """Return a label as the name of a directory, at most 80 characters. A hash stands for what is cut off."""
     plain = re.sub(r"[^\w.=]+", "_", label)
     if plain == label.replace(" ", "_") and len(plain) <= _LONGEST_NAME:
         return plain
@@ -106,7 +107,7 @@ def _label(keys: Sequence[str], values: Sequence[str]) -> str:
 
 
 def _shortened(value: str) -> str:
-    """A value as one word of a label; what is long or has spaces loses them and gets a hash."""
+    """Return a value as a word of a label. Cut a long value, replace spaces, and append a hash where that loses."""
     value = value.replace(", ", ",") if value.startswith("[") else value
     word = re.sub(r"\s+", "_", value)
     if word == value and len(word) <= _LONGEST_VALUE:
@@ -127,12 +128,12 @@ def _varying(rows: Sequence[Row], keys: Iterable[str]) -> list[str]:
 
 
 def _implied(rows: Sequence[Row], key: str) -> bool:
-    """Whether the name of the key's section gives its value; without a name in every row, nothing is implied."""
+    """Tell whether the name of the key's section decides its value. Every row must have that name."""
     name = NAMED_BY.get(key, f"{key.split('.')[0]}.name")
     return key != name and all(row.get(name) is not None for row in rows) and _decides(rows, (name,), key)
 
 
 def _decides(rows: Sequence[Row], keys: Sequence[str], key: str) -> bool:
-    """Whether rows that agree in `keys` agree in `key` as well."""
+    """Tell whether rows that agree in `keys` agree in `key` as well."""
     together = {(_values(row, keys), spelled(row.get(key))) for row in rows}
     return len(together) == len({values for values, _ in together})

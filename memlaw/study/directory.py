@@ -1,4 +1,4 @@
-"""Where a study is: the directory `runs_dir/study`."""
+"""Find the directory of a study, `runs_dir/study`."""
 
 import os
 import re
@@ -11,10 +11,10 @@ from memlaw.core.files import NAME_BYTES, PATH_BYTES
 
 
 def study_dir(cfg: DictConfig) -> Path:
-    """Directory of the study, `runs_dir/study`, absolute.
+    """Return the absolute path of the study's directory, `runs_dir/study`.
 
     Raises:
-        ConfigError: `study` is not the name of one directory, or `runs_dir` no path, or they are too long.
+        ConfigError: `study` is not the name of a directory, `runs_dir` is not a path, or they are too long.
     """
     study, runs = cfg.study, cfg.runs_dir
     if study is None or str(study) in ("", ".", "..") or not re.fullmatch(r"[^/\x00-\x1f\x7f]+", str(study)):
@@ -36,5 +36,5 @@ def study_dir(cfg: DictConfig) -> Path:
 
 
 def _quoted(value: object) -> str:
-    """Show control characters and the ends of a text; null stays null."""
+    """Quote a text, so that control characters and its ends show. null stays null."""
     return "null" if value is None else repr(value)

@@ -1,4 +1,4 @@
-"""What makes two configurations one cell: a hash, a readable name that ends in it, and a flat row of all values."""
+"""Identify a cell by its config: a hash, a readable name that ends in the hash, and a flat row of all values."""
 
 import hashlib
 import json
@@ -11,13 +11,13 @@ from omegaconf import DictConfig, OmegaConf
 from memlaw.core.files import NAME_BYTES, TEMPORARY_BYTES
 
 _WORD_BYTES = 34
-"""What is left of each word of a cell's name that is too long."""
+"""Bytes that remain of each word in a cell's name that is too long."""
 
 
 def config_hash(config: DictConfig) -> str:
-    """First eight hexadecimal digits of the SHA-256 of the resolved scientific config.
+    """Return the first eight hexadecimal digits of the SHA-256 of the resolved scientific config.
 
-    Code locations (`_target_`) do not count, nor does the spelling of a number: 1, 1.0 and 1e0 are one.
+    Code locations (`_target_`) do not count. Numbers count by their value: 1, 1.0 and 1e0 are equal.
     """
     canonical = json.dumps(_canonical(OmegaConf.to_container(config, resolve=True)), sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:8]
@@ -34,9 +34,9 @@ def _canonical(value: Any) -> Any:
 
 
 def readable_name(config: DictConfig, digest: str) -> str:
-    """Spell the main values of a scientific config and its hash as the name of a directory.
+    """Return the main values of a scientific config and its hash as the name of a directory.
 
-    Of words that make the name longer than file systems take, only the ends are kept; `model.name` may be a path.
+    Where the name is longer than file systems take, keep only the end of each word: `model.name` may be a path.
     """
     c = config
     words = (c.model.name, c.data.name, c.method.name, f"r{c.lora.rank}", f"l{c.seq_len}", f"s{c.seed}", digest)
@@ -47,7 +47,7 @@ def readable_name(config: DictConfig, digest: str) -> str:
 
 
 def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield dotted names and values of a nested config, without `_target_`; a list becomes its JSON."""
+    """Yield dotted names and values of a nested config, without `_target_`. A list becomes its JSON."""
     if isinstance(value, dict):
         for key, item in value.items():
             if key != "_target_":

@@ -1,6 +1,6 @@
-"""A study's cells in one file to keep, `cells.zip`: their directories without adapters and checkpoints.
+"""Archive a study's cells in a file, `cells.zip`: their directories without adapters and checkpoints.
 
-Analysis reads this file like the directories. `unzip` makes directories of it again.
+Analysis reads this file like the directories. `unzip` restores the directories.
 """
 
 import json
@@ -18,17 +18,17 @@ KEPT = "cells.zip"
 """The file's name in the directory of a study."""
 
 _RECORDS = ("result.json", "tokens.parquet", "recall.json")
-"""What is kept of a cell as it is, where it is there."""
+"""Files of a cell that are copied unchanged, where they exist."""
 
 _TIME = (1980, 1, 1, 0, 0, 0)
-"""Of every entry, so that the same cells give the same file."""
+"""Time of every entry, so that the same cells give the same file."""
 
 
 def roots(study: Path) -> list[AnyPath]:
-    """Return where the cells of a study lie: its directory and, where there is one, its kept file.
+    """Return the roots below which a study's cells lie: its directory and, if there is one, its `cells.zip`.
 
     Raises:
-        ValueError: the kept file is no zip file.
+        ValueError: `cells.zip` is not a zip file.
     """
     file = study / KEPT
     try:
@@ -38,7 +38,7 @@ def roots(study: Path) -> list[AnyPath]:
 
 
 def cell_directories(root: AnyPath) -> Iterator[AnyPath]:
-    """Yield the directories below `root` that hold a cell, by name."""
+    """Yield the directories below `root` that hold a cell, ordered by name."""
     below: Iterable[AnyPath] = root.iterdir() if root.is_dir() else ()
     for directory in sorted(below, key=str):
         if (directory / "status.json").is_file():
@@ -46,12 +46,12 @@ def cell_directories(root: AnyPath) -> Iterator[AnyPath]:
 
 
 def keep(study: Path, target: Path) -> int:
-    """Write the cells of a study into the file `cells.zip` of another directory and return their number.
+    """Write the cells of a study into `cells.zip` in another directory and return their number.
 
-    Code locations (`_target_`) are left out of their configs: no hash counts them, and modules move.
+    Leave code locations (`_target_`) out of the configs: hashes do not count them, and modules move.
 
     Args:
-        study: its directory.
+        study: directory of the study.
         target: the other directory.
     """
     count = 0
@@ -66,9 +66,9 @@ def keep(study: Path, target: Path) -> int:
 
 
 def _contents(directory: AnyPath) -> Iterator[tuple[str, bytes]]:
-    status = read_status(directory / "status.json")  # without what it says of the machine that trained the cell
-    kept = Status(state=status.state, attempt=status.attempt, cause=status.cause)
-    yield "status.json", json.dumps(kept.to_json()).encode()
+    status = read_status(directory / "status.json")
+    anonymous = Status(state=status.state, attempt=status.attempt, cause=status.cause)  # names no machine
+    yield "status.json", json.dumps(anonymous.to_json()).encode()
     if (config := directory / "config.yaml").is_file():
         plain = _without_targets(yaml.safe_load(config.read_text(encoding="utf-8")))
         yield "config.yaml", yaml.safe_dump(plain).encode()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class CellPaths:
-    """Every file name of a cell directory, spelled once."""
+    """The paths of a cell's files. No other module spells their names."""
 
     directory: Path
 
@@ -32,25 +32,25 @@ class CellPaths:
 
     @property
     def recall(self) -> Path:
-        """What the cell writes from the query alone, against its target (`memlaw.training.recall`)."""
+        """The answers that the cell generates from the query alone, and their targets (`memlaw.training.recall`)."""
         return self.directory / "recall.json"
 
     @property
     def adapter(self) -> Path:
-        """The trained adapter; a PEFT checkpoint when `lora.placement=linear`."""
+        """The trained adapter, which is a PEFT checkpoint with `lora.placement=linear`."""
         return self.directory / "adapter"
 
     @property
     def checkpoint(self) -> Path:
-        """What the unfinished cell goes on from (`memlaw.training.checkpoint`)."""
+        """The state from which an unfinished cell resumes (`memlaw.training.checkpoint`)."""
         return self.directory / "checkpoint.safetensors"
 
     @property
     def lock(self) -> Path:
-        """Held by the process that trains the cell; the operating system frees it when that dies."""
+        """The lock of the process that trains the cell. The operating system frees it when the process dies."""
         return self.directory / ".lock"
 
     @property
     def heartbeat(self) -> Path:
-        """Its modification time says when that process was last seen alive (`memlaw.study.liveness`)."""
+        """A file whose modification time is the last sign of life of that process (`memlaw.study.liveness`)."""
         return self.directory / "heartbeat"

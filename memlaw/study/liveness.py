@@ -1,4 +1,4 @@
-"""Whether the process that trains a cell still lives. It touches a file; readers write nothing."""
+"""Tell whether the process that trains a cell is alive. That process touches a file; readers write nothing."""
 
 import logging
 import socket
@@ -19,15 +19,15 @@ PERIOD_S = 20.0
 """Time between two touches of a running cell's heartbeat file."""
 
 SILENT_S = 120.0
-"""A process on another machine is dead when its heartbeat is older."""
+"""Age of a heartbeat above which a process on another machine counts as dead."""
 
 DEAD = "dead"
-"""The state of a cell whose status says running and whose process is gone; never written."""
+"""The state of a cell whose status says running and whose process is gone. No file holds it."""
 
 
 @contextmanager
 def beating(cells: Sequence[Cell]) -> Iterator[None]:
-    """Touch the heartbeat of each cell that is running, from a thread; those of cells that ended are removed."""
+    """Touch the heartbeats of running cells from a thread, and remove those of other cells."""
     ended = threading.Event()
 
     def beat() -> None:
@@ -76,7 +76,7 @@ def silence_seconds(paths: CellPaths, status: Status) -> float:
     """Return the seconds since the last sign of the process that trains a cell; infinite when there was none."""
     try:
         last_sign = paths.heartbeat.stat().st_mtime
-    except OSError:  # not begun yet, or trained by an older version
+    except OSError:  # no heartbeat yet
         last_sign = status.updated_at or float("-inf")
     return time.time() - last_sign
 
@@ -88,7 +88,7 @@ def _alive(paths: CellPaths, status: Status) -> bool:
 
 
 def _process_lives(pid: int, started: float | None) -> bool:
-    """Tell whether process `pid` exists and did not start after the cell, which would make it another process."""
+    """Tell whether process `pid` exists. A process that started after the cell has merely the same number."""
     try:
         process = psutil.Process(pid)
         later = started is not None and process.create_time() > started + SILENT_S

@@ -1,10 +1,6 @@
-"""Per-token and per-cell tables: schema, writer, reader. The only contract between training and analysis.
-
-Imports neither torch nor Lightning, so that analysis stays light.
-"""
+"""Write and read the tables of tokens and cells. Their columns are the only contract between training and analysis."""
 
 import io
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +12,7 @@ import pandas as pd
 
 from memlaw.core.files import AnyPath, atomic_path, write_json
 from memlaw.study.kept_cells import cell_directories
+from memlaw.study.result import read_result
 from memlaw.study.status import DONE, read_status
 
 CRITICAL_LOSS_NATS = math.log(2)
@@ -81,7 +78,7 @@ RESULT_COLUMNS = {
     "device": "device that trained the cell",
     "dtype": "dtype of the base model",
     "data_fingerprint": "hash of the memory's token ids",
-    "prompt_date": "what chat templates that write today's date were told it is",
+    "prompt_date": "date given to chat templates that write today's date",
     "model_fingerprint": "hash of a sample of the base model's weights",
     "model_commit": "commit of the Hugging Face Hub that the base model came from; null: none",
     "version.*": "versions of what the numbers may depend on",
@@ -90,10 +87,10 @@ RESULT_COLUMNS = {
 
 
 class Evaluated(NamedTuple):
-    """One evaluation of a cell. S target tokens, pairs in order.
+    """An evaluation of a cell. S target tokens, pairs in order.
 
     Attributes:
-        step: optimizer steps taken before it.
+        step: optimizer steps before it.
         nll_S, argmax_S, argmax_nll_S, weight_S: as in `TOKEN_COLUMNS`.
     """
 
@@ -106,10 +103,11 @@ class Evaluated(NamedTuple):
 
 @dataclass
 class TokenLog:
-    """Collects the evaluations of one cell. S target tokens, pairs in order.
+    """Collects the evaluations of a cell. S target tokens, pairs in order.
 
     Attributes:
-        pair_S, position_S, token_id_S: what and where each target token is.
+        pair_S, position_S, token_id_S: each target token and its place, as in `TOKEN_COLUMNS`.
+        evaluations: evaluations in the order of their steps.
     """
 
     pair_S: np.ndarray
@@ -118,17 +116,17 @@ class TokenLog:
     evaluations: list[Evaluated] = field(default_factory=list)
 
     def add(self, evaluated: Evaluated) -> None:
-        """Add an evaluation; the first one must be the base model's (step 0)."""
+        """Add an evaluation. The first evaluation must be the base model's, at step 0."""
         assert self.evaluations or evaluated.step == 0
         self.evaluations.append(evaluated)
 
     @property
     def base_nll_S(self) -> np.ndarray:
-        """Loss of each target token under the base model, nats."""
+        """Return the loss of each target token under the base model, in nats."""
         return self.evaluations[0].nll_S
 
     def table(self) -> pd.DataFrame:
-        """The long table, with the columns of `TOKEN_COLUMNS`."""
+        """Return the evaluations as a long table with the columns of `TOKEN_COLUMNS`."""
         frames = [
             pd.DataFrame(
                 {
@@ -149,7 +147,7 @@ class TokenLog:
         return pd.concat(frames, ignore_index=True).astype(dtypes)
 
     def scalars(self) -> dict[str, float | int | None]:
-        """`token_scalars`, `active_share` and `spent_share` of the latest evaluation."""
+        """Return `token_scalars`, `active_share` and `spent_share` of the latest evaluation."""
         _, nll_S, argmax_S, _, weight_S = self.evaluations[-1]
         total, recalled_S = float(weight_S.sum()), nll_S < CRITICAL_LOSS_NATS
         return {
@@ -162,7 +160,7 @@ class TokenLog:
 def token_scalars(
     base_nll_S: np.ndarray, nll_S: np.ndarray, argmax_right_S: np.ndarray
 ) -> dict[str, float | int | None]:
-    """What one evaluation says of a cell, from per-token losses in nats (method: paper, section 3).
+    """Summarize an evaluation of a cell, from per-token losses in nats (paper, section 3).
 
     Returns:
         base_loss_nats, loss_nats, delta_loss_nats, recalled_share, min_p, first_stubborn, first_wrong and
@@ -184,7 +182,7 @@ def token_scalars(
 
 
 def capacity(delta_loss_nats: float, target_tokens: int, trainable_parameters: int) -> dict[str, float]:
-    """Memorized bits ℓ·ΔL/ln 2, and bits per trainable parameter."""
+    """Compute the memorized bits ℓ·ΔL/ln 2, and the bits per trainable parameter."""
     bits = target_tokens * delta_loss_nats / math.log(2)
     return {"memorized_bits": bits, "bits_per_parameter": bits / trainable_parameters}
 
@@ -196,7 +194,7 @@ def write_tokens(path: Path, table: pd.DataFrame) -> None:
 
 
 def read_tokens(path: AnyPath) -> pd.DataFrame:
-    """Read `tokens.parquet` back, with p = exp(-nll) as a further column `p`."""
+    """Read `tokens.parquet`, and add a column p = exp(-nll)."""
     table = pd.read_parquet(io.BytesIO(path.read_bytes()))
     return table.assign(p=np.exp(-table["nll"]))
 
@@ -207,12 +205,9 @@ def write_result(path: Path, row: dict[str, Any]) -> None:
 
 
 def read_results(study: AnyPath) -> pd.DataFrame:
-    """Read a row per finished cell of a study, ordered by model, data, method, length, rank and seed.
-
-    A cell counts as finished when its status says so; half-finished ones are left out.
-    """
+    """Read a row per done cell of a study, ordered by model, data, method, length, rank and seed."""
     rows = [
-        json.loads((directory / "result.json").read_text(encoding="utf-8"))
+        read_result(directory)
         for directory in cell_directories(study)
         if read_status(directory / "status.json").state == DONE
     ]
@@ -220,19 +215,19 @@ def read_results(study: AnyPath) -> pd.DataFrame:
 
 
 def sort_results(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of cells by model, data, method, length, rank and seed."""
+    """Order rows of cells by model, data, method, length, rank and seed."""
     order = ["model.name", "data.name", "method.name", "seq_len", "lora.rank", "seed"]
     return table.sort_values(order, ignore_index=True)
 
 
 def stubborn_tokens(table: pd.DataFrame, count: int) -> pd.DataFrame:
-    """The `count` least probable tokens of the last evaluation in a table of `TOKEN_COLUMNS`."""
+    """Return the `count` least probable tokens of the last evaluation in a table of `TOKEN_COLUMNS`."""
     last = table[table["step"] == table["step"].max()]
     return last.nlargest(count, "nll").assign(p=lambda rows: np.exp(-rows["nll"]))
 
 
 def log_spaced_steps(total: int, per_decade: int) -> Sequence[int]:
-    """0, then about `per_decade` evaluation steps per factor of ten, then `total`; ascending, distinct."""
+    """Return ascending, distinct evaluation steps: 0, about `per_decade` per factor of ten, and `total`."""
     count = math.ceil(per_decade * math.log10(max(total, 1))) + 1
     spaced = np.rint(np.logspace(0, math.log10(max(total, 1)), count)).astype(int)
     return sorted({0, *spaced.tolist(), total})

@@ -1,4 +1,4 @@
-"""A done cell's `result.json`: a reader that takes only a row that later readers can rely on."""
+"""Read a done cell's `result.json`, and refuse a row that lacks what other modules rely on."""
 
 from typing import Any
 
@@ -31,18 +31,18 @@ _TYPES: Types = {
     "dtype": str,
     "model_fingerprint": str,
 }
-"""The columns of `result.json` that readers take for granted; every version of memlaw has written them."""
+"""Column of `result.json` that readers rely on → its types."""
 
 _POSITIVE = ("trainable_parameters", "target_tokens", "step_flops", "pack_size")
-"""Those of them that are divided by."""
+"""Columns that readers divide by."""
 
 
 def read_result(directory: AnyPath) -> dict[str, Any]:
-    """Read the row of the cell in a directory.
+    """Read the result of the cell in a directory.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is not the row of that cell, or there is no token table beside it.
+        ValueError: it is not the row of that cell, or the directory has no token table.
     """
     row = read_object(directory / "result.json")
     lacking = [key for key in ("cell", *_TYPES) if key not in row]

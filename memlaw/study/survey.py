@@ -1,4 +1,4 @@
-"""What cells look like on disk at one moment. Each status is read once, and nothing is written."""
+"""Observe cells on disk at one moment. Each status is read once, and nothing is written."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,21 +14,21 @@ from memlaw.study.result import read_result
 from memlaw.study.status import DONE, FAILED, PENDING, RUNNING, UNREADABLE, Status, read_status
 
 STATES = (DONE, RUNNING, PENDING, FAILED, DEAD, UNREADABLE)
-"""Every state that a cell can be found in."""
+"""Every state that an observed cell can have."""
 
 
 class NoStudy(ValueError):
-    """There is no such study, or no such cell in it; the message says what there is."""
+    """There is no such study, or no such cell in it. The message names what there is."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """One cell at one moment.
+    """A cell at one moment.
 
     Attributes:
-        name: of its directory.
+        name: name of its directory.
         cell: the cell; None when its config cannot be read.
-        status: the content of its `status.json`, `cause` in it when it failed or is unreadable.
+        status: the content of its `status.json`. `cause` is set when the cell failed or is unreadable.
         state: one of `STATES`.
     """
 
@@ -39,13 +39,13 @@ class Observation:
 
     @cached_property
     def result(self) -> dict[str, Any]:
-        """The flat row of a done cell; read when it is first asked for."""
+        """Read the flat row of a done cell."""
         assert self.cell and self.state == DONE
         return read_result(self.cell.paths.directory)
 
 
 def survey(cells: Iterable[Cell]) -> list[Observation]:
-    """Look at each of the cells once, in their order."""
+    """Observe each of the cells once, in their order."""
     return [_observation(cell.paths, cell) for cell in cells]
 
 
@@ -53,12 +53,16 @@ Load = Callable[[Path], Cell]
 
 
 def cached_load() -> Load:
-    """`Cell.load` that reads a directory once; a cell's config never changes."""
+    """Return a `Cell.load` that reads each directory once, because a cell's config never changes."""
     return lru_cache(maxsize=None)(Cell.load)
 
 
 def survey_study(study: Path, load: Load = Cell.load) -> list[Observation]:
-    """Look at every cell of a study once, by name.
+    """Observe every cell of a study once, ordered by name.
+
+    Args:
+        study: directory of the study.
+        load: reads a cell from its directory.
 
     Raises:
         NoStudy: it is no directory or holds no cell.
@@ -66,7 +70,7 @@ def survey_study(study: Path, load: Load = Cell.load) -> list[Observation]:
     directories = {path.parent for name in ("config.yaml", "status.json") for path in study.glob(f"[!.]*/{name}")}
     if not directories:
         what = "holds no cell" if study.is_dir() else "is no directory"
-        raise NoStudy(f"{study} {what}; a study is what `python -m memlaw.train` leaves in runs/<study>")
+        raise NoStudy(f"{study} {what}; `python -m memlaw.train` writes a study to runs/<study>")
     return [_observe(directory, load) for directory in sorted(directories)]
 
 
@@ -85,10 +89,10 @@ def _observation(paths: CellPaths, cell: Cell) -> Observation:
 
 
 def find_cell(names: Sequence[str], wanted: str) -> str:
-    """Find the name that is `wanted`, or ends in this hash, or has it as a part.
+    """Find the name that equals `wanted` or ends in this hash; if there is none, the name that contains it.
 
     Raises:
-        NoStudy: none has, or several have.
+        NoStudy: no name matches, or several do.
     """
     exact = [name for name in names if wanted in (name, name.rpartition("-")[2])]
     matching = exact or [name for name in names if wanted in name]

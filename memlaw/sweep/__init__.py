@@ -1,1 +1,1 @@
-"""From a grid of cells to trained cells."""
+"""Train a grid of cells."""

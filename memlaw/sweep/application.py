@@ -23,7 +23,7 @@ add_checkout()
 
 @hydra.main(version_base="1.3", config_path=config_dir(), config_name="config")
 def run(cfg: DictConfig) -> None:
-    """Train the one cell that `cfg` describes, unless the study has it."""
+    """Train the cell that `cfg` describes, unless the study has it."""
     hydra_config = HydraConfig.get()
     sweep = hydra_config.mode == RunMode.MULTIRUN
     launcher = hydra_config.runtime.choices["hydra/launcher"]
@@ -32,7 +32,7 @@ def run(cfg: DictConfig) -> None:
             raise ConfigError(f"hydra/launcher={launcher} launches a sweep: add -m; without it the cell trains here")
         run_sweep([compose_cell(cfg)], cfg, ThisProcess())
     except ConfigError as error:
-        if sweep:  # the sweep's other jobs are not to blame
+        if sweep:  # Hydra's launcher goes on with the sweep's other jobs
             raise
         refuse(error)
     except KeyboardInterrupt:
@@ -40,14 +40,14 @@ def run(cfg: DictConfig) -> None:
 
 
 def run_application(words: Sequence[str]) -> None:
-    """Run the sweep, or the single cell, that a command line asks for.
+    """Run the sweep, or the single cell, of a command line.
 
-    Ends the program with exit code 1 when cells failed, and with 2 for what the configuration asks wrongly.
+    End the program with exit code 1 when cells failed, and with 2 when the configuration is impossible.
 
     Args:
-        words: of the command line, its program left out.
+        words: words of the command line, without the program.
     """
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands errors on, and does not end with 1 whatever they are
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # lets Hydra raise errors, which it would print before it exits with 1
     sys.argv[1:] = words
     try:
         with explained(words):
@@ -62,6 +62,6 @@ def run_application(words: Sequence[str]) -> None:
     except OSError as error:  # a directory that cannot be written to, a full disk
         if errors.TRACEBACKS:
             raise
-        if error.errno == errno.ENAMETOOLONG:  # Hydra makes the study's directory before anything looks at its name
+        if error.errno == errno.ENAMETOOLONG:  # Hydra makes the study's directory before we check its name
             refuse(ConfigError("study and runs_dir make a path that is longer than the file system takes"))
         sys.exit(str(error))

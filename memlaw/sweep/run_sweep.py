@@ -1,10 +1,9 @@
-"""From a grid of cells to trained cells: choose what is missing, check it, pack it, run it, show it."""
+"""Train a grid of cells: choose the missing cells, check and pack them, run the packs, show the outcome."""
 
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,27 +30,28 @@ RERUN = {
     "stale": lambda state: state in (DEAD, UNREADABLE),
     "all": lambda state: True,
 }
-"""`rerun` → whether a cell that is found in a state (`memlaw.study.survey.STATES`) is trained."""
+"""`rerun` → whether a cell in a state (`memlaw.study.survey.STATES`) is trained."""
 
 POLL_S = 1.0
 """Seconds between two looks at cells that train."""
 
 
 def run_sweep(cells: Sequence[Cell], cfg: DictConfig, backend: Backend) -> None:
-    """Train the cells that the study lacks and print the table of all; or queue them, and print nothing.
+    """Train the cells that the study lacks and print the table of all. A backend that does not wait only queues them.
 
     Args:
         cells: the grid.
-        cfg: a composed config, for its operational settings.
+        cfg: a composed config, of which only operational keys are read.
         backend: where packs run.
 
     Raises:
         ConfigError: before anything is trained, when the configuration is impossible.
-        SweepFailed: after everything, when cells failed or were left unfinished.
+        SweepFailed: at the end, when cells failed or were left unfinished.
     """
     study = cells[0].study
     before = survey(cells)
-    _refuse_edited_configs(cells)
+    for cell in cells:
+        cell.check_directory()
     wanted = select(cells, before, cfg.rerun)
     earlier = backend.attach(wanted)
     queued = {cell.name for cell in earlier.cells}
@@ -90,13 +90,13 @@ def run_sweep(cells: Sequence[Cell], cfg: DictConfig, backend: Backend) -> None:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """What is ready to be submitted.
+    """A plan that is ready to be submitted.
 
     Attributes:
         plan: the packs.
         workers: packs that train at a time.
-        tracking: the service of `cfg.logger`, asked how it would track and what it would leave to do.
-        settings: what the training of a pack reads; jobs elsewhere track as this process would.
+        tracking: the service of `cfg.logger`. It knows its mode, and what a user has to do afterwards.
+        settings: settings for `memlaw.training.pack.train_pack`. Its `logger.mode` is the mode found on this machine.
     """
 
     plan: Plan
@@ -126,7 +126,7 @@ def _prepare(cells: Sequence[Cell], cfg: DictConfig, backend: Backend) -> _Prepa
 
 
 def select(cells: Sequence[Cell], observations: Sequence[Observation], rerun: str) -> list[Cell]:
-    """Choose the distinct cells that `rerun` asks for: those in some states, or the one of that name or hash.
+    """Choose the distinct cells that `rerun` asks for: those in some states, or the cell of that name or hash.
 
     Args:
         cells: the grid.
@@ -147,18 +147,16 @@ def select(cells: Sequence[Cell], observations: Sequence[Observation], rerun: st
     return named
 
 
-def _refuse_edited_configs(cells: Sequence[Cell]) -> None:
-    """Raise ConfigError where a cell's directory holds another config than the cell's."""
-    for cell in cells:
-        if cell.paths.config.exists():
-            Cell.load(cell.paths.directory)
-
-
 def _write_plan(plan: Plan, rerun: str) -> None:
-    """Create the cells' directories. Leave those alone that others have trained or begun meanwhile."""
+    """Create the cells' directories and reset the cells, except those that another sweep has trained or begun."""
     for member in (member for pack in plan.packs for member in pack.members):
-        still_wanted = partial(_still_wanted, member.cell, rerun)
-        member.cell.plan(still_wanted, afresh=rerun == "all", **member.forecast)
+        cell = member.cell
+        cell.freeze()
+        with cell.lock_if_free() as free:
+            if free and _still_wanted(cell, rerun):
+                cell.reset(**member.forecast)
+                if rerun == "all":
+                    cell.paths.checkpoint.unlink(missing_ok=True)
 
 
 def _still_wanted(cell: Cell, rerun: str) -> bool:
@@ -166,7 +164,7 @@ def _still_wanted(cell: Cell, rerun: str) -> bool:
 
 
 def _follow(handles: Sequence[Handle], show: bool) -> None:
-    """Wait until all packs have ended, and show how far they are."""
+    """Wait until all packs have ended, and show their progress."""
 
     def ended() -> bool:
         return all(handle.wait(POLL_S) for handle in handles)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import psutil
 import torch
 
+from memlaw.planning.machine import PREFIX_SHARE
 from memlaw.training.prefix import Prefix
 from memlaw.training.token_table import TokenTable
 
@@ -17,9 +18,6 @@ log = logging.getLogger(__name__)
 
 _SAMPLE_TOKENS = 16
 """Tokens of the row that tries the prefix."""
-
-FREE_SHARE = 1 / 4
-"""Share of the free RAM of a process, or of a GPU, that the cache may take with `trainer.prefix_cache_gb=auto`."""
 
 
 class PrefixCache:
@@ -90,11 +88,11 @@ def cache_prefix(prefix: Prefix, table: TokenTable, batch_rows: int, budget_byte
 
 
 def cache_budget_bytes(budget_gb: str | float, device: torch.device) -> float:
-    """Return `trainer.prefix_cache_gb` in bytes; `auto` is `FREE_SHARE` of this process's part of `device`."""
+    """Return `trainer.prefix_cache_gb` in bytes; `auto` is `PREFIX_SHARE` of what this process may have on `device`."""
     if budget_gb != "auto":
         return float(budget_gb) * 1e9
     if device.type == "cuda":
         reserved_by_torch = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return FREE_SHARE * (torch.cuda.mem_get_info(device)[0] + reserved_by_torch)
-    process_share = min(1.0, torch.get_num_threads() / (os.cpu_count() or 1))  # other workers use the other cores
-    return FREE_SHARE * psutil.virtual_memory().available * process_share
+        return PREFIX_SHARE * (torch.cuda.mem_get_info(device)[0] + reserved_by_torch)
+    process_share = min(1.0, torch.get_num_threads() / (os.cpu_count() or 1))  # other workers have the other cores
+    return PREFIX_SHARE * psutil.virtual_memory().available * process_share

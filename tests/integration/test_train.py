@@ -205,7 +205,7 @@ def test_values_may_look_up_hydras_own_in_a_sweep_too(train, tmp_path: Path):
 
 def test_operational_keys_cannot_be_swept(refused):
     said = refused("-m", *TINY, "trainer.prefix_cache_gb=0,1")
-    assert "trainer says how or where to run and is one for the whole sweep" in said
+    assert "trainer says how or where to run; a sweep has a single value of it" in said
 
 
 def test_hydras_basic_launcher_goes_on_after_an_impossible_job(train, tmp_path: Path):

@@ -1,8 +1,7 @@
-"""What memlaw's launchers share: they compose the cells of a sweep and hand them to a backend."""
+"""The base of memlaw's launchers: compose the cells of a sweep, and hand them to a backend."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, configure_log, setup_globals
@@ -10,18 +9,16 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from memlaw.backends.backend import Backend
 from memlaw.config.keys import OPERATIONAL
 from memlaw.core.errors import INTERRUPTED, ConfigError, SweepFailed, leave_interrupted, refuse
 from memlaw.planning.cells import compose_cell
 from memlaw.study.status import DONE
 from memlaw.sweep.run_sweep import run_sweep
 
-if TYPE_CHECKING:
-    from memlaw.backends.backend import Backend
-
 
 class PackLauncher(Launcher):
-    """Composes the cells and lets its backend train those that the study lacks, in packs."""
+    """Composes the cells of a sweep and lets a backend train the missing cells in packs."""
 
     interrupted = INTERRUPTED
     """The message after Ctrl-C."""
@@ -30,20 +27,20 @@ class PackLauncher(Launcher):
     hydra_context: HydraContext | None = None
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Called by Hydra before `launch`."""
+        """Take what `launch` needs. Hydra calls this first."""
         self.config = config
         self.hydra_context = hydra_context
 
     @abstractmethod
     def check_options(self) -> None:
-        """Raise ConfigError when the launcher's own options are impossible."""
+        """Raise ConfigError when the launcher's options are impossible."""
 
     @abstractmethod
-    def backend(self) -> "Backend":
-        """Return where the packs run. Raises ConfigError when the launcher's own options are impossible."""
+    def backend(self) -> Backend:
+        """Return the backend. Raises ConfigError when the launcher's options are impossible."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Train one cell per job; a failed cell is raised only after all others were trained."""
+        """Train a cell per job. Report failed cells to Hydra after all others were trained."""
         setup_globals()
         assert self.config is not None and self.hydra_context is not None
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
@@ -55,7 +52,7 @@ class PackLauncher(Launcher):
             backend = self.backend()
             cells = []
             for cfg in configs:
-                HydraConfig.instance().set_config(cfg)  # for values that look up Hydra's own, as in a single job
+                HydraConfig.instance().set_config(cfg)  # for values that look up Hydra's config, as in a single job
                 cells.append(compose_cell(cfg))
             _refuse_operational_sweeps(configs)
             run_sweep(cells, configs[0], backend)
@@ -76,4 +73,4 @@ class PackLauncher(Launcher):
 def _refuse_operational_sweeps(configs: Sequence[DictConfig]) -> None:
     for key in OPERATIONAL:
         if len({str(cfg[key]) for cfg in configs}) > 1:
-            raise ConfigError(f"{key} says how or where to run and is one for the whole sweep; it cannot be swept")
+            raise ConfigError(f"{key} says how or where to run; a sweep has a single value of it")

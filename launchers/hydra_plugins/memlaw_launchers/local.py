@@ -1,4 +1,4 @@
-"""`hydra/launcher=local`: packs on this machine's devices."""
+"""`hydra/launcher=local`: train packs on this machine's devices."""
 
 from hydra_plugins.memlaw_launchers.launcher import PackLauncher
 
@@ -8,10 +8,10 @@ from memlaw.core.errors import ConfigError
 
 
 class LocalLauncher(PackLauncher):
-    """Trains packs in warm worker processes.
+    """Trains packs in worker processes.
 
     Args:
-        workers: `auto` (one per visible GPU, else one), or how many.
+        workers: number of workers; `auto` is one per visible GPU, else one.
     """
 
     def __init__(self, workers: str | int):

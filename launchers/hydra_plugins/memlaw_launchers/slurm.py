@@ -1,4 +1,4 @@
-"""`hydra/launcher=slurm`: packs as tasks of Slurm job arrays."""
+"""`hydra/launcher=slurm`: train packs in Slurm job arrays."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from memlaw.backends.slurm.options import SlurmOptions
 
 
 class SlurmLauncher(PackLauncher):
-    """Queues packs and, where `wait` asks for it, waits for them.
+    """Queues packs, and waits for them if the option `wait` says so.
 
     Args:
         options: see `SlurmOptions`.
     """
 
-    interrupted = "No longer waiting; what is queued stays queued (scancel takes it back)."
+    interrupted = "No longer waiting. Jobs stay queued; scancel cancels them."
 
     def __init__(self, **options: Any):
         self.options = options

@@ -1,1 +1,1 @@
-"""Everything that knows Slurm: its programs and queue, a job's options, and packs as tasks of job arrays."""
+"""Everything about Slurm: its programs and queue, options of jobs, and packs as tasks of job arrays."""

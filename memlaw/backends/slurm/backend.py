@@ -1,4 +1,4 @@
-"""Packs as tasks of Slurm job arrays: queue them and, where `wait` asks for it, stay until they have ended."""
+"""Queue packs as tasks of Slurm job arrays, and wait for them if the option `wait` says so."""
 
 import importlib.util
 import logging
@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -28,12 +28,10 @@ from memlaw.backends.slurm.tasks import (
 )
 from memlaw.core.errors import ConfigError, SweepFailed
 from memlaw.core.wording import count
+from memlaw.planning.machine import PREFIX_SHARE, Machine
 from memlaw.planning.planned import Plan
 from memlaw.study.cell import Cell
 from memlaw.study.survey import Observation
-
-if TYPE_CHECKING:
-    from memlaw.planning.machine import Machine
 
 log = logging.getLogger(__name__)
 
@@ -44,32 +42,28 @@ class Slurm(Backend):
     """Queues packs.
 
     Args:
-        options: what jobs ask for, and whether a sweep waits for them.
+        options: options of the jobs, and whether a sweep waits for them.
     """
 
     def __init__(self, options: SlurmOptions):
         self.options = options
         self.waits = options.wait
 
-    def machine(self, cfg: DictConfig) -> "Machine":
-        """See `Backend`. Refuses a machine from which no job can be submitted."""
-        import torch
-
-        from memlaw.planning.machine import Machine
-
+    def machine(self, cfg: DictConfig) -> Machine:
+        """See `Backend`. Raises ConfigError on a machine from which no job can be submitted."""
         options = self.options
         if cfg.trainer.device not in ("auto", options.device):
             raise ConfigError(
                 f"trainer.device={cfg.trainer.device}: with hydra.launcher.gpus={options.gpus} a job has "
-                f"{options.device}; leave it at auto"
+                f"{options.device}; set trainer.device=auto"
             )
         if importlib.util.find_spec("submitit") is None:
             raise ConfigError("hydra/launcher=slurm needs submitit: pip install 'memlaw[slurm]'")
         if missing := missing_programs():
             raise ConfigError(f"hydra/launcher=slurm: {missing}; {REMEDY}")
-        memory_gb = options.pack_memory_gb if cfg.pack.memory_gb == "auto" else 0.0
+        ram_gb = options.pack_ram_gb if cfg.pack.memory_gb == "auto" else 0.0  # otherwise the key limits the RAM
         at_a_time = options.array_parallelism or sys.maxsize
-        return Machine(torch.device(options.device), int(memory_gb * 1e9), at_a_time, remote=True)
+        return Machine(options.device, int(ram_gb * 1e9), at_a_time, remote=True)
 
     def attach(self, cells: Sequence[Cell]) -> Handle:
         """See `Backend`."""
@@ -81,7 +75,7 @@ class Slurm(Backend):
 
     @contextmanager
     def submit(self, plan: Plan, settings: DictConfig) -> Iterator[Handle]:
-        """See `Backend`. Submitted jobs stay queued however the context is left."""
+        """See `Backend`. Submitted jobs stay queued even after an exception."""
         study = plan.packs[0].cells[0].study
         tasks = self._tasks(plan, settings)
         submission = Submission.new(study, self.options)
@@ -93,11 +87,11 @@ class Slurm(Backend):
         log.info("  the queue   squeue --jobs=%s", arrays)
         log.info("  the study   memlaw status %s", where)
         log.info("  the output  %s/*_log.out", shlex.quote(str(submission.directory)))
-        log.info("  take back   scancel %s", arrays.replace(",", " "))
+        log.info("  cancel      scancel %s", arrays.replace(",", " "))
         yield _Jobs([cell for pack in plan.packs for cell in pack.cells], jobs)
 
     def rehearse(self, plan: Plan, settings: DictConfig) -> str:
-        """Write the scripts that sbatch would get, and return the first."""
+        """Write the scripts for sbatch, and return a text that shows the first."""
         study = plan.packs[0].cells[0].study
         tasks = self._tasks(plan, settings)
         scripts = Submission(study / "slurm" / "dry-run", self.options).write_scripts(self._arrays(tasks))
@@ -110,15 +104,15 @@ class Slurm(Backend):
         """See `Backend`. A cell whose job is gone counts as unfinished even while its heartbeat is fresh."""
         raise SweepFailed(
             f"{count(len(unfinished), 'cell')} unfinished, and no job of this sweep is left: cancelled, killed or out "
-            f"of time. What the jobs printed is in {study / 'slurm'}; the same command trains the rest."
+            f"of time. The output of the jobs is in {study / 'slurm'}; the same command trains the rest."
         )
 
     def _tasks(self, plan: Plan, settings: DictConfig) -> list[Task]:
-        """Group the plan's packs into tasks, with the settings as they are in a job."""
+        """Group the plan's packs into tasks, and adapt the settings to a job."""
         options = self.options
         study = str(plan.packs[0].cells[0].study)
         if "%" in study:
-            raise ConfigError(f"study or runs_dir: {study} holds a %, which Slurm reads as a code in names of files")
+            raise ConfigError(f"study or runs_dir: {study} holds a %, which Slurm expands in file names")
         if options.packs_per_task == "auto":
             seconds = [sum(pack.cell_seconds(plan.cost)) for pack in plan.packs]
             wanted = seconds_per_task(options.timeout_min, measured=plan.cost.measured_cells > 0)
@@ -134,11 +128,11 @@ class Slurm(Backend):
         in_job: Any = OmegaConf.to_container(settings, resolve=True)
         in_job["trainer"]["device"] = self.options.device
         if self.options.device == "cpu" and self.options.mem_gb and in_job["trainer"]["prefix_cache_gb"] == "auto":
-            in_job["trainer"]["prefix_cache_gb"] = self.options.mem_gb / 4  # of the job's memory, not of the node's
+            in_job["trainer"]["prefix_cache_gb"] = PREFIX_SHARE * self.options.mem_gb  # not a share of the node's RAM
         return in_job
 
     def _arrays(self, tasks: Sequence[T]) -> list[list[T]]:
-        """Divide tasks into arrays. Raises ConfigError where there are more arrays than tasks may train at a time."""
+        """Divide tasks into arrays. Raises ConfigError where fewer tasks than arrays may train at a time."""
         size = max_array_size(cluster_config())
         arrays, at_a_time = split_arrays(tasks, size), self.options.array_parallelism
         if at_a_time is not None and at_a_time < len(arrays):
@@ -150,7 +144,7 @@ class Slurm(Backend):
 
 
 class _Jobs:
-    """The handle: jobs that wait or run, and the cells that they train."""
+    """The handle of jobs that wait or run, and of the cells that they train."""
 
     def __init__(self, cells: Sequence[Cell], jobs: Iterable[str]):
         self.cells = cells
@@ -165,7 +159,7 @@ class _Jobs:
 
 
 def _live_tasks(studies: set[Path]) -> dict[str, set[Path]]:
-    """By the id of each waiting or running job of some studies, return the directories of the cells that it trains."""
+    """Map the id of each waiting or running job of the studies to the directories of the cells that it trains."""
     jobs = {job: path for study in studies for job, path in submitted(study).items()}
     live = {job.id for job in live_jobs()} if jobs else set()
     tasks = {job: Task.read(path) for job, path in jobs.items() if job in live}

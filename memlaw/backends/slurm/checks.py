@@ -1,4 +1,4 @@
-"""What each option of a Slurm job may be."""
+"""Check the options of a Slurm job."""
 
 import re
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 from memlaw.config.values import Check, check_at_least, check_or, check_positive, check_switch
 from memlaw.core.errors import ConfigError
 
-OWN = {
+RESERVED = {
     **dict.fromkeys(("array", "ntasks", "nodes", "wckey", "open-mode"), "it follows from the packs"),
-    **dict.fromkeys(("output", "error", "job-name"), "named after the study"),
-    **dict.fromkeys(("signal", "time"), "signal_delay_s and timeout_min"),
-    **dict.fromkeys(("requeue", "no-requeue"), "a preempted task is queued again"),
+    **dict.fromkeys(("output", "error", "job-name"), "it follows from the study's name"),
+    **dict.fromkeys(("signal", "time"), "use signal_delay_s and timeout_min"),
+    **dict.fromkeys(("requeue", "no-requeue"), "preempted tasks are queued again"),
 }
-"""Options of sbatch that `additional` cannot give → what gives them."""
+"""Option of sbatch that `additional` cannot set → the reason."""
 
 
 def _check_line(key: str, value: Any) -> None:
@@ -24,7 +24,7 @@ def _check_gpus(key: str, value: Any) -> None:
     if not re.fullmatch(r"0|1|\w+:1", str(value)):
         raise ConfigError(
             f"{key}={value} is none of 0, 1 and <type>:1. A pack takes one GPU; "
-            "the tasks of an array share a node, so array_parallelism is the number of GPUs at work"
+            "array_parallelism is the number of tasks, and so of GPUs, at work at a time"
         )
 
 
@@ -38,9 +38,9 @@ def _check_additional(key: str, value: Any) -> None:
         raise ConfigError(f"{key}={value} does not name options, such as {{mail-type: END}}")
     for name, text in value.items():
         if not re.fullmatch(r"[a-z][a-z0-9-]*", str(name)):
-            raise ConfigError(f"{key}: {name} is no option of sbatch; write it without dashes before")
-        if name in OWN:
-            raise ConfigError(f"{key}: {name} is the launcher's own: {OWN[name]}")
+            raise ConfigError(f"{key}: {name} is not an option of sbatch; write it without leading dashes")
+        if name in RESERVED:
+            raise ConfigError(f"{key}: {name} is set by the launcher: {RESERVED[name]}")
         check_or(None, _check_line)(f"{key}.{name}", text)
 
 
@@ -57,4 +57,4 @@ CHECKS: dict[str, Check] = {
     "additional": _check_additional,
     "wait": check_switch,
 }
-"""For each option, what refuses an impossible value."""
+"""Option → check of its value."""

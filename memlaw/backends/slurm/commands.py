@@ -1,4 +1,4 @@
-"""Slurm's programs: which are there, what they answer, and the cluster's configuration."""
+"""Call Slurm's programs, and read the cluster's configuration."""
 
 import re
 import shutil
@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from memlaw.core.errors import ConfigError
 
 PROGRAMS = ("sbatch", "srun", "squeue", "scontrol")
-"""What a machine needs from which jobs are submitted."""
+"""Programs that a machine needs in order to submit jobs."""
 
 REMEDY = "install Slurm's client, or load its module"
 
 TIMEOUT_S = 120.0
-"""How long a program may take to answer."""
+"""Time in which a program has to answer."""
 
 
 def missing_programs() -> str:
-    """Name what is missing here, in one line; empty when nothing is."""
+    """Name the missing programs in one line. Return an empty text when none is missing."""
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     return f"no {', '.join(missing)} on PATH of this machine, from which jobs are submitted" if missing else ""
 
@@ -38,7 +38,7 @@ def run(*command: str, timeout_s: float = TIMEOUT_S) -> subprocess.CompletedProc
 
 
 def ask(*command: str, timeout_s: float = TIMEOUT_S) -> str:
-    """Return what a program of Slurm prints.
+    """Return the output of a program of Slurm.
 
     Raises:
         ConfigError: it is not there, does not answer in time, or refuses, in its own words.
@@ -50,12 +50,12 @@ def ask(*command: str, timeout_s: float = TIMEOUT_S) -> str:
 
 
 def cluster_config(timeout_s: float = TIMEOUT_S) -> dict[str, str]:
-    """Read the cluster's configuration, by the names of slurm.conf. Raises ConfigError as `ask` does."""
-    shown = ask("scontrol", "show", "config", timeout_s=timeout_s)
-    return dict(re.findall(r"^(\w+)\s*=[ \t]*(.*?)\s*$", shown, re.MULTILINE))
+    """Read the cluster's configuration: name in slurm.conf → value. Raises ConfigError as `ask` does."""
+    text = ask("scontrol", "show", "config", timeout_s=timeout_s)
+    return dict(re.findall(r"^(\w+)\s*=[ \t]*(.*?)\s*$", text, re.MULTILINE))
 
 
 def max_array_size(config: Mapping[str, str]) -> int:
-    """Return the first index that no task of an array can have; Slurm's default where `config` names none."""
+    """Return MaxArraySize, the first index that a task cannot have, or Slurm's default where `config` lacks it."""
     text = config.get("MaxArraySize", "")
     return int(text) if text.isdigit() else 1001

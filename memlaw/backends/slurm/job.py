@@ -1,4 +1,4 @@
-"""What runs inside a Slurm job: the packs of one task, one after another in one process."""
+"""Train the packs of a task inside a Slurm job, one after another in the same process."""
 
 import logging
 import random
@@ -22,20 +22,19 @@ RETRY_S = 10.0
 
 
 class TrainTask:
-    """Trains the cells of a task from their directories. submitit pickles it: a path and nothing else.
+    """Trains the cells of a task from their directories. submitit pickles it, so it holds nothing but a path.
 
     Args:
-        path: the task's file.
+        path: file of the task.
     """
 
     def __init__(self, path: Path):
         self.path = str(path)
 
     def __call__(self) -> None:
-        """Train the cells that have not ended; outcomes are in their directories.
+        """Train the cells that have not ended. The outcomes are in their directories.
 
-        A cell that another process holds is tried again for as long as a lost node, or a job that is being cancelled,
-        may go on holding it.
+        Retry cells that another process holds, until the lock of a lost node or of a cancelled job must be free.
         """
         from memlaw.training.pack import train_pack
 
@@ -53,14 +52,14 @@ class TrainTask:
                 train_pack(_unended(task.study, names), settings)
 
     def checkpoint(self) -> Any:
-        """Return what submitit queues after a preemption or a timeout: the same task, whose state is on disk."""
+        """Return the submission that submitit queues after a preemption or a timeout: the same task again."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
 
 
 def _unended(study: str, names: list[str]) -> list[Cell]:
-    """Load the cells that are neither done nor failed; leave out a cell whose directory is no longer its own."""
+    """Load the cells that are neither done nor failed. Leave out cells whose directory was edited or moved."""
     cells = []
     for name in names:
         try:
@@ -71,7 +70,7 @@ def _unended(study: str, names: list[str]) -> list[Cell]:
 
 
 def _leave_cells_unfinished() -> None:
-    """Let the job end, rather than the cell fail, when submitit raises because it cannot requeue."""
+    """End the job when submitit cannot requeue it. Otherwise submitit's error would fail the cell."""
     requeue = signal.getsignal(signal.SIGUSR2)
     if not callable(requeue):
         return
@@ -80,6 +79,6 @@ def _leave_cells_unfinished() -> None:
         try:
             requeue(signum, frame)
         except Exception as error:
-            sys.exit(f"{error} The same sweep, run again, trains what is missing.")
+            sys.exit(f"{error} The same sweep, run again, trains the missing cells.")
 
     signal.signal(signal.SIGUSR2, requeue_or_exit)

@@ -1,4 +1,4 @@
-"""What a Slurm job asks for: the launcher's options, checked, and as submitit takes them."""
+"""Options of a Slurm job: the keys of the launcher, checked, and as parameters of submitit."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,10 @@ from typing import Any
 
 from memlaw.backends.slurm.checks import CHECKS
 from memlaw.core.errors import ConfigError
+from memlaw.planning.machine import CPU_SHARE, GPU_SHARE
 
 EARLY_S = 60
-"""Slurm may send the signal that much earlier than asked."""
+"""Slurm may send the signal this much earlier than requested."""
 
 
 @dataclass(frozen=True)
@@ -51,39 +52,37 @@ class SlurmOptions:
 
     @classmethod
     def from_config(cls, options: Mapping[str, Any]) -> "SlurmOptions":
-        """Take the launcher's keys. Raises ConfigError for one that is unknown, or a value that is impossible."""
-        known = {field.name for field in fields(cls)}
-        if options.keys() - known:
-            unknown = ", ".join(sorted(options.keys() - known))
-            raise ConfigError(f"hydra.launcher: {unknown} is none of {', '.join(sorted(known))}")
+        """Make options of the launcher's keys. Raises ConfigError for an unknown key or an impossible value."""
+        names = {field.name for field in fields(cls)}
+        if options.keys() - names:
+            unknown = ", ".join(sorted(options.keys() - names))
+            raise ConfigError(f"hydra.launcher: {unknown} is none of {', '.join(sorted(names))}")
         return cls(**options)
 
     @property
     def device(self) -> str:
-        """Return what the job trains on: `cuda` or `cpu`."""
+        """Return the type of the job's device: `cuda` or `cpu`."""
         return "cpu" if str(self.gpus) == "0" else "cuda"
 
     @property
-    def pack_memory_gb(self) -> float:
-        """Return what `pack.memory_gb=auto` is in a job: 80 % of its GPU's memory, or half of its RAM.
+    def pack_ram_gb(self) -> float:
+        """Return what a pack may fill in a job with `pack.memory_gb=auto`: a share of its GPU's memory or of its RAM.
 
         Raises:
-            ConfigError: the options do not give either.
+            ConfigError: the options give neither.
         """
-        key, share = ("gpu_memory_gb", 0.8) if self.device == "cuda" else ("mem_gb", 0.5)
+        key, share = ("gpu_memory_gb", GPU_SHARE) if self.device == "cuda" else ("mem_gb", CPU_SHARE)
         whole = getattr(self, key)
         if whole is None:
-            raise ConfigError(
-                f"the memory of a pack is not known where jobs are submitted: give pack.memory_gb, or {_key(key)}"
-            )
+            raise ConfigError(f"pack.memory_gb=auto cannot be measured on the jobs' machine: set it, or {_key(key)}")
         return share * whole
 
     def parameters(self, job_name: str, array_parallelism: int, python_path: Sequence[str]) -> dict[str, Any]:
-        """Return what `submitit.SlurmExecutor.update_parameters` takes.
+        """Return parameters for `submitit.SlurmExecutor.update_parameters`.
 
         Args:
-            job_name: name that squeue shows.
-            array_parallelism: tasks of this array at a time.
+            job_name: name in the queue.
+            array_parallelism: tasks of this array that run at a time.
             python_path: directories that a job searches before installed packages.
         """
         path = shlex.quote(":".join(python_path))
@@ -91,7 +90,7 @@ class SlurmOptions:
         additional = {
             name: value for name, value in self.additional.items() if value is not None and value is not False
         }
-        asked = {
+        parameters = {
             "job_name": job_name,
             "partition": self.partition,
             "account": self.account,
@@ -109,8 +108,8 @@ class SlurmOptions:
             "stderr_to_stdout": True,
             "additional_parameters": {"requeue": True, **additional},
         }
-        given = {name: value for name, value in asked.items() if value is not None}
-        return {**given, "wckey": None}  # submitit's own is refused where keys are tracked
+        given = {name: value for name, value in parameters.items() if value is not None}
+        return {**given, "wckey": None}  # clusters that track keys refuse submitit's default
 
 
 def _key(name: str) -> str:

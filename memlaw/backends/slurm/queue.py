@@ -1,4 +1,4 @@
-"""Slurm's queue: the jobs that wait or run, and those of a study among them."""
+"""Read Slurm's queue: the jobs that wait or run, and the jobs of a study."""
 
 import logging
 import os
@@ -17,17 +17,17 @@ POLL_S = 10.0
 """Seconds between two looks at the queue while a sweep waits."""
 
 VIEW_TIMEOUT_S = 20.0
-"""How long a reader of a study waits for squeue."""
+"""Time for which `memlaw status` waits for squeue."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A waiting or running job, or one task of an array.
+    """A waiting or running job, or a task of an array.
 
     Attributes:
         id: `123`, or `123_4` for a task of an array.
-        state: Slurm's word: `PENDING`, `RUNNING` or `SUSPENDED`.
-        reason: why it waits, e.g. `Priority`; empty when it does not.
+        state: state as Slurm names it: `PENDING`, `RUNNING` or `SUSPENDED`.
+        reason: why it waits, e.g. `Priority`; empty when it does not wait.
     """
 
     id: str
@@ -38,24 +38,27 @@ class Job:
 def live_jobs(user: int | None = None, timeout_s: float = 120.0) -> list[Job]:
     """Return a user's waiting and running jobs.
 
-    A cancelled job that is still completing is none of them; one that completes in order to wait again is.
+    A cancelled job does not count while it completes. A requeued job counts.
 
     Args:
-        user: number of the user; this process's by default.
-        timeout_s: how long squeue may take.
+        user: number of the user; by default that of this process.
+        timeout_s: time in which squeue has to answer.
 
     Raises:
         ConfigError: there is no Slurm here, or squeue refuses, in its own words.
     """
-    whose = f"--user={os.getuid() if user is None else user}"  # not all that a large cluster holds
-    states = "--states=PENDING,RUNNING,SUSPENDED"
-    lines = ask("squeue", whose, "--noheader", "--array", states, "--format=%i|%T|%r", timeout_s=timeout_s)
+    options = (
+        f"--user={os.getuid() if user is None else user}",  # a large cluster has many other jobs
+        "--states=PENDING,RUNNING,SUSPENDED",
+        "--format=%i|%T|%r",
+    )
+    lines = ask("squeue", "--noheader", "--array", *options, timeout_s=timeout_s)
     fields = [line.strip().split("|", 2) for line in lines.splitlines()]
     return [Job(job, state, "" if reason == "None" else reason) for job, state, reason in fields]
 
 
 def study_jobs(study: Path) -> list[Job]:
-    """Return the waiting and running jobs of a study; none where there is no Slurm, or it gives no answer."""
+    """Return the waiting and running jobs of a study. Return none where Slurm is missing or does not answer."""
     try:
         jobs = submitted(study)
         return [job for job in live_jobs(study.stat().st_uid, VIEW_TIMEOUT_S) if job.id in jobs] if jobs else []
@@ -74,7 +77,7 @@ def summary(jobs: Sequence[Job]) -> str:
 
 
 def ranges(ids: Iterable[str]) -> str:
-    """Shorten job ids that are given in order: `12_[0-3], 14`."""
+    """Shorten ordered job ids: `12_[0-3], 14`."""
     last: dict[str, list[str]] = {}
     for job in ids:
         array, _, index = job.partition("_")
@@ -85,10 +88,10 @@ def ranges(ids: Iterable[str]) -> str:
 
 
 class Awaited:
-    """Jobs whose end is awaited.
+    """Jobs for whose end a sweep waits.
 
     Args:
-        jobs: their ids.
+        jobs: ids of the jobs.
     """
 
     def __init__(self, jobs: Iterable[str]):
@@ -97,12 +100,12 @@ class Awaited:
         self.missed = 0
 
     def gone(self) -> bool:
-        """Return whether none is left: missing at two looks, `POLL_S` apart, so that their last files have arrived."""
+        """Tell whether no job is left. Look twice, `POLL_S` apart, so that the last files of the jobs have arrived."""
         if time.monotonic() >= self.next_look:
             self.next_look = time.monotonic() + POLL_S
             try:
                 left = self.jobs & {job.id for job in live_jobs()}
                 self.missed = 0 if left else self.missed + 1
-            except ConfigError as error:  # a controller that restarts is no end of the jobs
+            except ConfigError as error:  # the controller may be restarting; the jobs go on
                 log.warning("squeue: %s", error)
         return self.missed >= 2

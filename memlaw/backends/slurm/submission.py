@@ -18,11 +18,11 @@ from memlaw.core.paths import checkout_paths
 
 
 class Submission:
-    """The tasks of one call, queued together.
+    """The tasks that a sweep queues together.
 
     Args:
-        directory: where all its files go; jobs must see it.
-        options: what jobs ask for.
+        directory: directory of its files, which jobs must see.
+        options: options of the jobs.
     """
 
     def __init__(self, directory: Path, options: SlurmOptions):
@@ -43,13 +43,13 @@ class Submission:
         return paths
 
     def submit(self, arrays: Sequence[Sequence[Path]]) -> list[str]:
-        """Queue one job array per list of task files and remember each task's job.
+        """Queue a job array per list of task files, and write down the job of each task.
 
         Returns:
             Job ids, an array's as `12_3`.
 
         Raises:
-            ConfigError: sbatch refuses, in its own words; arrays before that one are queued.
+            ConfigError: sbatch refuses, in its own words. Earlier arrays stay queued.
         """
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
@@ -66,7 +66,7 @@ class Submission:
         return list(self.jobs)
 
     def write_scripts(self, arrays: Sequence[Sequence[Any]]) -> list[Path]:
-        """Write the sbatch script of each array; submit nothing."""
+        """Write the sbatch script of each array. Submit nothing."""
         paths = []
         for number, array in enumerate(arrays):
             executor = self._executor(arrays, number)
@@ -77,7 +77,7 @@ class Submission:
         return paths
 
     def _executor(self, arrays: Sequence[Sequence[Any]], number: int) -> Any:
-        """Return the executor that submits the array of this number."""
+        """Return the executor that submits the array `arrays[number]`."""
         from submitit import SlurmExecutor
 
         python = self.options.python
@@ -93,10 +93,10 @@ class Submission:
 
 @contextlib.contextmanager
 def _outside_of_a_job() -> Iterator[None]:
-    """Hide the environment of a surrounding job, which sbatch would take as options; keep the user's own options."""
+    """Hide the variables of a surrounding job, which sbatch would read as options. Leave the user's options visible."""
     from submitit.helpers import clean_env
 
-    wishes = {name: value for name, value in os.environ.items() if name == "SLURM_CONF" or name.startswith("SBATCH_")}
+    options = {name: value for name, value in os.environ.items() if name == "SLURM_CONF" or name.startswith("SBATCH_")}
     with clean_env():
-        os.environ.update(wishes)
+        os.environ.update(options)
         yield

@@ -1,4 +1,4 @@
-"""Array tasks: packs grouped into tasks, tasks into arrays, and the files that jobs read."""
+"""Group packs into tasks and tasks into job arrays, and write the files that jobs read."""
 
 import json
 from collections.abc import Sequence
@@ -12,30 +12,30 @@ from memlaw.core.files import write_json
 T = TypeVar("T")
 
 TASK_SECONDS = 600.0
-"""Training time that fills a task: some twenty times what starting a process and its base model costs."""
+"""Training time that fills a task. It is about twenty times the start of a process with its base model."""
 
 GUESSED = 0.1
-"""Factor on a task's length without a finished cell, when predicted times are lower bounds."""
+"""Factor on the length of a task while no cell has finished: predicted times are lower bounds then."""
 
 CROWD = 8
-"""This many tasks may begin at one moment."""
+"""Number of tasks that may begin at the same moment."""
 
 STARTS_PER_S = 4.0
 """Rate at which more tasks begin."""
 
 LONGEST_START_S = 30.0
-"""Longest time over which the starts of tasks spread."""
+"""Longest time over which the starts of tasks are spread."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """The packs of one array task, as JSON in a file.
+    """The packs of an array task, as JSON in a file.
 
     Attributes:
         study: directory of the study.
         packs: names of the cells of each pack.
-        settings: the operational config that `memlaw.training.pack.train_pack` reads.
-        start_within_s: the task waits a random time of at most this before it trains.
+        settings: see `memlaw.training.pack.train_pack`.
+        start_within_s: longest random time for which the task waits before it trains.
     """
 
     study: str
@@ -49,7 +49,7 @@ class Task:
 
     @classmethod
     def read(cls, path: Path) -> "Task":
-        """Read a task back. Raises ConfigError where the file does not hold one."""
+        """Read a task from a file. Raises ConfigError where the file does not hold a task."""
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, TypeError, ValueError) as error:
@@ -57,7 +57,7 @@ class Task:
 
 
 def submitted(study: Path) -> dict[str, Path]:
-    """Return the task file of each job of a study's submissions, by the job's id.
+    """Map the id of each job of a study's submissions to the file of its task.
 
     Raises:
         ConfigError: a list of jobs cannot be read.
@@ -67,23 +67,27 @@ def submitted(study: Path) -> dict[str, Path]:
         try:
             jobs = json.loads(path.read_text(encoding="utf-8"))
             tasks.update({job: path.parent / "tasks" / name for job, name in jobs.items()})
-        except (AttributeError, TypeError, ValueError) as error:  # no JSON, or of another shape
+        except (AttributeError, TypeError, ValueError) as error:  # not JSON, or not a dict of names
             raise ConfigError(f"{path} cannot be read ({one_line(error)}); move its directory away") from error
     return tasks
 
 
 def seconds_per_task(timeout_min: int, measured: bool) -> float:
-    """Return the training time that `packs_per_task=auto` fills a task with, at most a quarter of the job's time.
+    """Return the training time of a task with `packs_per_task=auto`: at most a quarter of the job's time limit.
 
     Args:
-        timeout_min: the job's time limit.
-        measured: whether the predicted times rest on finished cells.
+        timeout_min: time limit of the job.
+        measured: whether finished cells predict the times.
     """
     return min(TASK_SECONDS, 15.0 * timeout_min) * (1 if measured else GUESSED)
 
 
 def start_within_s(at_a_time: int) -> float:
-    """Return the time over which tasks spread their starts, so that W&B, Hub and file server can serve all of them."""
+    """Return the time over which tasks spread their starts, so that W&B, Hub and file server can serve them all.
+
+    Args:
+        at_a_time: tasks that run at a time.
+    """
     return min(LONGEST_START_S, at_a_time / STARTS_PER_S) if at_a_time > CROWD else 0.0
 
 
@@ -97,8 +101,8 @@ def by_seconds(packs: Sequence[T], seconds: Sequence[float], wanted_seconds: flo
 
     Args:
         packs: the packs.
-        seconds: predicted time of each.
-        wanted_seconds: of a task.
+        seconds: predicted time of each pack.
+        wanted_seconds: time of a task.
     """
     tasks: list[list[T]] = []
     filled = 0.0

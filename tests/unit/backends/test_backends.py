@@ -108,7 +108,7 @@ def test_nothing_is_queued_where_nothing_was_submitted(backend, plan):
 
 def test_the_machine_of_a_pack_has_memory_and_workers(backend):
     machine = backend.machine(SETTINGS)
-    assert machine.device.type == "cpu"
+    assert machine.device == "cpu"
     assert machine.ram_bytes > 0 and machine.workers >= 1
 
 
@@ -172,8 +172,8 @@ def test_cells_that_another_process_trains_are_left_to_it_and_others_are_a_failu
     running, pending, _ = survey(cells)
     study = cells[0].study
     ThisProcess().account_for([running], study)
-    assert "1 cell left to another process" in caplog.text
-    with pytest.raises(SweepFailed, match=f"^1 cell unfinished; what the workers printed is in {study}/logs"):
+    assert "1 cell still trained by another process" in caplog.text
+    with pytest.raises(SweepFailed, match=f"^1 cell unfinished; the output of the workers is in {study}/logs"):
         ThisProcess().account_for([running, pending], study)
     with pytest.raises(SweepFailed, match=r"^2 cells unfinished, and no job of this sweep is left"):
         slurm.Slurm(options(gpus=0)).account_for([running, pending], study)

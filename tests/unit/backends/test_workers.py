@@ -51,7 +51,7 @@ def test_only_visible_gpus_are_used_by_their_own_names(gpus):
 
 def test_more_workers_than_gpus_are_refused(gpus):
     gpus(2)
-    with pytest.raises(ConfigError, match=r"hydra\.launcher\.workers=3, but there are 2 GPUs"):
+    with pytest.raises(ConfigError, match=r"hydra\.launcher\.workers=3 needs as many GPUs; 2 are visible"):
         worker_environments(3, "auto")
 
 

@@ -22,7 +22,7 @@ from memlaw.backends.slurm.queue import Job
 from memlaw.core.errors import CellError
 from memlaw.screens import eta
 from memlaw.screens.eta import eta_seconds
-from memlaw.screens.status_map import conditions, place
+from memlaw.screens.status_map import conditions, entry
 from memlaw.status import view, watch
 from memlaw.study.survey import NoStudy, find_cell, survey_study
 
@@ -119,10 +119,10 @@ def test_losses_causes_and_the_dead_are_told(study):
 
 def test_the_most_pressing_state_of_a_place_is_shown(study):
     found = {one.state: one for one in survey_study(study[0])}
-    assert place([]) == "[dim]·[/]"
-    assert place([found["done"], found["failed"], found["running"]]) == "[red]1/3 failed[/]"
-    assert place([found["done"], found["done"], found["pending"]]) == "[green]2/3 done[/]"
-    assert place([found["pending"], found["pending"]]) == "[white]2/2 pending[/]"
+    assert entry([]) == "[dim]·[/]"
+    assert entry([found["done"], found["failed"], found["running"]]) == "[red]1/3 failed[/]"
+    assert entry([found["done"], found["done"], found["pending"]]) == "[green]2/3 done[/]"
+    assert entry([found["pending"], found["pending"]]) == "[white]2/2 pending[/]"
 
 
 def test_a_config_that_cannot_be_read_is_no_crash(study):
@@ -269,7 +269,7 @@ def test_logs_shows_the_lines_of_a_cell_by_time_and_its_traceback(study, command
 
 def test_logs_of_a_cell_without_any_say_so(study, command):
     directory, cells = study
-    assert "names this cell" in command(logs, str(directory), cells["done"].name).stdout
+    assert "do not name this cell" in command(logs, str(directory), cells["done"].name).stdout
 
 
 @pytest.mark.parametrize(("wanted", "said"), [("l8", "in the names of 3 cells"), ("r9", "of none of the 4 cells")])

@@ -1,18 +1,20 @@
 """The command's start: what Hydra objects to, and Ctrl-C, end in one line."""
 
+import importlib
 import os
 import subprocess
 import sys
 
 import pytest
 from helpers.processes import PATIENCE_S
+from hydra.core.plugins import Plugins
 
-import memlaw.train as train
 from memlaw.config.explain import explained
 from memlaw.core import errors
 from memlaw.core.errors import ConfigError
 from memlaw.sweep import application
-from memlaw.sweep import run_sweep as sweep
+
+train = importlib.import_module("memlaw.train")  # the package exports a function of this name
 
 
 @pytest.mark.parametrize(
@@ -41,8 +43,8 @@ def test_a_group_takes_one_of_its_names(refused, override: str):
         ("~lora.rank", "lora.rank is missing; lora needs it"),
         ("lora=null", "lora=null replaces a group of settings; set lora.rank=… instead"),
         ("optimizer=adamw", "optimizer=adamw replaces a group of settings; set optimizer.lr=… instead"),
-        ("lora=[8]", "lora is a group of settings, which a list cannot replace"),
-        ("optimizer.betas={a:1}", "optimizer.betas is a list, which a group of settings cannot replace"),
+        ("lora=[8]", "lora is a group of settings; a list cannot replace it"),
+        ("optimizer.betas={a:1}", "optimizer.betas is a list; a group of settings cannot replace it"),
         ("~logger", "logger is missing; the configuration needs it"),
         ("+seq_len=3", "Could not append to config."),
         ("lora.rank=1,2", "Ambiguous value for argument 'lora.rank=1,2'"),
@@ -89,7 +91,8 @@ def test_a_mistake_in_a_launcher_is_shown_whole(monkeypatch, tmp_path, error: ty
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    monkeypatch.setattr(sweep, "run_sweep", broken)
+    Plugins.instance()  # loads the launchers, which would undo what follows
+    monkeypatch.setattr(sys.modules["hydra_plugins.memlaw_launchers.launcher"], "run_sweep", broken)
     monkeypatch.setattr(sys, "argv", ["memlaw.train", "-m", "model=random"])
     with pytest.raises(error, match="a mistake of ours"):
         train.main()

@@ -50,11 +50,11 @@ def test_impossible_settings_name_their_key(tiny, group: str, key: str, value):
 def test_packs_for_another_machines_gpu_are_planned_without_one(tiny):
     made = [tiny("seq_len=16", f"lora.rank={rank}", "trainer.device=auto") for rank in (1, 2)]
     cells, cfg = [cell for cell, _ in made], made[0][1]
-    far = Machine(torch.device("cuda"), int(64e9), workers=8, remote=True)
+    far = Machine("cuda", int(64e9), workers=8, remote=True)
     (pack,) = make_plan(cells, cfg, far).packs
     assert len(pack.cells) == 2
     assert far.dtype("auto") == torch.bfloat16
-    assert len(make_plan(cells, cfg, Machine(torch.device("cuda"), 1, workers=8, remote=True)).packs) == 2
+    assert len(make_plan(cells, cfg, Machine("cuda", 1, workers=8, remote=True)).packs) == 2
 
 
 def test_every_length_is_held_against_the_models_positions(tiny):

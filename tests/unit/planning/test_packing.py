@@ -12,7 +12,7 @@ from memlaw.planning.sizes import Sizes
 SIZES = Sizes(
     rows_key="one", rows=1, positions=100, all_rows=1, scored=80, hidden=64, intermediate=128, vocabulary=500, layers=6,
     first_layer=4, layer_parameters=40_000, parameters_after=0, attention=64, adapter_parameters=1000,
-    adapter_inputs=128, cached="inside", kept_inside=384, value_bytes=4,
+    adapter_inputs=128, cached="inside", cached_inside=384, value_bytes=4,
 )  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def test_adapters_are_padded_to_the_largest_rank_of_a_pack():
 
 def test_cells_with_the_same_rows_share_their_prefix():
     other = replace(SIZES, rows_key="another")
-    prefix = SIZES.positions * (SIZES.hidden + SIZES.kept_inside) * 4
+    prefix = SIZES.positions * (SIZES.hidden + SIZES.cached_inside) * 4
     assert pack_bytes([SIZES, other], 0) - pack_bytes([SIZES, SIZES], 0) == prefix
     no_prefix = replace(SIZES, cached="none")
     assert pack_bytes([no_prefix, replace(other, cached="none")], 0) == pack_bytes([no_prefix] * 2, 0)

@@ -78,7 +78,7 @@ def test_logits_that_are_no_numbers_are_refused():
     model = random_base().model
     with torch.no_grad():
         model.model.norm.weight[0] = float("nan")
-    with pytest.raises(ConfigError, match="a llama gives logits that are no numbers"):
+    with pytest.raises(ConfigError, match="a llama gives logits that are not numbers"):
         refuse(model)
 
 
@@ -142,14 +142,14 @@ def test_an_architecture_of_usual_size_is_tried_small_and_left_as_it_is(model_ty
     with caplog.at_level("DEBUG", "memlaw.planning.soundness"):
         refuse_unsound_architecture(adapted(config))
     assert config.to_dict() == before
-    assert "not tried" not in caplog.text
+    assert "not tested" not in caplog.text
 
 
 def test_what_cannot_be_made_small_is_left_to_the_start(caplog):
     config = AutoConfig.for_model("longcat_flash")
     with caplog.at_level("DEBUG", "memlaw.planning.soundness"):
         refuse_unsound_architecture(adapted(config))
-    assert "not tried on random weights: two layers have" in caplog.text
+    assert "not tested on random weights: two layers have" in caplog.text
 
 
 def test_alike_is_up_to_rounding():

@@ -129,6 +129,15 @@ def test_planning_again_keeps_the_config_and_forgets_the_attempt_before(tiny):
     assert cell.paths.config.stat().st_mtime_ns == frozen
 
 
+def test_planning_rewrites_a_config_that_names_code_where_it_was_before(tiny):
+    cell, _ = tiny()
+    cell.plan()
+    text = cell.paths.config.read_text()
+    cell.paths.config.write_text(text.replace("_target_: memlaw.", "_target_: memlaw.old."))
+    cell.plan()
+    assert cell.paths.config.read_text() == text
+
+
 def test_planning_leaves_a_cell_that_is_being_trained_alone(tiny):
     cell, _ = tiny()
     cell.plan()

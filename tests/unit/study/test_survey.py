@@ -58,7 +58,8 @@ def test_the_row_of_a_done_cell_is_read_when_it_is_asked_for_and_once(tiny):
 
 def test_cells_are_composed_surveyed_and_packed_without_torch():
     modules = """sweep.application study.cell planning.cells planning.cost screens.eta study.liveness study.identity
-        planning.packing study.records study.directory study.survey""".split()
+        planning.packing study.records study.directory study.survey
+        backends.workers backends.slurm.backend""".split()
     imports = ", ".join(f"memlaw.{module}" for module in modules)
     code = f"import sys, {imports}; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=PATIENCE_S).returncode == 0

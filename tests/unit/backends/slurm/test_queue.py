@@ -43,7 +43,7 @@ def test_the_jobs_of_a_study_are_those_of_its_submissions(squeue, study: Path):
 
 
 def test_squeue_is_asked_for_the_jobs_of_one_user(squeue, study: Path):
-    squeue(f'echo "$*" | grep -q -- "--user={study.stat().st_uid} --noheader --array" && printf "{ANSWER}"')
+    squeue(f'echo "$*" | grep -q -- "--noheader --array --user={study.stat().st_uid}" && printf "{ANSWER}"')
     assert len(study_jobs(study)) == 3
     assert len(live_jobs()) == 4
 

@@ -7,8 +7,9 @@ from helpers.rows import write_row
 
 from memlaw.backends.backend import NoPacks
 from memlaw.backends.this_process import ThisProcess
-from memlaw.core.errors import ConfigError
+from memlaw.core.errors import ConfigError, SweepFailed
 from memlaw.study import status as status_file
+from memlaw.study.cell import Cell
 from memlaw.study.survey import survey
 from memlaw.sweep.run_sweep import run_sweep, select
 from memlaw.training.pack import train_pack
@@ -143,3 +144,24 @@ def test_each_status_is_read_a_fixed_number_of_times(study, monkeypatch):
     monkeypatch.setattr("memlaw.study.cell.read_status", counted)
     run_sweep([cells["done"]], cfg, ThisProcess())
     assert read == [cells["done"].paths.status] * 2  # before and after
+
+
+def test_the_config_of_a_cell_is_loaded_once_before_it_trains(study, monkeypatch):
+    cells, cfg = study
+    loaded, load = [], Cell.load
+    monkeypatch.setattr(Cell, "load", lambda directory: loaded.append(directory.name) or load(directory))
+    run_sweep([cells["pending"]], cfg, ThisProcess())
+    assert loaded == [cells["pending"].name]
+
+
+@pytest.mark.parametrize(("rerun", "stays"), [("missing", True), ("all", False)])
+def test_a_sweep_of_all_forgets_checkpoints_and_another_resumes_them(study, monkeypatch, rerun: str, stays: bool):
+    cells, cfg = study
+    checkpoint = cells["pending"].paths.checkpoint
+    checkpoint.write_text("state")
+    there = []
+    monkeypatch.setattr("memlaw.training.pack.train_pack", lambda *_: there.append(checkpoint.exists()))
+    cfg.rerun = rerun
+    with pytest.raises(SweepFailed, match="1 cell unfinished"):
+        run_sweep([cells["pending"]], cfg, ThisProcess())
+    assert there == [stays]

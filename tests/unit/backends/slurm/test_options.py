@@ -26,7 +26,7 @@ def test_every_example_is_a_launcher_with_possible_options(name: str, monkeypatc
     launcher = instantiate(cfg.hydra.launcher)
     assert set(cfg.hydra.launcher) == set(DEFAULTS)
     found = launcher.backend().options
-    assert found.pack_memory_gb > 0 if name != "slurm" else asdict(found) == asdict(options())
+    assert found.pack_ram_gb > 0 if name != "slurm" else asdict(found) == asdict(options())
     if name == "slurm_container":
         assert found.python == ["apptainer", "exec", "--nv", "/images/memlaw.sif", "python3"]
 
@@ -116,14 +116,17 @@ def test_options_become_what_sbatch_is_told():
         ({"mem_gb": "lots"}, r"hydra\.launcher\.mem_gb=lots is not a number above 0"),
         ({"timeout_min": 3}, r"hydra\.launcher\.timeout_min=3 leaves no time to train"),
         ({"packs_per_task": "many"}, r"hydra\.launcher\.packs_per_task=many"),
-        ({"additional": {"--mail-type": "END"}}, "--mail-type is no option of sbatch"),
+        ({"additional": {"--mail-type": "END"}}, "--mail-type is not an option of sbatch"),
         ({"partition": "a\nrm -r x"}, r"partition='a\\nrm -r x' is not a text of one line"),
         ({"partition": ["a"]}, r"partition=\['a'\] is not a text of one line"),
         ({"additional": {"comment": "a\nrm -r x"}}, "comment=.* is not a text of one line"),
         ({"additional": None}, r"hydra\.launcher\.additional=None does not name options"),
-        ({"additional": {"array": "1-5"}}, r"array is the launcher's own: it follows from the packs"),
-        ({"additional": {"requeue": False}}, r"requeue is the launcher's own: a preempted task is queued again"),
-        ({"additional": {"time": "1"}}, r"time is the launcher's own: signal_delay_s and timeout_min"),
+        ({"additional": {"array": "1-5"}}, r"array is set by the launcher: it follows from the packs"),
+        (
+            {"additional": {"requeue": False}},
+            r"requeue is set by the launcher: preempted tasks are queued again",
+        ),
+        ({"additional": {"time": "1"}}, r"time is set by the launcher: use signal_delay_s and timeout_min"),
         ({"setup": "module load cuda"}, r"hydra\.launcher\.setup=module load cuda is not a list of texts"),
         ({"setup": None}, r"hydra\.launcher\.setup=None is not a list of texts"),
         ({"srun_args": "-n1"}, r"hydra\.launcher\.srun_args=-n1 is not a list of texts"),
@@ -145,9 +148,9 @@ def test_an_unknown_option_is_told_beside_the_known_ones():
 
 
 def test_the_memory_of_a_pack_is_that_of_the_job_and_not_of_this_machine():
-    assert options(gpus=0, mem_gb=8).pack_memory_gb == 4
-    assert options(gpu_memory_gb=80).pack_memory_gb == 64
-    with pytest.raises(ConfigError, match=r"give pack\.memory_gb, or hydra\.launcher\.gpu_memory_gb"):
-        _ = options().pack_memory_gb
-    with pytest.raises(ConfigError, match=r"give pack\.memory_gb, or hydra\.launcher\.mem_gb"):
-        _ = options(gpus=0, mem_gb=None).pack_memory_gb
+    assert options(gpus=0, mem_gb=8).pack_ram_gb == 4
+    assert options(gpu_memory_gb=80).pack_ram_gb == 64
+    with pytest.raises(ConfigError, match=r"pack\.memory_gb=auto .*: set it, or hydra\.launcher\.gpu_memory_gb"):
+        _ = options().pack_ram_gb
+    with pytest.raises(ConfigError, match=r"pack\.memory_gb=auto .*: set it, or hydra\.launcher\.mem_gb"):
+        _ = options(gpus=0, mem_gb=None).pack_ram_gb
