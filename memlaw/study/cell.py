@@ -93,6 +93,8 @@ class Cell:
     ) -> None:
         """Create the directory with the frozen config, and say pending unless a process trains it right now.
 
+        A config that another version froze is written anew: it may name code where it no longer is (`_target_`).
+
         Args:
             wanted: asked while nobody else can change the cell; when it says no, the status stays as it is.
             afresh: forget how far it came before an interruption.
@@ -101,10 +103,7 @@ class Cell:
         Raises:
             ConfigError: the directory holds another config.
         """
-        if self.paths.config.exists():
-            Cell.load(self.paths.directory)
-        else:
-            write_text(self.paths.config, OmegaConf.to_yaml(self.config, resolve=True, sort_keys=True))
+        self._freeze_config()
         try:
             with self.lock().acquire(timeout=0):
                 if not wanted():
@@ -115,6 +114,14 @@ class Cell:
                     self.paths.checkpoint.unlink(missing_ok=True)
         except Timeout:
             log.debug("%s is being trained by another process", self.name)
+
+    def _freeze_config(self) -> None:
+        text = OmegaConf.to_yaml(self.config, resolve=True, sort_keys=True)
+        if self.paths.config.exists():
+            Cell.load(self.paths.directory)
+            if self.paths.config.read_text(encoding="utf-8") == text:
+                return
+        write_text(self.paths.config, text)
 
     @property
     def status(self) -> Status:
