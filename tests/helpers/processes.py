@@ -20,7 +20,7 @@ def python(*words: object, cwd: Path | None = None, **environment: str) -> subpr
     return subprocess.run(
         [sys.executable, *map(str, words)],
         cwd=cwd,
-        env={**os.environ, "COLUMNS": "160", **environment},
+        env={**os.environ, "COLUMNS": "160"} | environment,
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,

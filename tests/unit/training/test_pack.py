@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from helpers.packs import BOOK, LONG, STEPS, make_cells, train
 from hydra.utils import instantiate
 from peft import get_peft_model
+from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from memlaw.adapters.spec import LoraSpec
@@ -243,6 +244,8 @@ def test_bf16_keeps_adapters_in_fp32_and_says_so(tiny):
     cells, cfg = make_cells(tiny, [(*LONG, "precision=bf16")])
     train(cells, cfg)
     assert json.loads(cells[0].paths.result.read_text())["dtype"] == "bfloat16"
+    adapter = load_file(cells[0].paths.adapter / "adapter_model.safetensors")
+    assert {weights.dtype for weights in adapter.values()} == {torch.float32}
 
 
 def test_a_cell_whose_positions_depend_on_the_rows_length_gets_no_longer_rows_for_anothers(tiny):
