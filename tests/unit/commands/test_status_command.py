@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
+from helpers.commands import Called
 from helpers.liveness import gone, running
 from helpers.processes import PATIENCE_S
 from helpers.rows import write_row
@@ -63,22 +64,10 @@ def study(tiny) -> tuple[Path, dict]:
 
 
 @pytest.fixture
-def command(monkeypatch, capsys) -> Callable[..., SimpleNamespace]:
+def command(monkeypatch, call) -> Callable[..., Called]:
     """Run `memlaw.status` or `memlaw.logs` in this process; its exit code and what it prints."""
     monkeypatch.setenv("COLUMNS", "100")
-
-    def run(module: ModuleType, *arguments: str) -> SimpleNamespace:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", [module.__name__, *arguments])
-        code = 0
-        try:
-            module.main()
-        except SystemExit as ended:
-            code = ended.code
-        said = capsys.readouterr()
-        return SimpleNamespace(returncode=code, stdout=said.out, stderr=said.err)
-
-    return run
+    return call
 
 
 def shown(study: Path) -> str:

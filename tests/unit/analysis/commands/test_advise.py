@@ -16,14 +16,14 @@ from memlaw_analysis.law.inverse import solve
 
 from memlaw.core.files import write_json
 
-TRUTH = {"C": 60.0, "alpha": 0.7, "beta": 0.6, "q": 4.0}
+SATURATING = {"C": 60.0, "alpha": 0.7, "beta": 0.6, "q": 4.0}
 
 
 def study() -> pd.DataFrame:
     """Cells of a known saturating law whose recalled share is a known function of ΔL/L0."""
     grid = [(r, l) for r in (1, 2, 4, 8, 16) for l in (64, 128, 256, 512, 1024)]
     r, l = np.array(grid, dtype=float).T
-    delta_loss = saturating(Inputs.grid(r, l, 13.24), **TRUTH)
+    delta_loss = saturating(Inputs.grid(r, l, 13.24), **SATURATING)
     cells = table([(*point, value) for point, value in zip(grid, delta_loss, strict=True)])
     return cells.assign(
         recalled_share=(cells["delta_loss_nats"] / 13.24) ** 3, trainable_parameters=2112 * cells["lora.rank"]
@@ -36,7 +36,7 @@ def ask(cells: pd.DataFrame, extrapolate: bool = False, **question: float) -> Ad
 
 def test_the_rank_needed_is_the_laws_own():
     cells = study()
-    goal = float(saturating(Inputs.grid(5, 300, 13.24), **TRUTH))
+    goal = float(saturating(Inputs.grid(5, 300, 13.24), **SATURATING))
     advice = ask(cells, tokens=300, delta_loss=goal)
     assert advice.value == pytest.approx(5, rel=0.01)
     assert advice.low <= advice.value * 1.001
