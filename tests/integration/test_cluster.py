@@ -141,7 +141,7 @@ def test_a_sweep_is_queued_as_arrays_that_slurm_takes(disturbed: Disturbed):
     assert "9 cells to train in 6 packs" in disturbed.queued.stdout
     assert "6 tasks queued" in disturbed.queued.stdout
     assert "squeue --jobs=" in disturbed.queued.stdout
-    assert "memlaw.status" in disturbed.queued.stdout
+    assert "memlaw status" in disturbed.queued.stdout
     assert len({job.split("_")[0] for job in disturbed.jobs}) == 2, "six tasks are too many for one array here"
     assert all(int(job.split("_")[1]) < MAX_ARRAY_SIZE for job in disturbed.jobs)
 

@@ -164,7 +164,7 @@ def test_without_a_network_nothing_is_missed(tmp_path):
         cwd=tmp_path, env=online, capture_output=True, text=True, timeout=PATIENCE_S,
     )  # fmt: skip
     assert told.returncode == 0, told.stdout + told.stderr
-    assert "memlaw.sync" in told.stdout + told.stderr
+    assert "memlaw sync" in told.stdout + told.stderr
     assert len(read_results(tmp_path / "runs/default")) == 2
 
 
