@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from helpers.interruption import COMMAND, EACH_STEP, started
+from helpers.interruption import COMMAND, started
 from helpers.processes import PATIENCE_S, has_ended, python, wait_for
 from helpers.study_files import results, states, statuses
 
@@ -22,6 +22,7 @@ from memlaw.training.checkpoint import step_of
 pytestmark = pytest.mark.slow
 
 KILLS = 5
+OFTEN = "checkpoint.every_min=0.002"
 TWO = ("-m", "seed=0,1", "checkpoint.every_min=null")
 
 
@@ -119,7 +120,7 @@ def _kill_once(command: list[str], study: Path, after_s: float, while_it_starts:
 
 def test_killed_again_and_again_a_sweep_of_nine_cells_ends_with_the_same_numbers(tmp_path: Path):
     # Packs of one: where a kill between two cells' checkpoints splits a pack, sums are rounded in another order.
-    grid = ["lora.rank=1,2,4", "seq_len=8,16,24", "steps=500", EACH_STEP, "eval.per_decade=8", "pack.max_cells=1"]
+    grid = ["lora.rank=1,2,4", "seq_len=8,16,24", "steps=500", OFTEN, "eval.per_decade=8", "pack.max_cells=1"]
     plain = [word for word in COMMAND if not word.startswith(("steps", "seq_len", "study", "eval"))]
     command = ["-m", "memlaw.train", "-m", *plain, *grid]
     assert python(*command, "study=whole", cwd=tmp_path).returncode == 0
