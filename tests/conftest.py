@@ -6,21 +6,23 @@ import tempfile
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models; workers of pytest-xdist share the cores
 os.environ["TRACKIO_DIR"] = tempfile.mkdtemp(prefix="trackio-")  # Trackio reads it once, when it is imported
 
+import importlib
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from helpers.commands import Called, call_main
 from helpers.configs import TINY, composed
-from helpers.processes import PATIENCE_S
+from helpers.processes import python
 from helpers.wandb_server import WandbServer
 from hypothesis import settings
 from omegaconf import DictConfig
 
-import memlaw.train as command
 from memlaw.planning.cells import compose_cell
 from memlaw.study.cell import Cell
 
@@ -60,35 +62,27 @@ def tiny(tmp_path: Path) -> Callable[..., tuple[Cell, DictConfig]]:
 def train(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run `python -m memlaw.train` with the given arguments in `tmp_path`."""
 
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "memlaw.train", *arguments],
-            cwd=tmp_path,
-            env={**os.environ, "COLUMNS": "160", **environment},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-        )
-
-    return run
+    return partial(python, "-m", "memlaw.train", cwd=tmp_path)
 
 
 @pytest.fixture
-def refused(tmp_path: Path, monkeypatch, capsys) -> Callable[..., str]:
+def call(monkeypatch, capsys) -> Callable[..., Called]:
+    """Run a command in this process."""
+    return partial(call_main, monkeypatch, capsys)
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch, call) -> Callable[..., str]:
     """Run `memlaw.train` in this process and in `tmp_path`; what it ends with, if that is one line and exit code 2."""
 
     def run(*arguments: str) -> str:
-        capsys.readouterr()
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-        monkeypatch.setattr(sys, "argv", ["memlaw.train", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            command.main()
-        said = capsys.readouterr()
-        assert ended.value.code == 2
-        assert said.err.startswith("Configuration error: ") and said.err.count("\n") == 1
-        assert "Traceback" not in said.out
-        return said.err.removeprefix("Configuration error: ").rstrip()
+        ended = call(importlib.import_module("memlaw.train"), *arguments)
+        assert ended.returncode == 2
+        assert ended.stderr.startswith("Configuration error: ") and ended.stderr.count("\n") == 1
+        assert "Traceback" not in ended.stdout
+        return ended.stderr.removeprefix("Configuration error: ").rstrip()
 
     return run
 

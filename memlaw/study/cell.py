@@ -87,6 +87,8 @@ class Cell:
     def plan(self, **forecast: Any) -> None:
         """Prepare the cell for training, as a sweep does: freeze its config and reset it unless a process trains it.
 
+        A config that another version froze is written anew: it may name code where it no longer is (`_target_`).
+
         Args:
             forecast: see `reset`.
 

@@ -23,7 +23,7 @@ def train(cells: Sequence[Cell], cfg: DictConfig) -> list[np.ndarray]:
     assert [cell.status.traceback for cell in cells] == [None] * len(cells)
     tables = [read_tokens(cell.paths.tokens) for cell in cells]
     assert all((table["base_nll"] - table["nll"]).max() > 1 for table in tables)  # all learned something
-    return [table[table["step"] == STEPS]["p"].to_numpy() for table in tables]
+    return [table[table["step"] == table["step"].max()]["p"].to_numpy() for table in tables]
 
 
 def make_cells(tiny, points, *operational: str) -> tuple[list[Cell], DictConfig]:

@@ -1,5 +1,8 @@
 """Processes that tests start, and waiting for them."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +13,18 @@ import psutil
 T = TypeVar("T")
 PATIENCE_S = 1200
 """How long tests wait for what an idle machine does in seconds, before they take it that it never comes."""
+
+
+def python(*words: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with these words behind it, in this process's environment and `environment`; its code and output."""
+    return subprocess.run(
+        [sys.executable, *map(str, words)],
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "160"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
 
 
 def stub(directory: Path, name: str, script: str) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from memlaw_analysis.law.forms import Inputs, power
 
+from helpers.synthetic import TRUTH
 from memlaw.core.files import write_json
 from memlaw.study.records import Evaluated, TokenLog, write_tokens
 
-TRUTH = {"C": 60.0, "alpha": 0.7, "beta": 0.6, "b": 0.4}
 BASE_LOSS = 13.24
 
 

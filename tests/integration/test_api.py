@@ -1,13 +1,12 @@
 """The Python interface, on the study that the documentation reports."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from helpers.checkout import ROOT
+from helpers.processes import python
 from helpers.studies import write_study
 from helpers.synthetic import TRUTH, synthetic
 from memlaw_analysis import api
@@ -33,12 +32,12 @@ def largest(kept: Study) -> str:
 
 def test_importing_the_package_imports_nothing_heavy():
     code = (
-        "import sys, memlaw; light = not {'torch', 'pandas', 'numpy', 'analysis'} & set(sys.modules)\n"
+        "import sys, memlaw; light = not {'torch', 'pandas', 'numpy', 'memlaw_analysis'} & set(sys.modules)\n"
         "from memlaw import advise, fit, load_study\n"
         "assert light and callable(load_study) and callable(fit) and callable(advise)\n"
         "assert 'torch' not in sys.modules and 'load_study' in dir(memlaw)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = python("-c", code)
     assert done.returncode == 0, done.stderr
 
 
@@ -50,7 +49,7 @@ def test_every_exported_name_exists_and_no_other():
         "except AttributeError as error: assert 'nothing' in str(error)\n"
         "else: raise SystemExit('no error')"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = python("-c", code)
     assert done.returncode == 0, done.stderr
 
 
@@ -83,17 +82,7 @@ def test_a_fit_has_the_numbers_of_the_report(kept: Study, largest: str):
 
 def test_advice_is_what_the_command_prints(kept: Study, largest: str):
     advice = api.advise(kept, tokens=500, delta_loss=10, condition=largest)
-    command = [
-        sys.executable,
-        "-m",
-        "memlaw_analysis.commands.advise",
-        str(KEPT),
-        "--tokens",
-        "500",
-        "--delta-loss",
-        "10",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = python("-m", "memlaw_analysis.commands.advise", KEPT, "--tokens", 500, "--delta-loss", 10)
     assert done.returncode == 0, done.stderr
     assert "\n".join([f"{largest}:", *advice.sentences()]) in done.stdout
     assert advice.low < advice.value < advice.high

@@ -2,23 +2,24 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from helpers.checkout import ROOT
+from helpers.processes import python
 
-HERE = Path(__file__).resolve().parents[2] / "benchmarks"
+HERE = ROOT / "benchmarks"
 
 
 def report(raw: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, HERE / "report.py", raw], capture_output=True, text=True)
+    return python(HERE / "report.py", raw)
 
 
 @pytest.mark.slow
 def test_the_benchmark_runs_and_its_gates_notice_other_work(tmp_path: Path):
     raw = tmp_path / "bench.jsonl"
-    run = [sys.executable, HERE / "run.py", "--grid", "tiny", "--rounds", "1", "--steps", "6", "--short-steps", "4"]
-    done = subprocess.run([*run, "--precision", "fp32", "--out", raw], capture_output=True, text=True)
+    short = ["--grid", "tiny", "--rounds", "1", "--steps", "6", "--short-steps", "4"]
+    done = python(HERE / "run.py", *short, "--precision", "fp32", "--out", raw)
     assert done.returncode == 0, done.stderr
     good = report(raw)
     assert good.returncode == 0, good.stdout + good.stderr

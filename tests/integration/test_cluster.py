@@ -6,19 +6,21 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import TypeVar
 
 import numpy as np
-import pandas as pd
 import pytest
 from helpers.cluster import MAX_ARRAY_SIZE, Cluster, missing, running_cluster
 from helpers.configs import FAST, TINY
-from helpers.processes import PATIENCE_S, wait_for
+from helpers.processes import PATIENCE_S, python, wait_for
+from helpers.study_files import statuses
 
 from memlaw.backends.slurm.tasks import Task
-from memlaw.study.records import read_results
+from memlaw.study.records import read_results, read_tokens
 from memlaw.training.checkpoint import step_of
 
 SLURM = [
@@ -47,12 +49,12 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def submit(train, cluster: Cluster) -> Callable[..., subprocess.CompletedProcess[str]]:
+def submit(train, cluster: Cluster) -> Callable[..., CompletedProcess[str]]:
     return partial(train, **cluster.environment)
 
 
 def _statuses(root: Path) -> dict[str, dict]:
-    return {path.parent.name: json.loads(path.read_text()) for path in root.glob("runs/default/*/status.json")}
+    return statuses(root / "runs/default")
 
 
 def _logs(root: Path) -> str:
@@ -87,86 +89,107 @@ def _finished(root: Path) -> bool:
     return all(status["state"] in ("done", "failed") for status in _statuses(root).values())
 
 
-def test_nine_cells_preempted_cancelled_and_repaired_equal_a_local_sweep(
-    cluster: Cluster, train, submit, tmp_path: Path
-):
-    grid = ["-m", *TINY, "steps=4000", "stop.when_recalled=false", "lora.rank=1,2,4", "seq_len=8,16,24"]
-    grid += ["pack.max_cells=2", "checkpoint.every_min=0.05"]
-    queued = submit(*grid, *SLURM)
+NINE = ["-m", *TINY, "steps=4000", "stop.when_recalled=false", "lora.rank=1,2,4", "seq_len=8,16,24"]
+NINE += ["pack.max_cells=2", "checkpoint.every_min=0.05"]
+
+
+@dataclass(frozen=True)
+class Disturbed:
+    """A sweep of nine cells that was preempted, then lost a job to `scancel`, and was then repaired.
+
+    Attributes:
+        root: the directory in which all commands ran.
+        queued, again, repaired: the sweep; the same while it was queued; and the one that repaired it.
+        jobs: what Slurm called the tasks of the first.
+        left: the cells that were not done before the repair.
+        dead: the cells that `memlaw status` called dead then.
+    """
+
+    root: Path
+    queued: CompletedProcess[str]
+    again: CompletedProcess[str]
+    jobs: list[str]
+    left: set[str]
+    dead: set[str]
+    repaired: CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def disturbed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Disturbed:
+    root = tmp_path_factory.mktemp("disturbed")
+    run = partial(python, "-m", cwd=root, **cluster.environment)
+    queued = run("memlaw.train", *NINE, *SLURM)
     assert queued.returncode == 0, queued.stdout + queued.stderr
-    assert "9 cells to train in 6 packs" in queued.stdout
-    assert "6 tasks queued" in queued.stdout
-    (jobs,) = tmp_path.glob("runs/default/slurm/*/jobs.json")
-    ids = json.loads(jobs.read_text())
-    assert len({job.split("_")[0] for job in ids}) == 2, "six tasks are too many for one array here"
-    assert all(int(job.split("_")[1]) < MAX_ARRAY_SIZE for job in ids)
+    again = run("memlaw.train", *NINE, *SLURM)
+    (jobs,) = root.glob("runs/default/slurm/*/jobs.json")
 
-    _wait_for(lambda: _training(tmp_path), tmp_path)
+    _wait_for(lambda: _training(root), root)
     cluster.ask("sbatch", "--partition=high", "--exclusive", "--output=/dev/null", "--wrap=sleep 3")
-    _wait_for(lambda: "Requeued job" in _logs(tmp_path), tmp_path)
-    _wait_for(
-        lambda: any(one["attempt"] == 2 and one["state"] == "done" for one in _statuses(tmp_path).values()), tmp_path
-    )
-    cluster.ask("scancel", _job_of(_wait_for(lambda: _begun(tmp_path), tmp_path)[0], jobs))
-    _wait_for(lambda: not cluster.ask("squeue", "--noheader"), tmp_path)
-    left = {name for name, status in _statuses(tmp_path).items() if status["state"] != "done"}
-    assert 1 <= len(left) <= 2, _statuses(tmp_path)
-    looked = subprocess.run(
-        [sys.executable, "-m", "memlaw.status", "runs/default", "--json"],
-        cwd=tmp_path, env={**os.environ, **cluster.environment}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert {cell["cell"] for cell in json.loads(looked.stdout)["cells"] if cell["state"] == "dead"} == left
-    repaired = submit(*grid, *WAIT, "rerun=stale")
-    assert repaired.returncode == 0, repaired.stdout + repaired.stderr + _logs(tmp_path)
-    assert "1 task queued" in repaired.stdout
+    _wait_for(lambda: "Requeued job" in _logs(root), root)
+    _wait_for(lambda: any((s["attempt"], s["state"]) == (2, "done") for s in _statuses(root).values()), root)
+    cluster.ask("scancel", _job_of(_wait_for(lambda: _begun(root), root)[0], jobs))
+    _wait_for(lambda: not cluster.ask("squeue", "--noheader"), root)
 
-    local = train(*grid, "study=local")
+    left = {name for name, status in _statuses(root).items() if status["state"] != "done"}
+    shown = json.loads(run("memlaw.status", "runs/default", "--json").stdout)["cells"]
+    dead = {cell["cell"] for cell in shown if cell["state"] == "dead"}
+    ids = list(json.loads(jobs.read_text()))
+    return Disturbed(root, queued, again, ids, left, dead, run("memlaw.train", *NINE, *WAIT, "rerun=stale"))
+
+
+def test_a_sweep_is_queued_as_arrays_that_slurm_takes(disturbed: Disturbed):
+    assert "9 cells to train in 6 packs" in disturbed.queued.stdout
+    assert "6 tasks queued" in disturbed.queued.stdout
+    assert "squeue --jobs=" in disturbed.queued.stdout
+    assert "memlaw status" in disturbed.queued.stdout
+    assert len({job.split("_")[0] for job in disturbed.jobs}) == 2, "six tasks are too many for one array here"
+    assert all(int(job.split("_")[1]) < MAX_ARRAY_SIZE for job in disturbed.jobs)
+
+
+def test_what_is_queued_is_not_queued_twice(disturbed: Disturbed):
+    assert disturbed.again.returncode == 0
+    assert "9 cells queued already, and left to these jobs" in disturbed.again.stdout
+
+
+def test_a_preempted_task_is_requeued_and_finishes(disturbed: Disturbed):
+    assert "Requeued job" in _logs(disturbed.root)
+    undisturbed = [status for name, status in _statuses(disturbed.root).items() if name not in disturbed.left]
+    assert max(status["attempt"] for status in undisturbed) == 2
+
+
+def test_the_cells_of_a_cancelled_job_are_dead_and_no_others(disturbed: Disturbed):
+    assert 1 <= len(disturbed.left) <= 2
+    assert disturbed.dead == disturbed.left
+
+
+def test_only_the_cells_of_a_cancelled_job_are_trained_again(disturbed: Disturbed):
+    assert disturbed.repaired.returncode == 0, disturbed.repaired.stdout + disturbed.repaired.stderr
+    assert "1 task queued" in disturbed.repaired.stdout
+    assert {status["state"] for status in _statuses(disturbed.root).values()} == {"done"}
+
+
+def test_disturbed_cells_have_the_numbers_of_a_local_sweep(disturbed: Disturbed, train, tmp_path: Path):
+    local = train(*NINE)
     assert local.returncode == 0, local.stderr
-    both = [read_results(tmp_path / "runs" / study).set_index("cell") for study in ("default", "local")]
-    assert len(both[0]) == 9
-    assert set(both[0].index) == set(both[1].index)
-    for cell in both[0].index:
-        ours, theirs = (
-            pd.read_parquet(tmp_path / "runs" / study / cell / "tokens.parquet") for study in ("default", "local")
-        )
+    studies = [root / "runs/default" for root in (disturbed.root, tmp_path)]
+    names = [set(read_results(study)["cell"]) for study in studies]
+    assert len(names[0]) == 9
+    assert names[0] == names[1]
+    for name in names[0]:
+        ours, theirs = (read_tokens(study / name / "tokens.parquet") for study in studies)
         assert ours["step"].tolist() == theirs["step"].tolist()
         np.testing.assert_allclose(np.exp(-ours["nll"]), np.exp(-theirs["nll"]), rtol=0, atol=1e-4)
 
 
-def test_a_preempted_task_is_requeued_and_finishes_and_is_not_queued_twice(cluster: Cluster, submit, tmp_path: Path):
-    queued = submit(*LONG, "lora.rank=1,2", *SLURM)
-    assert queued.returncode == 0, queued.stdout + queued.stderr
-    assert "squeue --jobs=" in queued.stdout
-    assert "memlaw.status" in queued.stdout
-    again = submit(*LONG, "lora.rank=1,2", *SLURM)
-    assert "2 cells queued already, and left to these jobs" in again.stdout
-    assert again.returncode == 0
-    assert len(list(tmp_path.glob("runs/default/slurm/*"))) == 1
-    _wait_for(lambda: _training(tmp_path), tmp_path)
-    cluster.ask("sbatch", "--partition=high", "--exclusive", "--output=/dev/null", "--wrap=sleep 3")
-    _wait_for(lambda: _finished(tmp_path), tmp_path)
-    assert "Requeued job" in _logs(tmp_path)
-    assert [(status["state"], status["attempt"]) for status in _statuses(tmp_path).values()] == [("done", 2)] * 2
-
-
-def _cancel(cluster: Cluster, root: Path) -> None:
-    cluster.ask("scancel", "--name=memlaw-default")
-
-
-def _kill_as_for_lack_of_memory(cluster: Cluster, root: Path) -> None:
-    (status,) = _statuses(root).values()
-    os.kill(status["pid"], signal.SIGKILL)
-
-
-@pytest.mark.parametrize("end", [_cancel, _kill_as_for_lack_of_memory])
-def test_a_task_that_ends_is_told_and_repaired_by_the_same_command(cluster: Cluster, submit, end, tmp_path: Path):
+def test_a_task_that_is_killed_is_told_and_repaired_by_the_same_command(cluster: Cluster, submit, tmp_path: Path):
     command = [sys.executable, "-m", "memlaw.train", *LONG, "lora.rank=1", *WAIT]
     environment = {**os.environ, **cluster.environment, "COLUMNS": "160"}
     waiting = subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     _wait_for(lambda: _training(tmp_path), tmp_path)
-    end(cluster, tmp_path)
+    (status,) = _statuses(tmp_path).values()
+    os.kill(status["pid"], signal.SIGKILL)  # as for lack of memory
     shown, _ = waiting.communicate(timeout=PATIENCE_S)
     assert waiting.returncode == 1, shown
     assert "1 cell unfinished, and no job of this sweep is left" in shown
@@ -215,10 +238,8 @@ def test_what_is_queued_stays_as_it_was_and_goes_on_after_slurms_own_requeue(clu
 
 
 def test_the_doctor_sends_a_job_that_sees_the_runs_directory(cluster: Cluster, tmp_path: Path):
-    shown = subprocess.run(
-        [sys.executable, "-m", "memlaw.doctor", "--job", *TINY, "hydra/launcher=slurm"],
-        cwd=tmp_path, env={**os.environ, **cluster.environment, "COLUMNS": "200"}, capture_output=True, text=True,
-    )  # fmt: skip
+    words = ["--job", *TINY, "hydra/launcher=slurm"]
+    shown = python("-m", "memlaw.doctor", *words, cwd=tmp_path, **cluster.environment, COLUMNS="200")
     assert "a job sees runs" in shown.stdout, shown.stdout + shown.stderr
     assert "jobs get their own signal first" in shown.stdout
 

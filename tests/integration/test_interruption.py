@@ -1,20 +1,28 @@
-"""Signals to a sweep's own process, its workers left alone: they write checkpoints, and the same command goes on."""
+"""Sweeps that signals end, or that are killed: checkpoints are written, and the same command goes on."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
-from helpers.interruption import started
-from helpers.processes import PATIENCE_S, has_ended, wait_for
+from helpers.interruption import COMMAND, started
+from helpers.processes import PATIENCE_S, has_ended, python, wait_for
+from helpers.study_files import results, states, statuses
 
-from memlaw.study.status import read_status
+from memlaw.study.records import read_tokens
 from memlaw.training.checkpoint import step_of
 
 pytestmark = pytest.mark.slow
 
+KILLS = 5
+OFTEN = "checkpoint.every_min=0.002"
 TWO = ("-m", "seed=0,1", "checkpoint.every_min=null")
 
 
@@ -22,33 +30,21 @@ def checkpoints(study: Path) -> list[int]:
     return [step_of(path) for path in study.glob("*/checkpoint.safetensors")]
 
 
-def states(study: Path) -> set[str]:
-    return {read_status(path).state for path in study.glob("*/status.json")}
-
-
-def test_a_signal_to_a_sweep_ends_it_with_checkpoints(tmp_path: Path):
+def test_a_sweep_under_nohup_outlives_its_terminal_and_ends_with_checkpoints_at_a_signal(tmp_path: Path):
     """By the example of one signal; `test_workers.py` raises each."""
-    run, study = started(tmp_path, *TWO)
-    os.kill(run.pid, signal.SIGUSR2)
-    said, _ = run.communicate(timeout=PATIENCE_S)
-    assert run.returncode == 128 + signal.SIGUSR2, said
-    assert "Traceback" not in said
-    assert "the same command goes on with what is missing" in said
-    assert len(checkpoints(study)) == 2
-    assert all(0 < step < 30000 for step in checkpoints(study))
-    assert states(study) == {"pending"}
-
-
-def test_a_sweep_under_nohup_outlives_its_terminal(tmp_path: Path):
     run, study = started(tmp_path, *TWO, ignoring="HUP")
     os.killpg(run.pid, signal.SIGHUP)
     time.sleep(2)
     assert run.poll() is None
-    assert states(study) == {"running"}
-    os.killpg(run.pid, signal.SIGTERM)
-    said, _ = run.communicate(timeout=PATIENCE_S)
-    assert run.returncode == 128 + signal.SIGTERM, said
+    assert set(states(study).values()) == {"running"}
+    os.kill(run.pid, signal.SIGUSR2)
+    printed, _ = run.communicate(timeout=PATIENCE_S)
+    assert run.returncode == 128 + signal.SIGUSR2, printed
+    assert "Traceback" not in printed
+    assert "the same command goes on with what is missing" in printed
     assert len(checkpoints(study)) == 2
+    assert all(0 < step < 30000 for step in checkpoints(study))
+    assert set(states(study).values()) == {"pending"}
 
 
 def test_workers_whose_sweep_was_killed_write_checkpoints_and_end(tmp_path: Path):
@@ -59,13 +55,14 @@ def test_workers_whose_sweep_was_killed_write_checkpoints_and_end(tmp_path: Path
     run.communicate(timeout=PATIENCE_S)
     wait_for(lambda: all(has_ended(worker.pid) for worker in workers))
     assert len(checkpoints(study)) == 2
-    assert states(study) == {"pending"}
+    assert set(states(study).values()) == {"pending"}
 
 
 def test_a_second_ctrl_c_kills(tmp_path: Path):
     run, study = started(tmp_path, *TWO)
     workers = psutil.Process(run.pid).children(recursive=True)
-    trainer = next(worker for worker in workers if worker.pid == read_status(next(study.glob("*/status.json"))).pid)
+    trained_by = {status.get("pid") for status in statuses(study).values()}
+    trainer = next(worker for worker in workers if worker.pid in trained_by)
     trainer.suspend()  # a step that takes for ever
     os.killpg(run.pid, signal.SIGINT)
     said = ""
@@ -80,3 +77,66 @@ def test_a_second_ctrl_c_kills(tmp_path: Path):
     assert "Traceback" not in said
     assert not checkpoints(study)
     wait_for(lambda: all(has_ended(worker.pid) for worker in workers))
+
+
+def test_ctrl_c_writes_checkpoints_and_the_same_command_goes_on(tmp_path: Path):
+    run, study = started(tmp_path, "-m", "seed=0,1")
+    os.killpg(run.pid, signal.SIGINT)
+    printed, _ = run.communicate(timeout=PATIENCE_S)
+    assert run.returncode not in (0, None)
+    assert "Traceback" not in printed
+    steps = checkpoints(study)
+    assert len(steps) == 2, printed
+    assert all(0 < step < 30000 for step in steps)
+    assert set(states(study).values()) == {"pending"}
+    again, _ = started(tmp_path, "-m", "seed=0,1", attempt=2)
+    os.killpg(again.pid, signal.SIGINT)
+    again.communicate(timeout=PATIENCE_S)
+    assert all(after > before for before, after in zip(steps, checkpoints(study), strict=True))
+
+
+def _trains_under(launcher: int, study: Path) -> bool:
+    """Whether a process of this launcher's trains a cell of the study."""
+    workers = {child.pid for child in psutil.Process(launcher).children(recursive=True)}
+    return any(status["state"] == "running" and status["pid"] in workers for status in statuses(study).values())
+
+
+def _kill_once(command: list[str], study: Path, after_s: float, while_it_starts: bool) -> None:
+    """Start a sweep and kill it with its workers, `after_s` seconds after it trains or, else, after it starts."""
+    run = subprocess.Popen(
+        command,
+        cwd=study.parents[1],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    if not while_it_starts:
+        wait_for(lambda: run.poll() is not None or _trains_under(run.pid, study))
+    time.sleep(after_s)
+    with suppress(ProcessLookupError):  # it has just ended
+        os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+
+
+def test_killed_again_and_again_a_sweep_of_nine_cells_ends_with_the_same_numbers(tmp_path: Path):
+    # Packs of one: where a kill between two cells' checkpoints splits a pack, sums are rounded in another order.
+    grid = ["lora.rank=1,2,4", "seq_len=8,16,24", "steps=500", OFTEN, "eval.per_decade=8", "pack.max_cells=1"]
+    plain = [word for word in COMMAND if not word.startswith(("steps", "seq_len", "study", "eval"))]
+    command = ["-m", "memlaw.train", "-m", *plain, *grid]
+    assert python(*command, "study=whole", cwd=tmp_path).returncode == 0
+    whole, killed = tmp_path / "runs/whole", tmp_path / "runs/killed"
+    rng = np.random.default_rng(0)
+    for kill in range(KILLS):
+        _kill_once([sys.executable, *command, "study=killed"], killed, rng.uniform(0, 1), while_it_starts=kill == 1)
+        for name in (name for name, state in states(killed).items() if state == "done"):
+            assert len(read_tokens(killed / name / "tokens.parquet"))
+            json.loads((killed / name / "result.json").read_text())
+    assert python(*command, "study=killed", cwd=tmp_path).returncode == 0
+    assert sum(status["attempt"] for status in statuses(killed).values()) > 9  # some were killed while they trained
+    assert len(results(whole)) == 9
+    assert set(states(whole)) == set(states(killed))
+    for name in states(whole):
+        one, other = (read_tokens(study / name / "tokens.parquet") for study in (whole, killed))
+        assert one[["step", "position", "token_id"]].equals(other[["step", "position", "token_id"]])
+        np.testing.assert_allclose(one["p"], other["p"], rtol=0, atol=1e-4)
+        assert [path.name for path in (killed / name).glob(".*.tmp")] == []

@@ -1,10 +1,8 @@
 """The study that the documentation reports comes out again from the rows that it keeps."""
 
-import subprocess
-import sys
-
 import pytest
 from helpers.checkout import ROOT
+from helpers.processes import python
 from memlaw_analysis.recall.transition import violations
 from memlaw_analysis.tables.studies import load_studies
 from memlaw_analysis.tables.tokens import all_tokens
@@ -14,8 +12,7 @@ STUDY = ROOT / "docs/study/smollm2"
 
 @pytest.mark.slow
 def test_every_number_of_the_study_comes_out_again():
-    command = [sys.executable, "-m", "memlaw_analysis.commands.report", str(STUDY), "--check"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    done = python("-m", "memlaw_analysis.commands.report", STUDY, "--check")
     assert done.returncode == 0, done.stdout + done.stderr
 
 

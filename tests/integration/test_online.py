@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from helpers.configs import FAST, TINY
-from helpers.processes import PATIENCE_S, wait_for
+from helpers.processes import PATIENCE_S, python, wait_for
 from helpers.wandb_server import KEY, KeptRun, WandbServer
 
 from memlaw.study.records import read_results
@@ -65,9 +65,8 @@ def stored(server: WandbServer, tmp_path: Path) -> dict[str, str]:
 
 
 def sync(directory: Path, server: WandbServer, **credentials: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "WANDB_BASE_URL": server.url, **(credentials or {"WANDB_API_KEY": KEY})}
-    command = [sys.executable, "-m", "memlaw.sync", "runs/default"]
-    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
+    login = {"WANDB_BASE_URL": server.url, **(credentials or {"WANDB_API_KEY": KEY})}
+    return python("-m", "memlaw.sync", "runs/default", cwd=directory, **login)
 
 
 def all_done(study: Path) -> bool:

@@ -1,7 +1,7 @@
 """A sweep of nine cells as users see it: in the browser (Trackio) while it trains, and in the terminal (`wandb leet`).
 
-`MEMLAW_SCREENSHOTS=docs/wandb pytest tests/tracking/test_screens.py` trains SmolLM2-135M instead of a tiny model, and
-keeps the pictures there.
+`MEMLAW_SCREENSHOTS=docs/wandb pytest tests/integration/test_screens.py` trains SmolLM2-135M instead of a tiny model,
+and keeps the pictures there.
 """
 
 import os
@@ -124,7 +124,8 @@ def test_trackio_shows_a_sweep_while_it_trains(start, chromium, tmp_path, pictur
 
 def test_the_terminal_shows_an_offline_study(start, chromium, tmp_path, pictures):
     sweep_log = tmp_path / "sweep.log"
-    sweep = start(sweep_log, sys.executable, "-m", "memlaw.train", *SWEEP, "logger.mode=offline")
+    short = [] if KEPT else ["steps=200"]  # nobody looks while it trains
+    sweep = start(sweep_log, sys.executable, "-m", "memlaw.train", *SWEEP, *short, "logger.mode=offline")
     assert sweep.wait(PATIENCE_S) == 0, sweep_log.read_text()
 
     socket = str(tmp_path / "tmux")

@@ -11,18 +11,10 @@ from pathlib import Path
 
 import pytest
 from helpers.configs import FAST, TINY
-from helpers.processes import PATIENCE_S, has_ended, wait_for
+from helpers.processes import PATIENCE_S, wait_for
+from helpers.study_files import of_length, results, states, statuses
 
 NINE = ["lora.rank=1,4,16", "seq_len=8,16,32"]
-
-
-def states(study: Path) -> dict[str, str]:
-    return {path.parent.name: json.loads(path.read_text())["state"] for path in study.glob("*/status.json")}
-
-
-def results(study: Path) -> dict[tuple[int, int], dict]:
-    rows = [json.loads(path.read_text()) for path in study.glob("*/result.json")]
-    return {(row["lora.rank"], row["seq_len"]): row for row in rows}
 
 
 def test_a_sweep_trains_every_cell_and_a_rerun_only_what_is_missing(train, tmp_path: Path):
@@ -82,7 +74,7 @@ def test_a_failing_cell_is_reported_fails_the_command_and_stops_nobody(train, tm
     assert "Nothing to train: 3 of 4 cells are done, 1 failed (rerun=failed tries these again)" in kept.stdout
     assert kept.returncode == 1
     assert "1 cell to train in 1 pack" in train(*sweep, "rerun=failed").stdout
-    (again,) = [status for status in _statuses(tmp_path) if status["state"] == "failed"]
+    (again,) = [status for status in statuses(tmp_path / "runs/default").values() if status["state"] == "failed"]
     assert again["attempt"] == 2
     text.write_text("many words " * 20)  # an edited file makes other cells, and leaves those of the old one alone
     assert train(*sweep).returncode == 0
@@ -99,66 +91,20 @@ def test_a_sweep_over_models_is_a_sweep_over_sizes(train, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_a_killed_worker_fails_only_its_pack(train, tmp_path: Path):
-    command = [sys.executable, "-m", "memlaw.train", "-m", *FAST, "seq_len=8,16", "steps=100000"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    wait_for(lambda: _running(tmp_path, seq_len=8))
-    os.kill(_running(tmp_path, seq_len=8)[0]["pid"], signal.SIGKILL)
-    wait_for(lambda: _running(tmp_path, seq_len=16))
-    (failed,) = [status for status in _statuses(tmp_path) if status["state"] == "failed"]
-    assert "worker process died" in failed["cause"]
-    worker = _running(tmp_path, seq_len=16)[0]["pid"]
-    process.kill()  # now the launcher itself: its worker must not live on
-    process.wait()
-    wait_for(lambda: has_ended(worker))
-
-
-@pytest.mark.slow
-def test_several_workers_train_at_a_time(train, tmp_path: Path):
-    done = train("-m", *FAST, "seq_len=8,16,24", "steps=300", "hydra.launcher.workers=2")
-    assert done.returncode == 0, done.stdout + done.stderr
-    statuses = _statuses(tmp_path)
-    assert [status["state"] for status in statuses] == ["done"] * 3
-    assert len({status["pid"] for status in statuses}) == 2
-    assert len(list(tmp_path.glob("runs/default/logs/worker-*.log"))) == 2
-
-
-@pytest.mark.slow
 def test_a_pack_whose_worker_was_killed_is_halved(tmp_path: Path):
     command = [sys.executable, "-m", "memlaw.train", "-m", *FAST, "seq_len=8", "steps=2000", "lora.rank=1,2,3"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    wait_for(lambda: _running(tmp_path, seq_len=8))
-    os.kill(_running(tmp_path, seq_len=8)[0]["pid"], signal.SIGKILL)
+    wait_for(lambda: _running(tmp_path / "runs/default", seq_len=8))
+    os.kill(_running(tmp_path / "runs/default", seq_len=8)[0]["pid"], signal.SIGKILL)
     shown, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, shown
     assert "died with 3 cells in its pack (out of memory?); halving it" in shown
     assert sorted(result["pack_size"] for result in results(tmp_path / "runs/default").values()) == [1, 2, 2]
 
 
-@pytest.mark.slow
-def test_a_killed_sweep_is_finished_by_the_same_command(train, tmp_path: Path):
-    sweep = ["-m", *FAST, "seq_len=8,16,32", "lora.rank=1,2", "steps=2000"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "memlaw.train", *sweep], cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True
-    )
-    study = tmp_path / "runs/default"
-    wait_for(lambda: "done" in states(study).values() and _running(tmp_path, seq_len=16))
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert set(states(study).values()) != {"done"}
-    finished = train(*sweep)
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    assert set(states(study).values()) == {"done"}
-    assert len(results(study)) == 6
-
-
-def _statuses(root: Path) -> list[dict]:
-    return [json.loads(path.read_text()) for path in root.glob("runs/*/*/status.json")]
-
-
-def _running(root: Path, seq_len: int) -> list[dict]:
-    paths = root.glob(f"runs/*/*-l{seq_len}-*/status.json")
-    return [status for path in paths if (status := json.loads(path.read_text()))["state"] == "running"]
+def _running(study: Path, seq_len: int) -> list[dict]:
+    """The statuses of the cells of one length that a process trains."""
+    return [status for status in of_length(statuses(study), seq_len) if status["state"] == "running"]
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
+from helpers.commands import Called
 from helpers.liveness import gone, running
 from helpers.processes import PATIENCE_S
 from helpers.rows import write_row
@@ -63,22 +64,10 @@ def study(tiny) -> tuple[Path, dict]:
 
 
 @pytest.fixture
-def command(monkeypatch, capsys) -> Callable[..., SimpleNamespace]:
+def command(monkeypatch, call) -> Callable[..., Called]:
     """Run `memlaw.status` or `memlaw.logs` in this process; its exit code and what it prints."""
     monkeypatch.setenv("COLUMNS", "100")
-
-    def run(module: ModuleType, *arguments: str) -> SimpleNamespace:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", [module.__name__, *arguments])
-        code = 0
-        try:
-            module.main()
-        except SystemExit as ended:
-            code = ended.code
-        said = capsys.readouterr()
-        return SimpleNamespace(returncode=code, stdout=said.out, stderr=said.err)
-
-    return run
+    return call
 
 
 def shown(study: Path) -> str:
@@ -137,7 +126,7 @@ def test_a_config_that_cannot_be_read_is_no_crash(study):
     for cell in cells.values():
         cell.paths.config.write_text("[")
     assert list(conditions(survey_study(directory))) == []
-    assert "6 unreadable" in shown(directory).replace("7 unreadable", "6 unreadable")
+    assert "7 unreadable" in shown(directory)  # six cells and the stray directory
 
 
 def test_the_eta_is_the_work_left_over_the_workers_that_run(study):

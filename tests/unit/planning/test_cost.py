@@ -55,5 +55,5 @@ def test_one_finished_cell_is_enough():
 
 def test_the_guess_is_a_time_of_this_machine():
     guess = CostModel.guess(torch.device("cpu"), torch.float32)
-    assert 1e-15 < guess.flop_seconds < 1e-7
+    assert 1e-13 < guess.flop_seconds < 1e-8  # between 0.1 and 10,000 GFLOP/s
     assert guess.measured_cells == 0

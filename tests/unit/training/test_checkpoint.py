@@ -1,22 +1,14 @@
 """An interrupted cell goes on where it was: resumed equals uninterrupted, and nothing half-written is read."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import psutil
 import pytest
 import torch
-from helpers.interruption import COMMAND, EACH_STEP, interrupted, started
+from helpers.interruption import EACH_STEP, interrupted
 from helpers.packs import BOOK, LONG, make_cells, train
-from helpers.processes import PATIENCE_S, wait_for
 from safetensors.torch import save_file
 
 from memlaw.study.records import read_tokens
@@ -166,66 +158,3 @@ def test_what_a_killed_process_was_writing_is_removed(tiny):
     (cell.paths.directory / ".result.json.0a1b2c3d.tmp").write_text("{")
     cell.plan()
     assert sorted(path.name for path in cell.paths.directory.glob(".*.tmp")) == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("arguments", [("-m", "seed=0,1"), ()], ids=["workers", "one process"])
-def test_ctrl_c_writes_checkpoints_and_the_same_command_goes_on(tmp_path: Path, arguments):
-    run, study = started(tmp_path, *arguments)
-    os.killpg(run.pid, signal.SIGINT)
-    said, _ = run.communicate(timeout=PATIENCE_S)
-    assert run.returncode not in (0, None)
-    assert "Traceback" not in said
-    paths = sorted(study.glob("*/checkpoint.safetensors"))
-    assert len(paths) == (2 if arguments else 1), said
-    steps = [step_of(path) for path in paths]
-    assert all(0 < step < 30000 for step in steps)
-    assert {json.loads((path.parent / "status.json").read_text())["state"] for path in paths} == {"pending"}
-    again, _ = started(tmp_path, *arguments, attempt=2)
-    os.killpg(again.pid, signal.SIGINT)
-    again.communicate(timeout=PATIENCE_S)
-    assert all(step_of(path) > step for path, step in zip(paths, steps, strict=True))
-
-
-def trains_under(launcher: int, study: Path) -> bool:
-    """Whether a process of this launcher's trains a cell of the study."""
-    workers = {child.pid for child in psutil.Process(launcher).children(recursive=True)}
-    statuses = [json.loads(path.read_text()) for path in study.glob("*/status.json")]
-    return any(status["state"] == "running" and status["pid"] in workers for status in statuses)
-
-
-@pytest.mark.slow
-def test_killed_twenty_times_a_sweep_of_nine_cells_ends_with_the_same_numbers(tmp_path: Path):
-    # Packs of one: where a kill between two cells' checkpoints splits a pack, sums are rounded in another order.
-    grid = ["lora.rank=1,2,4", "seq_len=8,16,24", "steps=500", EACH_STEP, "eval.per_decade=8", "pack.max_cells=1"]
-    plain = [word for word in COMMAND if not word.startswith(("steps", "seq_len", "study", "eval"))]
-    command = [sys.executable, "-m", "memlaw.train", "-m", *plain, *grid]
-    subprocess.run([*command, "study=whole"], cwd=tmp_path, check=True, capture_output=True)
-    whole, killed = tmp_path / "runs/whole", tmp_path / "runs/killed"
-    rng = np.random.default_rng(0)
-    for round_ in range(20):
-        run = subprocess.Popen(
-            [*command, "study=killed"],
-            cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
-        if round_ % 4:  # every fourth is killed while it starts
-            wait_for(lambda run=run: run.poll() is not None or trains_under(run.pid, killed))
-        time.sleep(rng.uniform(0, 1))
-        with suppress(ProcessLookupError):  # it has just ended
-            os.killpg(run.pid, signal.SIGKILL)
-        run.wait()
-        for path in killed.glob("*/status.json"):
-            if json.loads(path.read_text())["state"] == "done":
-                assert len(read_tokens(path.parent / "tokens.parquet"))
-                json.loads((path.parent / "result.json").read_text())
-    subprocess.run([*command, "study=killed"], cwd=tmp_path, check=True, capture_output=True)
-    attempts = [json.loads(path.read_text())["attempt"] for path in killed.glob("*/status.json")]
-    assert sum(attempts) > 9  # some were killed while they trained
-    names = sorted(path.parent.name for path in whole.glob("*/result.json"))
-    assert len(names) == 9
-    assert names == sorted(path.parent.name for path in killed.glob("*/result.json"))
-    for name in names:
-        one, other = (read_tokens(study / name / "tokens.parquet") for study in (whole, killed))
-        assert one[["step", "position", "token_id"]].equals(other[["step", "position", "token_id"]])
-        np.testing.assert_allclose(one["p"], other["p"], rtol=0, atol=1e-4)
-        assert [path.name for path in (killed / name).glob(".*.tmp")] == []

@@ -247,6 +247,8 @@ def test_bf16_keeps_adapters_in_fp32_and_says_so(tiny):
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
     assert any((tensor != tensor.bfloat16()).any() for tensor in tensors.values())  # it was not rounded on the way
     assert json.loads(cells[0].paths.result.read_text())["dtype"] == "bfloat16"
+    adapter = load_file(cells[0].paths.adapter / "adapter_model.safetensors")
+    assert {weights.dtype for weights in adapter.values()} == {torch.float32}
 
 
 def test_a_cell_whose_positions_depend_on_the_rows_length_gets_no_longer_rows_for_anothers(tiny):

@@ -37,21 +37,14 @@ def reported(tmp_path_factory) -> tuple[Path, str]:
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(call):
     """Run the command in this process: its exit code and what it printed."""
 
-    def call(*arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["report", *map(str, arguments)])
-        code: object = 0
-        try:
-            report.main()
-        except SystemExit as end:
-            code = end.code
-        out = capsys.readouterr()
-        assert isinstance(code, int), code
-        return code, out.out + out.err
+    def call_report(*arguments: object) -> tuple[int, str]:
+        ended = call(report, *arguments)
+        return ended.returncode, ended.output
 
-    return call
+    return call_report
 
 
 def test_a_study_gives_the_law_a_card_and_every_figure(reported):

@@ -1,11 +1,11 @@
 """The estimate of a pack's RAM against its measured peak, in a separate process."""
 
-import subprocess
 import sys
 from collections.abc import Iterable
 
 import pytest
 from helpers.checkout import ROOT
+from helpers.processes import python
 
 SIZES = (
     "{hidden_size: 256, intermediate_size: 1024, num_hidden_layers: 6, vocab_size: 8192, max_position_embeddings: 2048}"
@@ -79,8 +79,8 @@ def _each(key: str, values: Iterable[int]) -> str:
     ],
 )
 def test_the_estimate_is_within_a_quarter_of_the_measured_peak(tmp_path, grid: str, overrides: list[str]):
-    command = [sys.executable, "-c", SCRIPT, grid, *overrides, f"runs_dir={tmp_path}"]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    command = ["-c", SCRIPT, grid, *overrides, f"runs_dir={tmp_path}"]
+    shown = python(*command)
     assert shown.returncode == 0, shown.stderr
     measured, estimated = map(int, shown.stdout.split()[-2:])
     assert estimated == pytest.approx(measured, rel=0.25)
