@@ -65,10 +65,10 @@ def train(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return partial(python, "-m", "memlaw.train", cwd=tmp_path)
 
 
-@pytest.fixture
-def call(monkeypatch, capsys) -> Callable[..., Called]:
+@pytest.fixture(scope="session")
+def call() -> Callable[..., Called]:
     """Run a command in this process."""
-    return partial(call_main, monkeypatch, capsys)
+    return call_main
 
 
 @pytest.fixture

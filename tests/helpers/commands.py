@@ -1,14 +1,15 @@
 """Commands, called in this process: that is quicker than a process, and what tests have patched holds."""
 
+import contextlib
+import io
 import sys
-from dataclasses import dataclass
 from types import ModuleType
+from typing import NamedTuple
 
 import pytest
 
 
-@dataclass(frozen=True)
-class Called:
+class Called(NamedTuple):
     """How a command ended, in the names of `subprocess.CompletedProcess`."""
 
     returncode: int
@@ -21,17 +22,15 @@ class Called:
         return self.stdout + self.stderr
 
 
-def call_main(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], module: ModuleType, *arguments: object
-) -> Called:
+def call_main(module: ModuleType, *arguments: object) -> Called:
     """Call a command's `main` with the words that follow its name."""
-    capsys.readouterr()
-    monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, arguments)])
+    out, err = io.StringIO(), io.StringIO()
     code: object = 0
-    try:
-        module.main()
-    except SystemExit as ended:
-        code = ended.code or 0
-    printed = capsys.readouterr()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.setattr(sys, "argv", [module.__name__, *map(str, arguments)])
+        try:
+            module.main()
+        except SystemExit as ended:
+            code = ended.code or 0
     assert isinstance(code, int), code
-    return Called(code, printed.out, printed.err)
+    return Called(code, out.getvalue(), err.getvalue())
