@@ -54,7 +54,8 @@ def _counts(observations: Sequence[Observation]) -> str:
 
 
 def _running(observations: Sequence[Observation]) -> Table:
-    table = Table("running", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("running", overflow="fold")  # a name is what `memlaw logs` takes
     for heading in ("step", "loss", "p>0.5", "for"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("process", overflow="fold")

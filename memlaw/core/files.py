@@ -32,6 +32,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     Create a file or a directory at the yielded path. It replaces a file or a directory at `target` in one step.
     On an exception the temporary path is removed and `target` stays as it was.
     """
+    target = target.absolute() if target.name else target.resolve()  # "." has no name
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:

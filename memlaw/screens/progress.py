@@ -8,6 +8,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from memlaw.core.wording import count, duration
 from memlaw.screens.eta import eta_seconds
@@ -105,6 +106,10 @@ class Watch:
         self.console.print(f"done {observation.name}{loss}", soft_wrap=True, highlight=False)
 
 
+_OTHER_COLUMNS = 62
+"""Width of the live line without the losses, which take what is left."""
+
+
 class _Bar:
     """A live line that counts ended cells. Failures have a line each."""
 
@@ -114,7 +119,7 @@ class _Bar:
     def __init__(self, console: Console, cells: int):
         self.progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TextColumn("cells"),
             TimeElapsedColumn(),
@@ -128,7 +133,9 @@ class _Bar:
         self.progress.start()
 
     def show(self, glance: Glance, last: bool) -> None:
-        self.progress.update(self.task, completed=glance.ended, eta=glance.eta, losses=glance.losses)
+        losses = Text(glance.losses)
+        losses.truncate(max(1, self.progress.console.width - _OTHER_COLUMNS), overflow="ellipsis")
+        self.progress.update(self.task, completed=glance.ended, eta=glance.eta, losses=losses.plain)
 
     def stop(self) -> None:
         self.progress.stop()

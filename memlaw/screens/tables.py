@@ -95,7 +95,7 @@ def varied_keys(cells: Sequence[Cell]) -> list[str]:
 
 
 def _table(observations: Sequence[Observation], varied: Sequence[str], *numbers: str) -> Table:
-    headings = [key.rpartition(".")[2] for key in varied]
+    headings = [key.removesuffix(".name").rpartition(".")[2] for key in varied]
     if len(set(headings)) < len(headings):
         headings = list(varied)
     table = Table(*headings, "state", title=count(len(observations), "cell"), title_justify="left", box=None)

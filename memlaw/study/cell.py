@@ -137,6 +137,7 @@ class Cell:
     def start(self, **details: Any) -> None:
         """Record that this process trains the cell. Count an attempt, and drop the details of the attempt before."""
         before = self.status
+        self.paths.heartbeat.unlink(missing_ok=True)  # of a process that was killed; it would tell of silence
         process = {"host": socket.gethostname(), "pid": os.getpid(), "started": _now()}
         self._write(Status(RUNNING, before.attempt + 1, **{**before.forecast, **process, **details}))
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -161,13 +162,16 @@ class LiveCell:
             recalled = recall_record(self.memory, answers.written, np.exp(-last.nll_S), last.argmax_S)
             row |= {name: value for name, value in recalled.items() if name in records.RESULT_COLUMNS}
             write_json(paths.recall, recalled)
+        else:
+            paths.recall.unlink(missing_ok=True)  # what an earlier attempt left
         records.write_tokens(paths.tokens, table)
         with atomic_path(paths.adapter) as directory:
             export(directory)
         records.write_result(paths.result, row)
         self.cell.set_status(DONE, step=last.step, stop_reason=stop_reason)
         self.ended = True
-        paths.checkpoint.unlink(missing_ok=True)
+        with suppress(OSError):  # the cell is done; a checkpoint that stays is never read
+            paths.checkpoint.unlink(missing_ok=True)
         self.tracker.finish(self.cell, row, table, self.decode)
         log.info(
             "done %s  loss %.4f nats, delta %.4f, recalled %.1f %%, %s after %d steps",

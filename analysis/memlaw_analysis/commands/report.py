@@ -90,6 +90,8 @@ def _default_target(given: argparse.Namespace) -> Path:
     """Directory of the report without `--out`."""
     if given.points:
         return given.points.with_name(f"{given.points.stem}-report")
+    if len(given.studies) > 1:
+        raise ConfigError("a report of several studies needs --out DIRECTORY")
     return Path(f"{short_name(given.wandb)}-report") if given.wandb else given.studies[0] / "report"
 
 

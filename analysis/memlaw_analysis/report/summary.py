@@ -94,8 +94,9 @@ def _rivals(findings: Findings) -> list[Line]:
         return []
     if rivals["error"].isna().all():
         return [Line("unseen cells", "too few cells to test any form on unseen ones", CAUTION)]
-    best, law = rivals.iloc[0], rivals[rivals["form"] == "power"]["error"].iloc[0]
-    if best["form"] == "power":
+    form = findings.law.fit.form.name if findings.law else "power"
+    best, law = rivals.iloc[0], rivals[rivals["form"] == form]["error"].iloc[0]
+    if best["form"] == form:
         return [Line("unseen cells", f"the law predicts them best, off by {best['error']:.1%} of ΔL")]
     comparison = f"; the law is off by {law:.1%}" if pd.notna(law) else ""
     return [Line("unseen cells", f"{best['form']} predicts them best, off by {best['error']:.1%} of ΔL{comparison}")]
@@ -120,8 +121,10 @@ def _recall(findings: Findings) -> list[Line]:
     above = int((last["p"] > 0.5).sum())
     if len(broken):
         theorem = Line("p > 0.5", f"violated: {len(broken)} of {above} tokens with p > 0.5 are not the argmax", PROBLEM)
-    else:
+    elif above:
         theorem = Line("p > 0.5", f"holds: all {above} tokens with p > 0.5, of {len(last)}, are the argmax")
+    else:
+        theorem = Line("p > 0.5", "no token has p > 0.5")
     verbatim = int((findings.cells["exact_share"] == 1).sum())
     return [theorem, Line("recall", f"{verbatim} of {len(findings.cells)} cells are recalled verbatim")]
 

@@ -92,10 +92,10 @@ def _print_lines(lines: Sequence[Line], console: Console) -> None:
 
 def _rows(text: str, width: int) -> list[str]:
     """Break a sentence between words; cut it after `_MOST_ROWS` rows, and cut a word that is longer than a row."""
-    rows = textwrap.wrap(
-        text, width, max_lines=_MOST_ROWS, placeholder=" …", break_long_words=False, break_on_hyphens=False
+    short = " ".join(_cut(word, width) for word in text.split(" "))
+    return textwrap.wrap(
+        short, width, max_lines=_MOST_ROWS, placeholder=" …", break_long_words=False, break_on_hyphens=False
     )
-    return [_cut(row, width) for row in rows]
 
 
 def _cut(row: str, width: int) -> str:

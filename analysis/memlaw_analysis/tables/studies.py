@@ -12,7 +12,7 @@ import pandas as pd
 
 from memlaw.core.errors import one_line
 from memlaw.core.files import atomic_path
-from memlaw.study.kept_cells import cell_directories, roots
+from memlaw.study.kept_cells import roots, study_cells
 from memlaw.study.records import read_results, sort_results
 from memlaw.study.status import DONE, read_status
 from memlaw_analysis.tables.conditions import with_condition
@@ -46,8 +46,7 @@ def unfinished(study: Path) -> pd.DataFrame:
     """List the cells of a study that are not done: `cell`, `state`, and `cause` (empty unless the cell failed)."""
     rows = [
         {"cell": directory.name, "state": status.state, "cause": status.cause or ""}
-        for root in roots(study)
-        for directory in cell_directories(root)
+        for directory in study_cells(study)
         if (status := read_status(directory / "status.json")).state != DONE
     ]
     return pd.DataFrame(rows, columns=["cell", "state", "cause"])

@@ -114,3 +114,12 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path):
     (tmp_path / "result.json").write_text("whole")
     remove_unfinished(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_the_working_directory_can_be_replaced(tmp_path: Path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with atomic_path(Path()) as temporary:
+        temporary.mkdir()
+        (temporary / "new").touch()
+    assert (tmp_path / "here/new").exists()

@@ -103,3 +103,16 @@ def test_an_interrupted_watch_leaves_the_terminal_and_says_no_more(three):
     with pytest.raises(KeyboardInterrupt), watch:
         raise KeyboardInterrupt
     assert printed.getvalue() == ""
+
+
+def test_a_narrow_terminal_shows_the_count_and_the_time_left_before_the_losses(three):
+    cells, _, _ = three
+    for cell in cells:
+        cell.start()
+        cell.set_status("running", step=5, loss_nats=3.25)
+    printed = StringIO()
+    console = Console(file=printed, width=80, force_terminal=True, color_system=None)
+    with Watch(cells, console) as watch:
+        watch.update()
+    line = next(line for line in reversed(printed.getvalue().split("\r")) if "ETA" in line)
+    assert re.search(r"sweep.* 0/3 +cells.*ETA .*loss r1 ℓ16.*…", line)

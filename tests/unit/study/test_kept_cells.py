@@ -14,7 +14,7 @@ from memlaw_analysis.tables.tokens import all_tokens, without_tokens
 
 from memlaw.core.files import write_json
 from memlaw.study.cell import Cell
-from memlaw.study.kept_cells import KEPT, keep, roots
+from memlaw.study.kept_cells import KEPT, keep, roots, study_cells
 
 
 @pytest.fixture
@@ -70,3 +70,19 @@ def test_a_file_that_is_no_zip_is_named(tmp_path: Path):
     (tmp_path / KEPT).write_text("no zip")
     with pytest.raises(ValueError, match=rf"{KEPT} cannot be read"):
         load_studies([tmp_path])
+
+
+def test_a_kept_study_is_kept_again_with_the_cells_beside_its_file(tmp_path: Path):
+    write_study(tmp_path / "study", lengths=(64, 128))
+    cells = len(study_cells(tmp_path / "study"))
+    assert keep(tmp_path / "study", tmp_path / "kept") == cells
+    write_study(tmp_path / "kept", lengths=(256,))
+    assert keep(tmp_path / "kept", tmp_path / "kept") == len(study_cells(tmp_path / "kept")) > cells
+    assert keep(tmp_path / "kept", tmp_path / "again") == len(load_studies([tmp_path / "again"]))
+
+
+def test_a_study_without_cells_is_not_kept(tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="has no cell to keep"):
+        keep(tmp_path / "empty", tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()

@@ -83,3 +83,11 @@ def test_a_heartbeat_that_cannot_be_written_stops_nothing(tiny, monkeypatch):
     monkeypatch.setattr(Path, "touch", full)
     train_pack([cell], cfg)
     assert cell.state == "done"
+
+
+def test_the_heartbeat_of_an_earlier_attempt_says_nothing_about_the_next(tiny):
+    cell, _ = tiny()
+    running(cell, SILENT_S + 10, host="elsewhere")
+    assert observed_state(cell.paths, cell.status) == "dead"
+    cell.start(host="elsewhere")
+    assert observed_state(cell.paths, cell.status) == "running"

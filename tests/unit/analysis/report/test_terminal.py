@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from helpers.checkout import ROOT
 from helpers.studies import write_cell, write_study
+from memlaw_analysis.report import terminal
 from memlaw_analysis.report.part import Kind, Part
 from memlaw_analysis.report.section import CAUTION, COMMAND, INFO
 from memlaw_analysis.report.study_parts import study_parts
@@ -86,3 +87,12 @@ def test_the_condition_shown_in_full_has_an_identified_law_before_one_of_more_ce
     text = "\n".join(printed([*others, few], 33, 80))
     assert "steps=3: 3 cells, no law" in text
     assert "and 5 more on the page" in text
+
+
+def test_a_word_longer_than_a_row_is_cut_and_the_rest_of_the_sentence_stays():
+    console = Console(file=io.StringIO(), width=60)
+    terminal._print_lines([Line("p > 0.5", f"not checked: {'x' * 200} cannot be read")], console)
+    rows = console.file.getvalue().splitlines()
+    assert "not checked:" in rows[0]
+    assert "…" in "".join(rows)
+    assert max(map(len, rows)) <= 60
