@@ -225,3 +225,10 @@ def test_two_hundred_cells_take_seconds(tmp_path: Path, run):
     began = time.process_time()
     assert run(tmp_path)[0] == 0
     assert time.process_time() - began < 300  # 15 s on an idle machine of today; a fit too many would take hours
+
+
+def test_several_studies_need_a_place_for_their_report(tmp_path: Path, run):
+    studies = [write_study(tmp_path / name) for name in ("a", "b")]
+    code, text = run(*studies)
+    assert (code, "needs --out" in text) == (2, True)
+    assert not (tmp_path / "a/report").exists()

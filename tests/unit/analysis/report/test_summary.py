@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from helpers.studies import write_study
 from memlaw_analysis.findings import Findings
+from memlaw_analysis.law.forms import FORMS
 from memlaw_analysis.recall.methods import compare_methods
 from memlaw_analysis.report.section import CAUTION, COMMAND, MISSING, PROBLEM, Section
 from memlaw_analysis.report.study_parts import condition_findings
@@ -84,3 +85,13 @@ def test_methods_that_differ_by_chance_alone_are_not_ranked():
     better = table.assign(loss_nats=table["seed"] + 0.01 * rng.normal(size=8) + 2.0 * (table["method.name"] == "sft"))
     (line,) = methods_summary(compare_methods(better, pd.DataFrame(), "", ""))
     assert line.text.startswith("final loss L: memft_ot beats sft by 1.99 nats (1.98 to ")
+
+
+def test_where_the_law_has_the_size_of_the_model_its_own_error_is_told(findings):
+    law = replace(findings.law, fit=replace(findings.law.fit, form=FORMS["power_model"]))
+    rivals = pd.DataFrame({"form": ["saturating_model", "power_model", "power"], "error": [0.02, 0.021, 0.092]})
+    assert texts(replace(findings, law=law, rivals=rivals))["unseen cells"] == (
+        "saturating_model predicts them best, off by 2.0% of ΔL; the law is off by 2.1%|"
+    )
+    best = texts(replace(findings, law=law, rivals=rivals.iloc[1:]))["unseen cells"]
+    assert best == "the law predicts them best, off by 2.1% of ΔL|"
