@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from helpers.studies import write_study
 from memlaw_analysis.findings import Findings
-from memlaw_analysis.law.forms import FORMS
 from memlaw_analysis.recall.methods import compare_methods
 from memlaw_analysis.report.section import CAUTION, COMMAND, MISSING, PROBLEM, Section
 from memlaw_analysis.report.study_parts import condition_findings
@@ -88,7 +87,7 @@ def test_methods_that_differ_by_chance_alone_are_not_ranked():
 
 
 def test_where_the_law_has_the_size_of_the_model_its_own_error_is_told(findings):
-    law = replace(findings.law, fit=replace(findings.law.fit, form=FORMS["power_model"]))
+    law = replace(findings.law, fit=replace(findings.law.fit, form=replace(findings.law.fit.form, name="power_model")))
     rivals = pd.DataFrame({"form": ["saturating_model", "power_model", "power"], "error": [0.02, 0.021, 0.092]})
     assert texts(replace(findings, law=law, rivals=rivals))["unseen cells"] == (
         "saturating_model predicts them best, off by 2.0% of ΔL; the law is off by 2.1%|"
