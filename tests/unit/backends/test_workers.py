@@ -163,10 +163,12 @@ def test_a_signal_that_would_leave_workers_behind_is_raised_once(number: signal.
             finally:
                 signal.raise_signal(number)  # while workers write checkpoints
 
+    before = signal.signal(number, signal.SIG_DFL)  # tests under `nohup` ignore SIGHUP
     with pytest.raises(SystemExit) as left:
         twice()
     assert left.value.code == 128 + number
     assert signal.getsignal(number) == signal.SIG_DFL
+    signal.signal(number, before)
 
 
 def test_a_signal_that_the_sweep_ignores_stays_ignored():

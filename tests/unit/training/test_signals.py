@@ -11,8 +11,10 @@ from memlaw.training.signals import SIGNALS, Signals
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """Restore this process's handlers."""
+    """Give signals their default handlers, also where tests run under `nohup`, and restore this process's after."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in set(SIGNALS) - {signal.SIGINT}:
+        signal.signal(number, signal.SIG_DFL)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
