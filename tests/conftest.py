@@ -38,11 +38,14 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_shared_wandb() -> None:
-    """A test, and the processes that it starts, have W&B's process, settings and directory of their own."""
+def no_shared_state() -> None:
+    """A test, and the processes that it starts, have W&B's process, settings and directory of their own.
+
+    Nor do they show tracebacks because a command in an earlier test asked Hydra for them.
+    """
     if "wandb" in sys.modules:
         sys.modules["wandb"].teardown()
-    for name in ("WANDB_SERVICE", "WANDB_DATA_DIR"):
+    for name in ("WANDB_SERVICE", "WANDB_DATA_DIR", "HYDRA_FULL_ERROR"):
         os.environ.pop(name, None)
 
 
