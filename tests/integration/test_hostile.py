@@ -112,7 +112,7 @@ def test_a_cache_that_takes_no_model_is_one_line_that_says_where_another_goes(tr
     said = refused.stderr.splitlines()[-1]  # after the progress of the conversion
     assert said.startswith(f"Configuration error: the cache {disk}/cache cannot be written (")
     assert "No space left on device" in said or "Read-only file system" in said
-    assert said.endswith("let MEMLAW_CACHE name a directory that can")
+    assert said.endswith("set MEMLAW_CACHE to a writable directory")
     assert not [path for path in disk.glob("cache/models/*") if path.suffix != ".lock"]
 
 
