@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -84,45 +84,39 @@ class Cell:
         container = OmegaConf.to_container(self.config, resolve=True)
         return dict(flatten(container))
 
-    def plan(self, **forecast: Any) -> None:
-        """Prepare the cell for training, as a sweep does: freeze its config and reset it unless a process trains it.
-
-        A config that another version froze is written anew: it may name code where it no longer is (`_target_`).
-
-        Args:
-            forecast: see `reset`.
-
-        Raises:
-            ConfigError: the directory holds another config.
-        """
-        self.check_directory()
-        self.freeze()
-        with self.lock_if_free() as free:
-            if free:
-                self.reset(**forecast)
-
     def check_directory(self) -> None:
         """Raise ConfigError where the cell's directory holds another config than the cell's."""
         if self.paths.config.exists():
             Cell.load(self.paths.directory)
 
-    def freeze(self) -> None:
-        """Write the resolved config into the directory. Call `check_directory` first.
+    def plan(
+        self,
+        wanted: Callable[[], object] = lambda: True,
+        *,
+        afresh: bool = False,
+        total_steps: int | None = None,
+        step_flops: float | None = None,
+    ) -> None:
+        """Freeze the config in the cell's directory, and set the status to pending unless a process trains the cell.
 
-        Rewrite a file that another version wrote: it may name code that has moved (`_target_`).
+        Call `check_directory` first. A config that another version wrote is rewritten: it may name code that has moved
+        (`_target_`).
+
+        Args:
+            wanted: asked while holding the lock, so that nobody else can change the cell. If it says no, the status
+                stays.
+            afresh: remove the checkpoint of an earlier attempt.
+            total_steps, step_flops: see `Status`; None where they have not been computed.
         """
         text = OmegaConf.to_yaml(self.config, resolve=True, sort_keys=True)
         if not self.paths.config.exists() or self.paths.config.read_text(encoding="utf-8") != text:
             write_text(self.paths.config, text)
-
-    def reset(self, *, total_steps: int | None = None, step_flops: float | None = None) -> None:
-        """Set the status to pending and remove temporary files. Call it while holding the lock.
-
-        Args:
-            total_steps, step_flops: see `Status`; None where they have not been computed.
-        """
-        self._write(Status(PENDING, self.status.attempt, total_steps, step_flops))
-        remove_unfinished(self.paths.directory)
+        with self.lock_if_free() as free:
+            if free and wanted():
+                self._write(Status(PENDING, self.status.attempt, total_steps, step_flops))
+                remove_unfinished(self.paths.directory)
+                if afresh:
+                    self.paths.checkpoint.unlink(missing_ok=True)
 
     @property
     def status(self) -> Status:

@@ -1,7 +1,8 @@
 """Split cells into conditions. The cells of a condition differ in rank, length and seed alone.
 
-`status` and `report` both split their cells here, so they agree on conditions and labels. A row is the flat config of
-a cell (`lora.rank` and so on). It may hold columns of the cell's result besides.
+`status` and `report` both split their cells here, so they agree on what a config separates and on labels. A row is the
+flat config of a cell (`lora.rank` and so on). Rows of `report` also hold what was measured (`MEASURED`), by which it
+separates finished cells of other weights or another dtype; `status` does not know these of cells to come.
 """
 
 import hashlib

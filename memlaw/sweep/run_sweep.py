@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -150,13 +151,8 @@ def select(cells: Sequence[Cell], observations: Sequence[Observation], rerun: st
 def _write_plan(plan: Plan, rerun: str) -> None:
     """Create the cells' directories and reset the cells, except those that another sweep has trained or begun."""
     for member in (member for pack in plan.packs for member in pack.members):
-        cell = member.cell
-        cell.freeze()
-        with cell.lock_if_free() as free:
-            if free and _still_wanted(cell, rerun):
-                cell.reset(**member.forecast)
-                if rerun == "all":
-                    cell.paths.checkpoint.unlink(missing_ok=True)
+        still_wanted = partial(_still_wanted, member.cell, rerun)
+        member.cell.plan(still_wanted, afresh=rerun == "all", **member.forecast)
 
 
 def _still_wanted(cell: Cell, rerun: str) -> bool:

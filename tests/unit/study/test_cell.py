@@ -163,7 +163,7 @@ def test_a_directory_whose_config_was_edited_is_refused(tiny):
     text = cell.paths.config.read_text()
     cell.paths.config.write_text(text.replace("seq_len: 256", "seq_len: 257"))
     with pytest.raises(ConfigError, match="holds the config of another cell"):
-        cell.plan()
+        cell.check_directory()
     assert "seq_len: 257" in cell.paths.config.read_text()
 
 

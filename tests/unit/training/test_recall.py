@@ -70,20 +70,6 @@ def test_the_order_of_the_three_positions_holds_and_is_what_the_tokens_say(tiny)
                 assert row["first_stubborn"] <= row["first_failure"]
 
 
-def test_training_goes_on_as_if_nothing_had_been_written(tiny):
-    points = [(*LONG, "seq_len=8", f"lora.rank={rank}", "stop.every=5") for rank in (16, 1)]
-    points = [(*point, "stop.when_recalled=true", "stop.patience=2") for point in points]
-    numbers = []
-    for recall in ("true", "false"):
-        cells, cfg = make_cells(tiny, points, f"study=recall_{recall}", f"eval.recall.greedy={recall}")
-        for cell in cells:
-            cell.plan()
-        train_pack(cells, cfg)
-        numbers.append(read_tokens(cells[1].paths.tokens)["p"].to_numpy())
-        assert cells[0].paths.recall.exists() == (recall == "true")
-    np.testing.assert_array_equal(*numbers)
-
-
 def test_a_decode_that_fails_costs_no_trained_cell(tiny, monkeypatch, caplog):
     from memlaw.training import recall as recall_module
 

@@ -12,7 +12,6 @@ from peft import PeftModel
 
 from memlaw.core.errors import ConfigError
 from memlaw.data.held_out import held_out_text
-from memlaw.study.records import read_tokens
 from memlaw.training.side_effects import text_rows
 
 ON = "eval.side_effects=on"
@@ -42,28 +41,6 @@ def test_the_loss_is_that_of_the_exported_adapter(tiny):
         assert result["held_out_loss_nats"] == pytest.approx(tuned, rel=1e-5)
         assert result["forgetting_nats"] == pytest.approx(tuned - base, abs=1e-4)
         assert abs(result["forgetting_nats"]) > 0.01
-
-
-def test_training_goes_on_as_if_nothing_had_been_scored(tiny):
-    points = [(*LONG, "seq_len=8", f"lora.rank={rank}", "stop.every=5") for rank in (16, 1)]
-    points = [(*point, "stop.when_recalled=true", "stop.patience=2") for point in points]
-    numbers = []
-    for how in ("on", "off"):
-        cells, cfg = make_cells(tiny, points, f"study={how}", f"eval.side_effects={how}")
-        train_all(cells, cfg)
-        first = json.loads(cells[0].paths.result.read_text())
-        assert first["stop_reason"] == "recalled"
-        assert ("forgetting_nats" in first) == (how == "on")
-        numbers.append(read_tokens(cells[1].paths.tokens)["p"].to_list())
-    assert numbers[0] == numbers[1]
-
-
-def train_all(cells, cfg) -> None:
-    from memlaw.training.pack import train_pack
-
-    for cell in cells:
-        cell.plan()
-    train_pack(cells, cfg)
 
 
 def test_a_text_of_one_s_own(tiny, tmp_path: Path):
