@@ -114,9 +114,7 @@ class _Prepared:
 
 def _prepare(cells: Sequence[Cell], cfg: DictConfig, backend: Backend) -> _Prepared:
     """Check the cells, pack them, and cut out the settings of their training. Raises ConfigError."""
-    from memlaw.planning.make_plan import (
-        make_plan,  # imports torch, which a sweep with nothing to do need not wait for
-    )
+    from memlaw.planning.make_plan import make_plan  # imports torch, which a finished sweep need not wait for
 
     machine = backend.machine(cfg)
     plan = make_plan(cells, cfg, machine)
