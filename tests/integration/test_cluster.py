@@ -241,7 +241,7 @@ def test_the_doctor_sends_a_job_that_sees_the_runs_directory(cluster: Cluster, t
     words = ["--job", *TINY, "hydra/launcher=slurm"]
     shown = python("-m", "memlaw.doctor", *words, cwd=tmp_path, **cluster.environment, COLUMNS="200")
     assert "a job sees runs" in shown.stdout, shown.stdout + shown.stderr
-    assert "jobs get their own signal first" in shown.stdout
+    assert "jobs get a signal first" in shown.stdout
 
 
 def test_a_refusal_of_sbatch_is_an_error_in_its_own_words(submit, tmp_path: Path):
