@@ -8,7 +8,6 @@ Shapes: B rows, T positions of a row, L target tokens of a row, S scored tokens,
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from transformers.utils import ModelOutput
 
 from memlaw.models.head import Head
@@ -31,7 +30,8 @@ class TokenLosses(NamedTuple):
 class _ChunkedLosses(torch.autograd.Function):
     """Computes `TokenLosses` in chunks of rows, with the gradient of each token's NLL in the same pass.
 
-    A token's NLL depends on one hidden state alone. So backward needs only the unit gradients [S, D], and scales them
+    The gradient of a token's NLL with respect to its logits is softmax − onehot, which goes through the head alone. A
+    token's NLL depends on one hidden state alone. So backward needs only the unit gradients [S, D], and scales them
     with the weights of the tokens in the loss.
     """
 
@@ -50,13 +50,10 @@ class _ChunkedLosses(torch.autograd.Function):
             with torch.set_grad_enabled(with_gradient):
                 hidden = hidden_SD[chunk].detach().requires_grad_(with_gradient)
                 logits = head(hidden, decoded)
-                logp = logits.float().log_softmax(-1)
-                nll = F.nll_loss(logp, target_S[chunk], reduction="none")
-                if unit_SD is not None:
-                    (unit_SD[chunk],) = torch.autograd.grad(nll.sum(), hidden)
-            nll_S[chunk] = nll.detach()
-            argmax_S[chunk] = logits.argmax(-1)
-            argmax_nll_S[chunk] = F.nll_loss(logp, argmax_S[chunk], reduction="none")
+            p, nll_S[chunk], argmax_S[chunk], argmax_nll_S[chunk] = _score(logits.detach().float(), target_S[chunk])
+            if unit_SD is not None:
+                gradient = p.scatter_add_(1, target_S[chunk, None], p.new_tensor(-1.0).expand(len(p), 1))
+                (unit_SD[chunk],) = torch.autograd.grad(logits, hidden, gradient.to(logits.dtype))
         if unit_SD is not None:
             ctx.save_for_backward(unit_SD)
         ctx.mark_non_differentiable(argmax_S, argmax_nll_S)
@@ -66,6 +63,20 @@ class _ChunkedLosses(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Any) -> tuple[torch.Tensor, None, None, None]:
         (unit_SD,) = ctx.saved_tensors
         return unit_SD * gradients[0][:, None].to(unit_SD.dtype), None, None, None
+
+
+def _score(
+    logits_SV: torch.Tensor, target_S: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the probabilities [S, V], and NLL, argmax and the argmax's NLL of each token, from fp32 logits.
+
+    Of equal logits, the argmax is the first. Where p > 0.5 there is no equal one.
+    """
+    largest_S, argmax_S = logits_SV.max(-1)
+    p_SV = logits_SV.softmax(-1)
+    argmax_nll_S = -p_SV.gather(1, argmax_S[:, None])[:, 0].log()
+    behind_S = largest_S - logits_SV.gather(1, target_S[:, None])[:, 0]
+    return p_SV, argmax_nll_S + behind_S, argmax_S, argmax_nll_S
 
 
 def token_losses(
