@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 STUDY ?= runs/default
 
-.PHONY: help env sweep study report test test-all bench docs lint
+.PHONY: help env sweep study experiments report test test-all bench docs lint
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -26,6 +26,10 @@ study: env  ## the study of docs/study/: 108 cells on SmolLM2-135M, hours on two
 	for part in study_smollm2 study_smollm2_seeds study_smollm2_text study_smollm2_steps study_smollm2_long; do \
 		$(BIN)/python -m memlaw.train -m experiment=$$part || exit 1; done
 	$(BIN)/python -m memlaw report runs/smollm2
+
+experiments: env  ## the experiments of docs/experiments/: nights on two cores; run again, they go on
+	for part in length horizon placement placement_depth placement_spread convergence convergence_rate capacity; do \
+		$(BIN)/python -m memlaw.train -m experiment=$$part || exit 1; done
 
 report: env  ## report on STUDY (default runs/default)
 	$(BIN)/python -m memlaw report $(STUDY)
