@@ -11,10 +11,8 @@ WIDTHS = {"Pythia-160M": 768, "Pythia-410M": 1024, "Pythia-1.4B": 2048, "Llama-3
 
 def gains() -> dict[str, tuple[float, float]]:
     """Printed gains on random words and on PG-19, nats, by model."""
-    return {
-        row[0].split(" ")[0]: (float(row[1].split(" ")[0]), float(row[3].split(" ")[0]))
-        for row in table("model (width)")
-    }
+    rows = [[cell.split(" ")[0] for cell in row] for row in table("model (width)")]
+    return {row[0]: (float(row[1]), float(row[3])) for row in rows}
 
 
 def test_bits_per_number_of_one_vector():
