@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.published import BASE_LOSS, POINTS, PROSE, UNSATURATED, WITHOUT_FIRST, delta_loss, prints, table
+from memlaw_analysis.law.collapse import fit_collapse
 from memlaw_analysis.law.fit import LawFit, fit_law
 from memlaw_analysis.law.forms import FORMS
+from memlaw_analysis.law.residuals import diagnose
 from memlaw_analysis.law.rivals import held_out_error
 from memlaw_analysis.law.saturation import NONE, Rule
 from memlaw_analysis.law.uncertainty import profile_intervals
@@ -76,6 +78,8 @@ def test_what_the_page_says_of_the_fits():
     assert fits[SATURATING].values["q"] == pytest.approx(6.4, abs=0.05)
     assert "(C = 238.3)" in PROSE and fits[0].values["C"] == pytest.approx(238.3, abs=0.06)
     corner = POINTS[(POINTS["lora.rank"] == 1) & (POINTS["seq_len"] == 10000)]
+    assert diagnose(fits[0]).curvature_p == pytest.approx(2.06e-8, rel=0.05)
+    assert fit_collapse(POINTS).kappa == pytest.approx(1.16, abs=0.006)
     assert (delta_loss(corner) / fits[0].predict_cells(corner)).item() == pytest.approx(1.32, abs=0.006)
 
 
@@ -141,6 +145,22 @@ def test_one_slope_for_all_slices(row, held, other, p):
     more, left = levels.shape[1] - 1, least_squares(separate, np.log(true))[1]
     spare = len(true) - separate.shape[1]
     assert stats.f.sf((rest - left) / more / (left / spare), more, spare) == pytest.approx(p, rel=0.05)
+
+
+def test_how_much_of_the_gain_is_memory():
+    learned = BASE_LOSS - math.log(151_643)
+    assert learned == pytest.approx(0.40, abs=0.006)
+    gains = POINTS[POINTS["lora.rank"] == 1].set_index("seq_len")["delta_loss_nats"]
+    for row, zero in zip(table("stored at r = 1"), (0, learned), strict=True):
+        stored = {length: length * (gains[length] - zero) for length in (500, 5000, 10000)}
+        assert [prints(cell, value) for cell, value in zip(row[1:4], stored.values(), strict=True)] == [True] * 3
+        for cell, length in zip(row[4:], (500, 5000), strict=True):
+            assert prints(cell, math.log(stored[10000] / stored[length]) / math.log(10000 / length))
+    offsets = [profile_intervals(fitted(row))["b"] for row in (LAW, SATURATING)]
+    assert offsets[0] == pytest.approx((0.32, 0.60), abs=0.006) and offsets[1] == pytest.approx((0.47, 0.76), abs=0.006)
+    assert learned / math.log(2) == pytest.approx(0.58, abs=0.006)
+    bits = [[(loss - zero) / math.log(2) for loss in (12.9, 13.8)] for zero in (math.log(49_152), 0)]
+    assert bits == pytest.approx(np.array([[3.0, 4.3], [18.6, 19.9]]), abs=0.06)
 
 
 def spread(mape: float, r_squared: float) -> float:
