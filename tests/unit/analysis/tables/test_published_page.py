@@ -159,7 +159,7 @@ def test_how_much_of_the_gain_is_memory():
     offsets = [profile_intervals(fitted(row))["b"] for row in (LAW, SATURATING)]
     assert offsets[0] == pytest.approx((0.32, 0.60), abs=0.006) and offsets[1] == pytest.approx((0.47, 0.76), abs=0.006)
     assert learned / math.log(2) == pytest.approx(0.58, abs=0.006)
-    bits = [[(loss - zero) / math.log(2) for loss in (12.9, 13.8)] for zero in (math.log(49_152), 0)]
+    bits = [[(loss - zero) / math.log(2) for loss in (12.9, 13.8)] for zero in (math.log(49_133), 0)]
     assert bits == pytest.approx(np.array([[3.0, 4.3], [18.6, 19.9]]), abs=0.06)
 
 
