@@ -27,6 +27,7 @@ def bits_figure(capacities: Sequence[Capacity], title: str) -> Figure:
         0.5 * min(float(capacity.loads["bits_per_parameter"].min()) for capacity in capacities),
         2 * max(*(capacity.best for capacity in capacities), *LITERATURE.values()),
     )
+    panels[0].set_ylabel("memorized: ℓ·ΔL / ln 2 / N (bits per parameter)")
     panels[0].legend(fontsize=7, ncols=2)
     return figure
 
@@ -51,5 +52,4 @@ def _draw(axes: Axes, capacity: Capacity) -> None:
     ends = f"plateau {capacity.plateau:.2f} ({low:.2f} to {high:.2f})" if capacity.reached else "no plateau reached"
     axes.set_title(f"N: {capacity.parameter}s; {ends}", fontsize=8)
     axes.set_xlabel(f"offered: ℓ·L0 / ln 2 / N (bits per {capacity.parameter})")
-    axes.set_ylabel(f"memorized: ℓ·ΔL / ln 2 / N (bits per {capacity.parameter})")
     axes.grid(alpha=0.25)
