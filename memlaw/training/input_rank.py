@@ -3,6 +3,7 @@
 Shapes: R distinct rows of tokens, B rows of a batch, T positions of a row, S inputs, I input size of a module.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
@@ -36,7 +37,7 @@ class InputRank(NamedTuple):
     Attributes:
         rank: the rank, or an upper bound of it.
         measured: whether it is the rank of inputs that do not change while the adapter trains; otherwise the bound
-            min(number of inputs, input size).
+            min(number of inputs, input size). A module that a forward calls several times has as many inputs a token.
     """
 
     rank: int
@@ -76,14 +77,18 @@ def input_ranks(base: BaseModel, targets: Sequence[Target], table: TokenTable, b
     """
     rows_RT, counted_RT = _counted(table)
     total = int(counted_RT.sum())
-    unchanging = _unchanging(base, targets, rows_RT[:1, :_SAMPLE_TOKENS])
-    spans = {target.name: _Span(total, target.in_features) for target in targets if target.name in unchanging}
+    calls, changing = _probed(base, targets, rows_RT[:1, :_SAMPLE_TOKENS])
+    spans = {
+        target.name: _Span(total, target.in_features)
+        for target in targets
+        if target.name in calls and target.name not in changing
+    }
     with ExitStack() as hooks:
         counted_BT = counted_RT[:0]
 
         def add(span: _Span, args: tuple[torch.Tensor, ...]) -> None:
-            x, counted = args[0], counted_BT
-            span.add(x[counted] if x.shape[:2] == counted.shape else x.flatten(0, -2))  # experts see some tokens only
+            x_SI, counted_S = args[0].flatten(0, -2), counted_BT.flatten()
+            span.add(x_SI[counted_S] if len(x_SI) == len(counted_S) else x_SI)  # experts see only some of the tokens
 
         for name, span in spans.items():
             module = base.model.get_submodule(name)
@@ -95,7 +100,7 @@ def input_ranks(base: BaseModel, targets: Sequence[Target], table: TokenTable, b
     return [
         InputRank(spans[target.name].rank(), True)
         if target.name in spans
-        else InputRank(min(total, target.in_features), False)
+        else InputRank(min(total * max(1, calls[target.name]), target.in_features), False)
         for target in targets
     ]
 
@@ -113,15 +118,19 @@ def _counted(table: TokenTable) -> tuple[torch.Tensor, torch.Tensor]:
     return rows_RT[counted_RT.any(1)], counted_RT[counted_RT.any(1)]
 
 
-def _unchanging(base: BaseModel, targets: Sequence[Target], input_ids_1T: torch.Tensor) -> set[str]:
-    """Return the names of the adapted modules whose inputs do not depend on what any adapter adds; run one row."""
-    reached: set[str] = set()
+def _probed(base: BaseModel, targets: Sequence[Target], input_ids_1T: torch.Tensor) -> tuple[Counter[str], set[str]]:
+    """Run one row, and count the calls of each adapted module.
+
+    Returns:
+        The calls by name, and the names of modules whose inputs depend on what an adapter adds.
+    """
+    calls: Counter[str] = Counter()
     changing: set[str] = set()
 
     def watch(name: str, args: tuple[Any, ...], output: Any) -> Any:
         if not args or not isinstance(args[0], torch.Tensor) or not isinstance(output, torch.Tensor):
             return output  # an adapter refuses such a module
-        reached.add(name)
+        calls[name] += 1
         if args[0].requires_grad:
             changing.add(name)
         return output + torch.zeros((), dtype=output.dtype, device=output.device, requires_grad=True)
@@ -134,7 +143,7 @@ def _unchanging(base: BaseModel, targets: Sequence[Target], input_ids_1T: torch.
             )
             hooks.callback(hook.remove)
         _decode(base, input_ids_1T)
-    return reached - changing
+    return calls, changing
 
 
 def _decode(base: BaseModel, input_ids_BT: torch.Tensor) -> None:

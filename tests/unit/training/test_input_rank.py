@@ -107,6 +107,18 @@ def test_only_inputs_that_no_adapter_can_change_are_measured():
     assert ranks(table((ids(4), ids(9))), both, base=parallel) == [(12, FIXED), (12, FIXED)]
 
 
+def test_inputs_without_a_dimension_of_rows_lose_their_padding_too():
+    base = random_base("opt")
+    assert ranks(table(((5, 6), (7,)), ((8,), (1, 2, 3, 4))), "lora.target_modules=[fc2]", base=base) == [(6, FIXED)]
+
+
+def test_a_module_that_is_called_twice_has_twice_the_inputs_and_they_change():
+    base = random_base()
+    layers = base.model.model.layers
+    layers[3].mlp = layers[2].mlp
+    assert ranks(table((ids(4), ids(9))), *DOWN, base=base) == [(24, BOUND)]
+
+
 def test_a_model_that_is_not_finite_has_a_rank_all_the_same():
     base = random_base()
     base.model.model.layers[0].mlp.down_proj.weight.fill_(torch.nan)
