@@ -10,7 +10,7 @@ from memlaw.config import keys
 from memlaw.core.errors import CellError, ConfigError
 from memlaw.planning.cells import compose_cell
 from memlaw.study.cell import Cell
-from memlaw.study.identity import config_hash
+from memlaw.study.identity import NEUTRAL, config_hash
 from memlaw.study.status import Status
 
 OPERATIONAL = [
@@ -30,6 +30,9 @@ SCIENTIFIC = [
     "data.random_ratio=0.5",
     "data.query=Other",
     "data.chat_template=off",
+    "data.system_prompt=Other",
+    "data.template_arguments={a:1}",
+    "data.retokenize=true",
     "data=phonebook",
     "seq_len=65",
     "lora.rank=3",
@@ -74,6 +77,18 @@ def test_operational_keys_do_not_change_the_hash(override: str):
 def test_the_hash_is_stable_across_versions():
     # A change here orphans every study on disk: it must be meant.
     assert config_hash(OmegaConf.create({"model": {"_target_": "x", "name": "m"}, "seed": 1})) == "d09544a9"
+
+
+def test_neutral_values_count_neither_in_the_hash_nor_in_the_row():
+    assert all(OmegaConf.select(cell_of().config, key) == neutral for key, neutral in NEUTRAL.items())
+    before = cell_of().config.copy()
+    OmegaConf.set_readonly(before, False)
+    for key in NEUTRAL:
+        section, _, name = key.rpartition(".")
+        del OmegaConf.select(before, section)[name]
+    old = Cell(before, cell_of().study)
+    assert old.hash == cell_of().hash == "2b900153"
+    assert old.flat == cell_of().flat
 
 
 def test_the_hash_ignores_code_locations_and_the_spelling_of_numbers():
