@@ -76,6 +76,7 @@ def _planned(resolved: ResolvedCell, dtype: torch.dtype, cached: str) -> Planned
         model=adapted.shape,
         targets=adapted.targets,
         value_bytes=dtype.itemsize,
+        adapter_bytes=resolved.spec.dtype.itemsize,
         cached=cached,
     )
     return PlannedCell(resolved.cell, sizes, resolved.total_steps, adapted.shape.parameters * dtype.itemsize)

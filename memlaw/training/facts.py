@@ -52,6 +52,7 @@ def pack_facts(pack: LivePack, base: BaseModel, targets: Sequence[Target]) -> li
             model=model_shape,
             targets=targets,
             value_bytes=model.dtype.itemsize,
+            adapter_bytes=live.spec.dtype.itemsize,
             cached=cached,
         )
         for live in pack.cells

@@ -21,15 +21,15 @@ class Timetable:
         checked: steps at which fully recalled cells may end.
         total_steps: the last step.
         batch_rows: rows of a cell in one forward.
-        batch_holds_all: whether each step sees all pairs of all cells. Then the forward of step s + 1 is the
-            evaluation after s steps and costs nothing.
+        step_evaluates: whether each step sees all pairs of all cells, and without dropout. Then the forward of step
+            s + 1 is the evaluation after s steps and costs nothing.
     """
 
     recorded: frozenset[int]
     checked: frozenset[int]
     total_steps: int
     batch_rows: int
-    batch_holds_all: bool
+    step_evaluates: bool
 
     @classmethod
     def of(cls, cells: Sequence[LiveCell], stop: Any, per_decade: int) -> "Timetable":
@@ -49,7 +49,7 @@ class Timetable:
             checked=frozenset(range(0, schedule.total_steps, every) if may_end else ()),
             total_steps=schedule.total_steps,
             batch_rows=schedule.batch_rows,
-            batch_holds_all=epoch_steps == 1,
+            step_evaluates=epoch_steps == 1 and not cells[0].spec.dropout,
         )
 
     def __contains__(self, step: int) -> bool:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from memlaw.adapters.spec import LoraSpec
-from memlaw.adapters.stack import initial_A
+from memlaw.adapters.stack import initial_weights
 from memlaw.adapters.targets import resolve_targets
 from memlaw.methods.curriculum import WHOLE
 from memlaw.study.cell import Cell
@@ -149,7 +149,7 @@ def _reference(
     model = get_peft_model(base.model, spec.peft_config([target.name], None))
     (adapted,) = [module for name, module in model.named_modules() if name.endswith("1.mlp.down_proj")]
     with torch.no_grad():
-        adapted.lora_A["default"].weight.copy_(initial_A(target, spec))
+        adapted.lora_A["default"].weight.copy_(initial_weights(target, spec)[0])
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=c.optimizer.lr, weight_decay=0.0)
     order = row_stream(len(memory.pairs), c.seed, WHOLE, c.batch_size)
