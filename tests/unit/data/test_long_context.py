@@ -105,7 +105,7 @@ def random_target(tokenizer, seq_len: int, retokenize: bool) -> tuple[int, ...]:
 def test_retokenized_random_text_is_what_the_tokenizer_makes_of_the_decoded_ids():
     tokenizer = merging_tokenizer()
     letters = "".join(tokenizer.convert_ids_to_tokens(random_target(tokenizer, 5000, False)))[:4096]
-    apart = [letter for letter in re.findall("ab|.", letters)]
+    apart = re.findall("ab|.", letters)
     assert len(apart) < len(letters)
     target = random_target(tokenizer, 3000, True)
     assert tokenizer.convert_ids_to_tokens(target) == apart[:3000]
