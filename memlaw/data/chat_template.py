@@ -19,7 +19,8 @@ FIXED_DATE = "26 Jul 2024"
 SYSTEM = "You are a helpful assistant."
 """The system turn for templates that demand one."""
 
-Content = str | list[dict[str, str]]
+Form = Callable[[str], str | list[dict[str, str]]]
+"""Makes the content of a turn from its text."""
 
 
 class _FixedDay(datetime):
@@ -47,7 +48,9 @@ def conversation(
     """
     _check_arguments(tokenizer, arguments)
     causes = []
-    for system, content in product((None, SYSTEM) if system_prompt is None else (system_prompt,), (str, _parts)):
+    systems = (None, SYSTEM) if system_prompt is None else (system_prompt,)
+    forms: tuple[Form, ...] = (str, _parts)
+    for system, content in product(systems, forms):
         turns = {"system prompt": system, "query": query}
         try:
             text = _rendered(tokenizer, turns, content, arguments)
@@ -73,7 +76,7 @@ def _check_arguments(tokenizer: PreTrainedTokenizerBase, arguments: Mapping[str,
             )
 
 
-def _parts(text: str) -> Content:
+def _parts(text: str) -> list[dict[str, str]]:
     return [{"type": "text", "text": text}]
 
 
@@ -82,7 +85,7 @@ def _is_lost(
     turns: Mapping[str, str | None],
     text: str,
     tokenizer: PreTrainedTokenizerBase,
-    content: Callable[[str], Content],
+    content: Form,
     arguments: Mapping[str, Any],
 ) -> bool:
     """Tell whether `text` lacks a turn: it does not contain the turn, or does not change with it."""
@@ -103,11 +106,13 @@ def _contains(text: str, words: str) -> bool:
 def _rendered(
     tokenizer: PreTrainedTokenizerBase,
     turns: Mapping[str, str | None],
-    content: Callable[[str], Content],
+    content: Form,
     arguments: Mapping[str, Any],
 ) -> str:
     named = (("system", turns["system prompt"]), ("user", turns["query"]))
-    messages = [{"role": role, "content": content(words)} for role, words in named if words is not None]
+    messages: list[dict[str, Any]] = [
+        {"role": role, "content": content(words)} for role, words in named if words is not None
+    ]
     with _fixed_day():
         text = tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True, date_string=FIXED_DATE, **arguments

@@ -186,4 +186,4 @@ def _piecewise_ids(tokenizer: PreTrainedTokenizerBase, text: Text) -> Iterator[i
 
 def _retokenized(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[int]:
     """Decode token ids to text and tokenize it. The number of tokens may change."""
-    return text_ids(tokenizer, tokenizer.decode(ids, clean_up_tokenization_spaces=False))
+    return text_ids(tokenizer, str(tokenizer.decode(ids, clean_up_tokenization_spaces=False)))
