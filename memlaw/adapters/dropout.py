@@ -16,7 +16,7 @@ class Dropout:
     """The dropout of a training step.
 
     The dropped values of a cell depend on its seed, the module, the step and the cell's rows alone. So a cell is the
-    same in any pack, and the same when it continues after an interruption.
+    same in any pack, and the same when it continues after an interruption. A GPU draws others than a CPU.
 
     Attributes:
         share: probability that a value is dropped.

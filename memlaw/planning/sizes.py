@@ -37,6 +37,7 @@ class Sizes:
         adapter_inputs: sum over adapted modules of their input size.
         adapter_bytes: bytes of an adapter's parameter.
         dropout_outputs: sum over adapted modules of their output size; 0 without dropout.
+        evaluations: forwards over all rows that evaluations take, per step.
         cached: cached part of the prefix, a key of `CACHED`.
         cached_inside: values per token that `inside` caches from modules of the first adapted layer.
         value_bytes: bytes of an activation.
@@ -59,6 +60,7 @@ class Sizes:
     adapter_inputs: int
     adapter_bytes: int
     dropout_outputs: int
+    evaluations: float
     cached: str
     cached_inside: int
     value_bytes: int
@@ -77,6 +79,7 @@ def sizes_of(
     targets: "Sequence[Target]",
     value_bytes: int,
     adapter_bytes: int,
+    evaluations: float,
     cached: str,
 ) -> Sizes:
     """Compute the sizes of a cell.
@@ -88,6 +91,7 @@ def sizes_of(
         targets: the modules that the cell adapts.
         value_bytes: bytes of an activation.
         adapter_bytes: bytes of an adapter's parameter.
+        evaluations: forwards over all rows that evaluations take, per step.
         cached: cached part of the prefix, a key of `CACHED`. With the lowest layer adapted it is always `none`.
     """
     c = cell.config
@@ -118,6 +122,7 @@ def sizes_of(
         adapter_inputs=sum(target.in_features for target in targets),
         adapter_bytes=adapter_bytes,
         dropout_outputs=sum(target.out_features for target in targets) if c.lora.dropout else 0,
+        evaluations=evaluations,
         cached=cached if first.layer > 0 else "none",
         cached_inside=inside,
         value_bytes=value_bytes,

@@ -71,7 +71,8 @@ RESULT_COLUMNS = {
     "stop_reason": "completed: all steps taken | recalled: stop.when_recalled, or method.all_recalled=stop",
     "seconds": "training time of the cell, evaluations included, decoding not; cells of a pack share it",
     "worker_seconds": "the cell's share of that time: each moment divided among the cells training at it",
-    "step_flops": "floating-point operations of one optimizer step of the cell, by formula (memlaw.planning.cost)",
+    "step_flops": "floating-point operations of one optimizer step of the cell and its part of the evaluations, by "
+    "formula (memlaw.planning.cost)",
     "tokens_per_second": "scored tokens trained per second of that time",
     "pack_size": "cells that started together",
     "prefix_cached": "what of the frozen prefix was kept, not run in every step: inside | input | none",

@@ -12,6 +12,7 @@ from memlaw.models.base import BaseModel
 from memlaw.planning.cost import step_flops
 from memlaw.planning.model_shape import ModelShape
 from memlaw.planning.sizes import sizes_of
+from memlaw.planning.timetable import Timetable
 from memlaw.training.live_pack import LivePack
 
 _VERSIONED = ("torch", "lightning", "transformers", "peft", "numpy", "faker")
@@ -23,13 +24,16 @@ def versions() -> dict[str, str]:
     return python | {f"version.{name}": importlib.metadata.version(name) for name in _VERSIONED}
 
 
-def pack_facts(pack: LivePack, base: BaseModel, targets: Sequence[Target]) -> list[dict[str, Any]]:
+def pack_facts(
+    pack: LivePack, base: BaseModel, targets: Sequence[Target], timetable: Timetable
+) -> list[dict[str, Any]]:
     """Collect the facts of each cell of a pack, as columns of `memlaw.study.records.RESULT_COLUMNS`.
 
     Args:
         pack: the cells, none of them dropped yet.
         base: their base model, whole.
         targets: the adapted modules.
+        timetable: of their evaluations.
     """
     model, cached = base.model, pack.prefix.extent if pack.prefix else "none"
     shared = {
@@ -53,6 +57,7 @@ def pack_facts(pack: LivePack, base: BaseModel, targets: Sequence[Target]) -> li
             targets=targets,
             value_bytes=model.dtype.itemsize,
             adapter_bytes=live.spec.dtype.itemsize,
+            evaluations=timetable.forwards_per_step,
             cached=cached,
         )
         for live in pack.cells

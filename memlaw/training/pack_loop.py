@@ -5,6 +5,7 @@ from typing import Any
 
 from lightning import Callback, Trainer
 
+from memlaw.planning.timetable import Timetable
 from memlaw.study.records import Evaluated
 from memlaw.tracking.tracker import Tracker
 from memlaw.training.asking import Questions
@@ -15,7 +16,6 @@ from memlaw.training.live_pack import LivePack
 from memlaw.training.module import PackModule
 from memlaw.training.pack_clock import PackClock
 from memlaw.training.signals import Signals
-from memlaw.training.timetable import Timetable
 
 
 class PackLoop(Callback):

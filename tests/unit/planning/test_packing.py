@@ -12,7 +12,8 @@ from memlaw.planning.sizes import Sizes
 SIZES = Sizes(
     rows_key="one", rows=1, positions=100, all_rows=1, scored=80, hidden=64, intermediate=128, vocabulary=500, layers=6,
     first_layer=4, layer_parameters=40_000, parameters_after=0, attention=64, adapter_parameters=1000,
-    adapter_inputs=128, adapter_bytes=4, dropout_outputs=0, cached="inside", cached_inside=384, value_bytes=4,
+    adapter_inputs=128, adapter_bytes=4, dropout_outputs=0, evaluations=0, cached="inside", cached_inside=384,
+    value_bytes=4,
 )  # fmt: skip
 
 

@@ -24,8 +24,10 @@ from memlaw.training.module import PackModule
 from memlaw.training.pack import train_pack
 from memlaw.training.row_order import row_stream
 
+PAPER = (*BOOK, "lora.dropout=0.3", "lora.init=paper")
 
-@pytest.mark.parametrize("data", [LONG, BOOK], ids=["one long pair", "mini-batches"])
+
+@pytest.mark.parametrize("data", [LONG, BOOK, PAPER], ids=["one long pair", "mini-batches", "dropout"])
 @pytest.mark.parametrize("placement", ["linear", "block"])
 def test_a_pack_of_n_equals_n_packs_of_one(tiny, data, placement):
     grid = [("lora.rank=1", "seed=0"), ("lora.rank=8", "seed=1"), ("lora.rank=3", "lora.scaling=rslora", "seed=2")]

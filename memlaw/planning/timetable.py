@@ -3,13 +3,13 @@
 Training waits for the device at evaluations only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from memlaw.methods.schedule import steps_per_epoch
+from memlaw.methods.memft import Method
+from memlaw.methods.schedule import Schedule, steps_per_epoch
 from memlaw.study.records import log_spaced_steps
-from memlaw.training.live_cell import LiveCell
 
 
 @dataclass(frozen=True)
@@ -32,25 +32,31 @@ class Timetable:
     step_evaluates: bool
 
     @classmethod
-    def of(cls, cells: Sequence[LiveCell], stop: Any, per_decade: int) -> "Timetable":
-        """Make the timetable of cells of equal schedules.
+    def of(cls, schedule: Schedule, config: Any, *, pairs: int, methods: Iterable[Method]) -> "Timetable":
+        """Make the timetable of cells that train together. A table is checked at most once an epoch.
 
         Args:
-            cells: the cells.
-            stop: `stop` of the config; a table is checked at most once an epoch.
-            per_decade: `eval.per_decade`.
+            schedule: of the cells.
+            config: of any of the cells; they agree in `stop`, `eval` and `lora.dropout`.
+            pairs: of the cell with most.
+            methods: of the cells.
         """
-        schedule = cells[0].schedule
-        epoch_steps = max(steps_per_epoch(len(live.memory.pairs), schedule.batch_rows) for live in cells)
-        may_end = stop.when_recalled or any(live.method.all_recalled == "stop" for live in cells)
-        every = max(stop.every, epoch_steps)
+        epoch_steps = steps_per_epoch(pairs, schedule.batch_rows)
+        may_end = config.stop.when_recalled or any(method.all_recalled == "stop" for method in methods)
+        every = max(config.stop.every, epoch_steps)
         return cls(
-            recorded=frozenset(log_spaced_steps(schedule.total_steps, per_decade)),
+            recorded=frozenset(log_spaced_steps(schedule.total_steps, config.eval.per_decade)),
             checked=frozenset(range(0, schedule.total_steps, every) if may_end else ()),
             total_steps=schedule.total_steps,
             batch_rows=schedule.batch_rows,
-            step_evaluates=epoch_steps == 1 and not cells[0].spec.dropout,
+            step_evaluates=epoch_steps == 1 and not config.lora.dropout,
         )
+
+    @property
+    def forwards_per_step(self) -> float:
+        """Return the number of forwards over all pairs that evaluations before steps take, per step."""
+        before_steps = (self.recorded | self.checked) - {self.total_steps}
+        return 0.0 if self.step_evaluates else len(before_steps) / self.total_steps
 
     def __contains__(self, step: int) -> bool:
         return step in self.recorded or step in self.checked

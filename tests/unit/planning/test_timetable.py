@@ -1,20 +1,17 @@
-from types import SimpleNamespace
-
 import pytest
+from omegaconf import OmegaConf
 
-from memlaw.data.memory import Memory, Pair
+from memlaw.methods.memft import OnlyThreshold, Plain
 from memlaw.methods.schedule import Schedule
-from memlaw.training.timetable import Timetable
+from memlaw.planning.timetable import Timetable
 
 
 def timetable(pairs: int, batch_rows: int, all_recalled: str = "zero", dropout: float = 0.0, **stop) -> Timetable:
-    live = SimpleNamespace(
-        schedule=Schedule(batch_rows, 40),
-        memory=Memory((Pair((1,), (2,)),) * pairs),
-        method=SimpleNamespace(all_recalled=all_recalled),
-        spec=SimpleNamespace(dropout=dropout),
+    config = OmegaConf.create(
+        {"stop": {"every": 10, "when_recalled": True, **stop}, "eval": {"per_decade": 2}, "lora": {"dropout": dropout}}
     )
-    return Timetable.of([live], SimpleNamespace(**{"every": 10, "when_recalled": True, **stop}), per_decade=2)
+    method = OnlyThreshold("ot", 0.5, all_recalled)
+    return Timetable.of(Schedule(batch_rows, 40), config, pairs=pairs, methods=[Plain("sft"), method])
 
 
 def test_evaluations_are_log_spaced_and_checks_regular():
@@ -37,4 +34,8 @@ def test_a_table_is_not_checked_more_often_than_once_an_epoch():
 
 
 def test_a_step_with_dropout_is_no_evaluation():
-    assert not timetable(1, 1, dropout=0.1).step_evaluates
+    table = timetable(1, 1, dropout=0.1)
+    assert not table.step_evaluates
+    assert table.recorded | table.checked == {0, 1, 3, 6, 10, 16, 20, 30, 40}
+    assert table.forwards_per_step == 8 / 40
+    assert timetable(1, 1).forwards_per_step == 0
