@@ -14,6 +14,9 @@ LATER_KEYS: dict[str, Any] = {
     "lora.init": "peft",
     "lora.dropout": 0.0,
     "lora.dtype": "fp32",
+    "data.system_prompt": None,
+    "data.template_arguments": None,
+    "data.retokenize": False,
 }
 """Key that earlier versions lack → its neutral value, at which a cell is what it is without the key.
 

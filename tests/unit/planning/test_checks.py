@@ -55,6 +55,12 @@ IMPOSSIBLE = {
     "data.random_ratio=null": "data.random_ratio=null is not between 0 and 1",
     "data.chat_template=none": "data.chat_template=none is not one of auto, off",
     "data.query=null": "data.query=null is not a text",
+    "data.system_prompt=''": "data.system_prompt= is neither a text nor null",
+    "data.system_prompt=[a]": "data.system_prompt=[a] is neither a text nor null",
+    "data.template_arguments=false": "data.template_arguments=false is neither null nor {NAME: VALUE}",
+    "data.template_arguments={messages:a}": "data.template_arguments: messages is not the name of an argument",
+    "data.template_arguments={a-b:1}": "data.template_arguments: a-b is not the name of an argument",
+    "data.retokenize=1": "data.retokenize=1 is neither true nor false",
     "model.name=null": "model.name=null is not a name",
 }
 
