@@ -66,6 +66,7 @@ def _overrides(row: Mapping[Any, Any]) -> list[str]:
     defaults = _flat(chosen)
     plain = _flat([])
     overrides = [word for word in chosen if plain.get(f"{word.split('=')[0]}.name") != word.split("=")[1]]
+    row = {**row, **_mappings(row, defaults)}
     names = [name for name in defaults if name in row and name not in _SWEPT]
     looked_up = [name for name in names if str(defaults[name]).startswith("${")]  # these depend on the overrides
     overrides += [
@@ -73,6 +74,20 @@ def _overrides(row: Mapping[Any, Any]) -> list[str]:
     ]
     values = _looked_up([*chosen, *overrides], looked_up) if looked_up else {}
     return overrides + [_override(name, row) for name in values if _differs(row[name], values[name])]
+
+
+def _mappings(row: Mapping[Any, Any], defaults: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The mappings of a cell whose defaults are null. A flat row has their values alone."""
+    mappings = {
+        name: {
+            key.removeprefix(f"{name}."): value
+            for key, value in row.items()
+            if str(key).startswith(f"{name}.") and value is not None
+        }
+        for name, default in defaults.items()
+        if default is None
+    }
+    return {name: mapping for name, mapping in mappings.items() if mapping}
 
 
 def _override(name: str, row: Mapping[Any, Any]) -> str:
@@ -112,6 +127,8 @@ def _spell(value: Any) -> str:
     """Spell a value as Hydra's command line reads it; the shell's quotes come later."""
     if isinstance(value, str) and value.startswith("["):
         return json.dumps(json.loads(value), separators=(",", ":"))
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_spell(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, str):
         return _hydra_text(value)
     return spelled(value.item() if isinstance(value, np.generic) else value)
