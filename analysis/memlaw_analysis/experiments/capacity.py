@@ -1,0 +1,213 @@
+"""Bits per parameter at saturation: plain and effective, over bases of fp32 and bf16."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from memlaw_analysis.experiments.estimate import Estimate, ratio_of
+from memlaw_analysis.experiments.experiment import Claim, Experiment, Outcome, Stance, ordered
+from memlaw_analysis.experiments.published import FACT_BITS, TOKEN_BITS
+from memlaw_analysis.experiments.rows import EFFECTIVE
+from memlaw_analysis.figures.style import CYCLE, GREY, MARKERS, ORANGE, new_figure
+from memlaw_analysis.law.capacity import Capacity, fit_capacity, loads
+from memlaw_analysis.law.enough import TooFewCells
+
+COUNTS = {"trainable_parameters": "parameter", EFFECTIVE: "effective parameter"}
+"""Column of a number of parameters → what it counts."""
+
+_PAIR = ["lora.rank", "target_tokens", "steps", "seed"]
+
+
+def counted(rows: pd.DataFrame, count: str) -> pd.DataFrame:
+    """Return the rows that have a number of parameters of a kind, with it as the number of trainable parameters."""
+    kept = rows[rows[count] > 0]
+    return kept.assign(trainable_parameters=kept[count])
+
+
+def plateaus(rows: pd.DataFrame) -> pd.DataFrame:
+    """Fit the plateau of each precision, number of steps and count of parameters.
+
+    Columns: precision, steps, count, cells, best (bits per parameter), capacity (`Capacity`, or None), reason (why
+    there is none).
+    """
+    table = []
+    for (precision, steps), cells in rows.groupby(["precision", "steps"]):
+        for count in COUNTS:
+            kept = counted(cells, count)
+            if kept.empty:
+                continue
+            capacity, reason = _fitted(kept)
+            best = float(loads(kept)["bits_per_parameter"].max())
+            table.append([precision, int(steps), count, len(kept), best, capacity, reason])
+    return pd.DataFrame(table, columns=["precision", "steps", "count", "cells", "best", "capacity", "reason"])
+
+
+def _fitted(cells: pd.DataFrame) -> tuple[Capacity | None, str]:
+    try:
+        return fit_capacity(cells), ""
+    except TooFewCells as error:
+        return None, str(error)
+
+
+def precision_ratio(rows: pd.DataFrame) -> Estimate:
+    """Return the bits over a base of bf16 by those over one of fp32, over cells that are otherwise the same.
+
+    Raises:
+        TooFewCells: fewer than two pairs.
+    """
+    wide = rows.pivot_table(index=_PAIR, columns="precision", values="memorized_bits")
+    if not {"bf16", "fp32"} <= set(wide.columns):
+        raise TooFewCells(f"cells of {', '.join(map(str, wide.columns))} alone; both bf16 and fp32 are needed")
+    pairs = wide[["bf16", "fp32"]].dropna()
+    return ratio_of(pairs["bf16"], pairs["fp32"])
+
+
+def analyze(rows: pd.DataFrame) -> Outcome:
+    """Analyze the rows of the experiment `capacity`."""
+    table = plateaus(rows)
+    most = table[table["steps"] == table.groupby("precision")["steps"].transform("max")]
+    claims = [_plateau_claim(row) for _, row in most.iterrows()]
+    try:
+        ratio = precision_ratio(rows)
+        claims.append(_precision_claim(ratio))
+    except TooFewCells as error:
+        ratio = None
+        claims.append(Claim(Stance.OPEN, f"bf16 against fp32 is open: {error}."))
+    return Outcome(
+        claims=ordered(claims),
+        numbers={
+            "bf16_over_fp32": ratio,
+            "effective_measured": bool(rows[EFFECTIVE].notna().any()),
+            "reached": any(capacity.reached for capacity in most["capacity"] if capacity)
+            if most["capacity"].any()
+            else None,
+            "levels": [{"where": _where(row), "text": _level(row)} for _, row in most.iterrows()],
+        },
+        tables={"plateaus": _plateaus_table(table), "cells": _cells_table(rows)},
+        figure=_figure(rows),
+    )
+
+
+def _where(row: pd.Series) -> str:
+    return f"{row['precision']}, {row['steps']} steps, per {COUNTS[row['count']]}"
+
+
+def _level(row: pd.Series) -> str:
+    """The plateau, or the most bits as a lower bound."""
+    capacity = row["capacity"]
+    reached = capacity is not None and capacity.reached
+    return str(Estimate(capacity.plateau, *capacity.plateau_interval)) if reached else f"at least {row['best']:.2f}"
+
+
+def _plateau_claim(row: pd.Series) -> Claim:
+    where, unit = f"{row['precision']}, {row['steps']} steps", f"bits per {COUNTS[row['count']]}"
+    capacity = row["capacity"]
+    if capacity is None:
+        return Claim(
+            Stance.OPEN, f"{where}: no plateau can be fitted ({row['reason']}); the most is {row['best']:.2f} {unit}."
+        )
+    if not capacity.reached:
+        low, high = capacity.slope_interval
+        return Claim(
+            Stance.AGAINST,
+            f"**{where}: no plateau**: {unit} still rise like load^{capacity.slope:.2f} ({low:.2f} to {high:.2f}), so "
+            f"{row['best']:.2f} is a lower bound, and comparing it with {FACT_BITS.value:g} or "
+            f"{TOKEN_BITS[0].value:g} to {TOKEN_BITS[1].value:g} says nothing.",
+        )
+    plateau = Estimate(capacity.plateau, *capacity.plateau_interval)
+    published = _relation(plateau)
+    stance = Stance.FOR if "holds" in published else Stance.AGAINST
+    return Claim(stance, f"**{where}: a plateau at {plateau} {unit}**, {published}.")
+
+
+def _relation(plateau: Estimate) -> str:
+    """Where a plateau lies among the published ones."""
+    low, high = TOKEN_BITS[0].value, TOKEN_BITS[1].value
+    facts, tokens = (
+        f"the {FACT_BITS.value:g} of facts in full training",
+        f"the {low:g} to {high:g} of random tokens in whole models",
+    )
+    if plateau.includes(FACT_BITS.value):
+        return f"which holds {facts}"
+    if plateau.high >= low and plateau.low <= high:
+        return f"which holds {tokens}"
+    if plateau.high < FACT_BITS.value:
+        return f"below {facts} and {tokens}"
+    return f"between {facts} and {tokens}" if plateau.high < low else f"above {facts} and {tokens}"
+
+
+def _precision_claim(ratio: Estimate) -> Claim:
+    text = f"over a base of bf16 an adapter holds {ratio} times the bits that it holds over one of fp32"
+    if ratio.includes(1):
+        return Claim(Stance.FOR, f"The precision of the base makes no difference that shows: {text}.")
+    return Claim(Stance.AGAINST, f"**The precision of the base matters**: {text}.")
+
+
+def _plateaus_table(table: pd.DataFrame) -> pd.DataFrame:
+    rows = [
+        {
+            "precision": row["precision"],
+            "steps": row["steps"],
+            "bits per": COUNTS[row["count"]],
+            "cells": row["cells"],
+            "most": row["best"],
+            "slope at the largest loads": Estimate(row["capacity"].slope, *row["capacity"].slope_interval)
+            if row["capacity"]
+            else "–",
+            "plateau": _plateau(row["capacity"]),
+        }
+        for _, row in table.iterrows()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _plateau(capacity: Capacity | None) -> object:
+    if capacity is None:
+        return "too few cells"
+    return Estimate(capacity.plateau, *capacity.plateau_interval) if capacity.reached else "not reached"
+
+
+def _cells_table(rows: pd.DataFrame) -> pd.DataFrame:
+    ordered_rows = rows.sort_values(["precision", "steps", "lora.rank", "target_tokens", "seed"])
+    return pd.DataFrame(
+        {
+            "precision": ordered_rows["precision"],
+            "steps": ordered_rows["steps"],
+            "r": ordered_rows["lora.rank"],
+            "ℓ": ordered_rows["target_tokens"],
+            "seed": ordered_rows["seed"],
+            "ΔL (nats)": ordered_rows["delta_loss_nats"],
+            "ΔL/L0": ordered_rows["delta_loss_nats"] / ordered_rows["base_loss_nats"],
+            "bits per parameter": ordered_rows["memorized_bits"] / ordered_rows["trainable_parameters"],
+            "bits per effective parameter": ordered_rows["memorized_bits"] / ordered_rows[EFFECTIVE],
+        }
+    )
+
+
+def _figure(rows: pd.DataFrame) -> Figure:
+    """Draw bits per parameter over the load, plain and effective."""
+    counts = [count for count in COUNTS if len(counted(rows, count))]
+    figure = new_figure("Bits that an adapter holds, by the bits that it is offered",
+                        f"n = {len(rows)} cells; dashed: all that is offered; dotted: whole models",
+                        5 * len(counts) + 0.6, 4.8)  # fmt: skip
+    for axes, count in zip(figure.subplots(1, len(counts), squeeze=False)[0], counts, strict=True):
+        cells = counted(rows, count)
+        points = loads(cells).assign(precision=cells["precision"], steps=cells["steps"])
+        groups = points.groupby(["precision", "steps"])
+        for index, ((precision, steps), shown) in enumerate(groups):
+            axes.plot(shown["load"], shown["bits_per_parameter"], MARKERS[index], color=CYCLE[index % len(CYCLE)],
+                      markersize=5, alpha=0.85, label=f"{precision}, {steps:g} steps")  # fmt: skip
+        grid = np.geomspace(points["load"].min(), points["load"].max(), 50)
+        axes.plot(grid, grid, "--", color=GREY, linewidth=0.8)
+        for level in (FACT_BITS.value, *(bits.value for bits in TOKEN_BITS)):
+            axes.axhline(level, color=ORANGE, linewidth=0.9, linestyle=":")
+        axes.set_xscale("log")
+        axes.set_ylim(0, 1.15 * max(float(points["bits_per_parameter"].max()), TOKEN_BITS[1].value))
+        axes.set_xlabel(f"offered: ℓ·L0/ln 2 (bits per {COUNTS[count]})")
+        axes.set_ylabel(f"memorized: ℓ·ΔL/ln 2 (bits per {COUNTS[count]})")
+        axes.grid(alpha=0.25)
+        axes.legend(fontsize=7)
+    return figure
+
+
+CAPACITY = Experiment("capacity", "How many bits does a parameter hold?", "law", ("capacity",), analyze)
