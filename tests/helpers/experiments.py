@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
-from helpers.rows import ROW
 from memlaw_analysis.experiments.grid import Point, declared_points
 from memlaw_analysis.law.forms import saturate
+
+from helpers.rows import ROW
 
 BASE_LOSS = 13.2
 SIZES = {
@@ -36,7 +37,9 @@ def law(point: Point, C: float = 100.0, alpha: float = 0.88, beta: float = 0.7, 
 def rows_of(parts: Sequence[str], world: World = law, noise: float = 0.01, seed: int = 0) -> pd.DataFrame:
     """A row per declared cell; ΔL of the world with noise, a share of it."""
     rng = np.random.default_rng(seed)
-    return pd.DataFrame([_row(point, world(point) * math.exp(noise * rng.standard_normal())) for point in declared_points(parts)])
+    return pd.DataFrame(
+        [_row(point, world(point) * math.exp(noise * rng.standard_normal())) for point in declared_points(parts)]
+    )
 
 
 def _row(point: Point, delta_loss: float) -> dict[str, object]:

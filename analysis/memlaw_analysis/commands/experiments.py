@@ -23,10 +23,8 @@ def main() -> None:
         if given.check:
             sys.exit(0 if _check(given.directory) else 1)
         for experiment, outcome, coverage in write_pages(given.directory):
-            run = coverage.declared - len(coverage.missing)
-            print(
-                f"{given.directory / experiment.name}.md: {run} of {coverage.declared} cells, {len(outcome.claims)} claims"
-            )
+            run = f"{coverage.declared - len(coverage.missing)} of {coverage.declared} cells"
+            print(f"{given.directory / experiment.name}.md: {run}, {len(outcome.claims)} claims")
     except (ValueError, OSError) as error:  # NoCells, ConfigError, or nowhere to write
         refuse(error)
 

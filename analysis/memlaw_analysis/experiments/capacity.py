@@ -1,27 +1,17 @@
 """Bits per parameter at saturation: plain and effective, over bases of fp32 and bf16."""
 
-import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
+from memlaw_analysis.experiments.capacity_figure import capacity_figure
+from memlaw_analysis.experiments.counts import COUNTS, counted
 from memlaw_analysis.experiments.estimate import Estimate, ratio_of
 from memlaw_analysis.experiments.experiment import Claim, Experiment, Outcome, Stance, ordered
 from memlaw_analysis.experiments.published import FACT_BITS, TOKEN_BITS
 from memlaw_analysis.experiments.rows import EFFECTIVE
-from memlaw_analysis.figures.style import CYCLE, GREY, MARKERS, ORANGE, new_figure
 from memlaw_analysis.law.capacity import Capacity, fit_capacity, loads
 from memlaw_analysis.law.enough import TooFewCells
 
-COUNTS = {"trainable_parameters": "parameter", EFFECTIVE: "effective parameter"}
-"""Column of a number of parameters → what it counts."""
-
 _PAIR = ["lora.rank", "target_tokens", "steps", "seed"]
-
-
-def counted(rows: pd.DataFrame, count: str) -> pd.DataFrame:
-    """Return the rows that have a number of parameters of a kind, with it as the number of trainable parameters."""
-    kept = rows[rows[count] > 0]
-    return kept.assign(trainable_parameters=kept[count])
 
 
 def plateaus(rows: pd.DataFrame) -> pd.DataFrame:
@@ -84,7 +74,7 @@ def analyze(rows: pd.DataFrame) -> Outcome:
             "levels": [{"where": _where(row), "text": _level(row)} for _, row in most.iterrows()],
         },
         tables={"plateaus": _plateaus_table(table), "cells": _cells_table(rows)},
-        figure=_figure(rows),
+        figure=capacity_figure(rows),
     )
 
 
@@ -182,32 +172,6 @@ def _cells_table(rows: pd.DataFrame) -> pd.DataFrame:
             "bits per effective parameter": ordered_rows["memorized_bits"] / ordered_rows[EFFECTIVE],
         }
     )
-
-
-def _figure(rows: pd.DataFrame) -> Figure:
-    """Draw bits per parameter over the load, plain and effective."""
-    counts = [count for count in COUNTS if len(counted(rows, count))]
-    figure = new_figure("Bits that an adapter holds, by the bits that it is offered",
-                        f"n = {len(rows)} cells; dashed: all that is offered; dotted: whole models",
-                        5 * len(counts) + 0.6, 4.8)  # fmt: skip
-    for axes, count in zip(figure.subplots(1, len(counts), squeeze=False)[0], counts, strict=True):
-        cells = counted(rows, count)
-        points = loads(cells).assign(precision=cells["precision"], steps=cells["steps"])
-        groups = points.groupby(["precision", "steps"])
-        for index, ((precision, steps), shown) in enumerate(groups):
-            axes.plot(shown["load"], shown["bits_per_parameter"], MARKERS[index], color=CYCLE[index % len(CYCLE)],
-                      markersize=5, alpha=0.85, label=f"{precision}, {steps:g} steps")  # fmt: skip
-        grid = np.geomspace(points["load"].min(), points["load"].max(), 50)
-        axes.plot(grid, grid, "--", color=GREY, linewidth=0.8)
-        for level in (FACT_BITS.value, *(bits.value for bits in TOKEN_BITS)):
-            axes.axhline(level, color=ORANGE, linewidth=0.9, linestyle=":")
-        axes.set_xscale("log")
-        axes.set_ylim(0, 1.15 * max(float(points["bits_per_parameter"].max()), TOKEN_BITS[1].value))
-        axes.set_xlabel(f"offered: ℓ·L0/ln 2 (bits per {COUNTS[count]})")
-        axes.set_ylabel(f"memorized: ℓ·ΔL/ln 2 (bits per {COUNTS[count]})")
-        axes.grid(alpha=0.25)
-        axes.legend(fontsize=7)
-    return figure
 
 
 CAPACITY = Experiment("capacity", "How many bits does a parameter hold?", "law", ("capacity",), analyze)

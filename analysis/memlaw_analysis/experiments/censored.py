@@ -1,6 +1,7 @@
 """A line through quantities that are known to lie in intervals: ln ℓ* on ln r, by maximum likelihood."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,7 +79,7 @@ def _loss(x: np.ndarray, low: np.ndarray, high: np.ndarray, slope: float, at_zer
     return float(-np.sum(upper + np.log1p(-np.minimum(np.exp(lower - upper), 1 - 1e-15))))
 
 
-def _crossing(excess, inside: float, end: float) -> float:  # type: ignore[no-untyped-def]
+def _crossing(excess: Callable[[float], float], inside: float, end: float) -> float:
     """The slope between `inside` and `end` where the likelihood leaves the interval; infinite where it never does."""
     step = 0.05 if end > inside else -0.05
     outside = inside + step

@@ -1,4 +1,4 @@
-"""Steps and rate: whether the exponents move with the steps, the law at convergence and its cost, and better settings."""
+"""Steps and rate: whether the exponents move, the law at convergence and its cost, and better settings."""
 
 import numpy as np
 import pandas as pd
@@ -91,31 +91,28 @@ def _exponents_claim(laws: list[Law]) -> Claim:
     moved = moved_exponents(laws)
     if moved is None:
         reasons = "; ".join(f"{law.name}: {law.reason or 'not identified'}" for law in laws if not law.sound)
-        return Claim(
-            Stance.OPEN,
-            f"Whether the exponents move with the steps is open: {len(sound)} number(s) of steps determine a law{f' ({reasons})' if reasons else ''}.",
-        )
+        text = f"Whether the exponents move with the steps is open: of 2 laws needed there {_are(len(sound))}"
+        return Claim(Stance.OPEN, f"{text} ({reasons})." if reasons else f"{text}.")
     first, last = sound[0], sound[-1]
     text = "; ".join(f"{symbol} by {difference(last, first, name)}" for name, symbol in EXPONENTS.items())
     span = f"from {first.name} to {last.name}"
     if moved:
-        return Claim(
-            Stance.AGAINST,
-            f"**The law's exponents depend on how long one trains**: {span} {' and '.join(moved)} move{'' if len(moved) > 1 else 's'} beyond the noise ({text}).",
-        )
+        which = f"{' and '.join(moved)} move{'' if len(moved) > 1 else 's'} beyond the noise"
+        head = "**The law's exponents depend on how long one trains**"
+        return Claim(Stance.AGAINST, f"{head}: {span} {which} ({text}).")
     return Claim(Stance.FOR, f"**The exponents do not move beyond the noise** {span} ({text}).")
+
+
+def _are(count: int) -> str:
+    return {0: "is none", 1: "is one"}[count]
 
 
 def _convergence_claims(converged: Convergence | None, reason: str) -> list[Claim]:
     if converged is None:
         return [Claim(Stance.OPEN, f"ΔL at convergence is open: {reason}.")]
     if not converged.identified:
-        return [
-            Claim(
-                Stance.OPEN,
-                f"ΔL at convergence is open: the power p = {converged.power} of the extrapolation is not determined.",
-            )
-        ]
+        reason = f"the rows do not determine the extrapolation's power, p = {converged.power}"
+        return [Claim(Stance.OPEN, f"ΔL at convergence is open: {reason}.")]
     points = converged.points
     text = (
         f"the cells reach {points['reached'].min():.0%} to {points['reached'].max():.0%} of the extrapolated ΔL, and "

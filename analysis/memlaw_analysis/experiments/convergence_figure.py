@@ -49,7 +49,7 @@ def _steps(axes: Axes, trained: pd.DataFrame, converged: Convergence | None) -> 
     for rank, marker in markers.items():
         axes.plot([], [], marker, color=GREY, label=f"r = {rank:g}")
     plain_ticks(axes, [float(steps) for steps in trained["steps"].unique()])
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.35 * float(trained["delta_loss_nats"].max()))  # room for the legend
     axes.set_xlabel("optimizer steps")
     axes.set_ylabel(DELTA_LOSS)
     axes.grid(alpha=0.25)

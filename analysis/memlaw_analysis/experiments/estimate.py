@@ -25,7 +25,8 @@ class Estimate(NamedTuple):
     def __str__(self) -> str:
         width = self.high - self.low
         digits = min(max(1 - math.floor(math.log10(width)), 0), 4) if 0 < width < math.inf else 2
-        return f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+        text = f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+        return text.replace("-", "−")
 
 
 def mean_of(values: Sequence[float] | np.ndarray) -> Estimate:

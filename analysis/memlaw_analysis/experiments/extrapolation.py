@@ -4,6 +4,7 @@ The form is ΔL(S) = ΔL∞ − A·S^(−p), with ΔL∞ and A of each grid poin
 the fit searches p alone.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,6 +98,6 @@ def _point(group: pd.DataFrame, by: list[str], power: float, variance: float) ->
     }
 
 
-def _end(excess, inside: float, end: float) -> float:  # type: ignore[no-untyped-def]
+def _end(excess: Callable[[float], float], inside: float, end: float) -> float:
     """Where the sum of squares leaves the interval, or the end of p's range."""
     return float(optimize.brentq(excess, inside, end)) if excess(end) > 0 else end

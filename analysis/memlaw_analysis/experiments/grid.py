@@ -1,4 +1,4 @@
-"""The declared grid of an experiment: the cells that its files in `conf/experiment/` train, and which rows are theirs."""
+"""The declared grid of an experiment: the cells that its files in `conf/experiment/` train, and their rows."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence

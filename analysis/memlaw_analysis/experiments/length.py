@@ -1,88 +1,18 @@
 """Is the stored information constant in the length? ℓ·ΔL in nats over ℓ, at few ranks and several numbers of steps."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from memlaw_analysis.experiments.estimate import Estimate, slope_of
+from memlaw_analysis.experiments.curves import LAW_SLOPE, TAIL, Curve, curves, stored
 from memlaw_analysis.experiments.experiment import Claim, Experiment, Outcome, Stance, ordered
-from memlaw_analysis.experiments.published import KEPT_BETA, VECTOR_NATS
-from memlaw_analysis.experiments.rows import EFFECTIVE, over_seeds
-from memlaw_analysis.figures.style import GREY, MARKERS, ORANGE, new_figure, ordered_colours, plain_ticks
-from memlaw_analysis.law.enough import TooFewCells
+from memlaw_analysis.experiments.length_figure import length_figure
+from memlaw_analysis.experiments.published import KEPT_BETA
 from memlaw_analysis.law.saturation import DEFAULT
 
-TAIL = 4
-"""The slope is that over the longest lengths, so many."""
-
-LAW_SLOPE = 1 - KEPT_BETA.value
-"""Slope of ln(ℓ·ΔL) on ln ℓ under ΔL ∝ ℓ^(−β)."""
-
-CONVERGED = 1.05
-"""Ratio of stored nats under which more steps count as bringing nothing."""
-
-
-@dataclass(frozen=True)
-class Curve:
-    """The stored information of one rank and one number of steps over the length.
-
-    Attributes:
-        rank, steps: of its cells.
-        cells: its unsaturated cells, seeds averaged, ascending in length; at least one.
-        slope: d ln(ℓ·ΔL) / d ln ℓ over the longest `TAIL` lengths; None where they are too few.
-    """
-
-    rank: int
-    steps: int
-    cells: pd.DataFrame
-    slope: Estimate | None
-
-    @property
-    def longest(self) -> pd.Series:
-        """The cell of the longest text."""
-        return self.cells.iloc[-1]
-
-    @property
-    def verdict(self) -> str:
-        """`levels off`, `grows`, `falls`, or `open`.
-
-        It levels off where the slope's interval includes 0 and excludes the law's slope. It is open where the interval
-        includes both, or there is none.
-        """
-        if self.slope is None or (self.slope.includes(0) and self.slope.high >= LAW_SLOPE):
-            return "open"
-        if self.slope.includes(0):
-            return "levels off"
-        return "grows" if self.slope.low > 0 else "falls"
-
-
-def stored(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the stored information of each rank, number of steps and length, seeds averaged.
-
-    Columns: those of `over_seeds`, and `nats`, `nats_per_parameter`, `nats_per_effective` (NaN: not measured).
-    """
-    cells = over_seeds(rows, ["lora.rank", "steps", "target_tokens"])
-    nats = cells["target_tokens"] * cells["delta_loss_nats"]
-    return cells.assign(
-        nats=nats, nats_per_parameter=nats / cells["trainable_parameters"], nats_per_effective=nats / cells[EFFECTIVE]
-    )
-
-
-def curves(cells: pd.DataFrame) -> list[Curve]:
-    """Split cells of `stored` into curves, without saturated cells: those store all that there is."""
-    found = []
-    for (rank, steps), rows in cells[~DEFAULT.excludes(cells)].groupby(["lora.rank", "steps"]):
-        ascending = rows.sort_values("target_tokens", ignore_index=True)
-        tail = ascending.tail(TAIL)
-        try:
-            slope = slope_of(np.log(tail["target_tokens"]), np.log(tail["nats"]))
-        except TooFewCells:
-            slope = None
-        found.append(Curve(int(rank), int(steps), ascending, slope))
-    return found
+GAIN = 0.05
+"""Share of stored nats up to which a gain by more steps counts as none."""
 
 
 def analyze(rows: pd.DataFrame) -> Outcome:
@@ -101,7 +31,7 @@ def analyze(rows: pd.DataFrame) -> Outcome:
             "longest": {f"r = {rank}": _longest(_most_trained(found, rank)) for rank in ranks},
         },
         tables={"cells": _cells_table(cells), "slopes": _slopes_table(found)},
-        figure=_figure(cells, found),
+        figure=length_figure(cells, found),
     )
 
 
@@ -126,48 +56,42 @@ def _most_trained(found: list[Curve], rank: int) -> Curve:
 
 
 def _level_claim(curve: Curve) -> Claim:
+    """Whether a curve levels off."""
     where = f"r = {curve.rank}, {curve.steps} steps"
-    tail, longest = curve.cells.tail(TAIL), curve.longest
+    first, longest = curve.cells.tail(TAIL).iloc[0], curve.longest
     amount = f"{longest['nats']:.0f} nats at ℓ = {longest['target_tokens']:g}, {_per_parameter(longest)}"
     if curve.slope is None:
-        return Claim(Stance.OPEN, f"{where}: {len(curve.cells)} unsaturated lengths, too few for a slope; {amount}.")
-    slope = f"from ℓ = {tail['target_tokens'].iloc[0]:g} to {longest['target_tokens']:g} it goes like ℓ^s with s = {curve.slope}"
-    law = f"the law with β = {KEPT_BETA.value:.2f} says {LAW_SLOPE:.2f}"
-    if curve.verdict == "levels off":
-        return Claim(
-            Stance.AGAINST, f"**{where}: the stored information levels off**: {slope}; {law}. It stays at {amount}."
-        )
-    if curve.verdict == "falls":
-        return Claim(
-            Stance.AGAINST, f"**{where}: a longer text stores less in total**: {slope}; {law}. It is {amount}."
-        )
-    if curve.verdict == "open":
-        return Claim(
-            Stance.OPEN,
-            f"{where}: open. {_capital(slope)}, which allows both a constant and the law ({law}). It is {amount}.",
-        )
-    agrees = curve.slope.includes(LAW_SLOPE)
-    stance = Stance.FOR if agrees else Stance.AGAINST
-    relation = "as" if agrees else "while"
-    return Claim(
-        stance,
-        f"**{where}: the stored information still grows with the length**: {slope}, {relation} {law}. It is {amount}, and no bound of the adapter.",
+        return Claim(Stance.OPEN, f"{where}: too few unsaturated lengths for a slope ({len(curve.cells)}); {amount}.")
+    span = (
+        f"from ℓ = {first['target_tokens']:g} to {longest['target_tokens']:g} it goes like ℓ^s with s = {curve.slope}"
     )
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
+    law = f"{LAW_SLOPE:.2f} (the law with β = {KEPT_BETA.value:.2f})"
+    agrees = curve.verdict == "grows" and curve.slope.includes(LAW_SLOPE)
+    heads = {
+        "levels off": "**{}: the stored information levels off**",
+        "falls": "**{}: a longer text stores less in total**",
+        "grows": "**{}: the stored information still grows with the length**",
+        "open": "{}: whether the stored information levels off is open",
+    }
+    against = {
+        "levels off": f"which excludes {law}",
+        "falls": f"which excludes {law}",
+        "grows": f"as {law}" if agrees else f"which excludes {law}",
+        "open": f"which allows both 0 (a constant) and {law}",
+    }
+    stance = Stance.OPEN if curve.verdict == "open" else Stance.FOR if agrees else Stance.AGAINST
+    head = heads[curve.verdict].format(where)
+    return Claim(stance, f"{head}: {span}, {against[curve.verdict]}. It is {amount}.")
 
 
 def _per_parameter(cell: pd.Series) -> str:
     """Nats and bits per parameter, plain and effective."""
-    parts = [
-        f"{cell['nats_per_parameter']:.2f} nats ({cell['nats_per_parameter'] / math.log(2):.2f} bits) per parameter"
-    ]
-    if np.isfinite(cell["nats_per_effective"]):
-        bits = cell["nats_per_effective"] / math.log(2)
-        parts.append(f"{cell['nats_per_effective']:.2f} nats ({bits:.2f} bits) per effective parameter")
-    return " and ".join(parts)
+    counts = {"nats_per_parameter": "parameter", "nats_per_effective": "effective parameter"}
+    return " and ".join(
+        f"{cell[name]:.2f} nats ({cell[name] / math.log(2):.2f} bits) per {count}"
+        for name, count in counts.items()
+        if np.isfinite(cell[name])
+    )
 
 
 def _steps_claims(cells: pd.DataFrame) -> list[Claim]:
@@ -177,15 +101,11 @@ def _steps_claims(cells: pd.DataFrame) -> list[Claim]:
         trained = usable[usable["target_tokens"] == length].sort_values("steps")
         if len(trained) > 1:
             few, many = trained.iloc[-2], trained.iloc[-1]
-            gain = many["nats"] / few["nats"]
-            text = (
-                f"r = {many['lora.rank']:g}, ℓ = {length:g}: {many['steps']:g} in place of {few['steps']:g} steps store "
-                f"{gain - 1:+.0%}"
-            )
-            if gain > CONVERGED:
-                return [
-                    Claim(Stance.AGAINST, f"{text}, so what fewer steps show is what training reached, not what fits.")
-                ]
+            gain = float(many["nats"] / few["nats"]) - 1
+            amount = f"{abs(gain):.0%} {'more' if gain >= 0 else 'less'} than {few['steps']:g}"
+            text = f"r = {many['lora.rank']:g}, ℓ = {length:g}: {many['steps']:g} steps store {amount}"
+            if gain > GAIN:
+                return [Claim(Stance.AGAINST, f"{text}, so fewer steps show what training reached, not what fits.")]
             return [Claim(Stance.FOR, f"{text}: training has converged there.")]
     return []
 
@@ -221,61 +141,6 @@ def _slopes_table(found: list[Curve]) -> pd.DataFrame:
         ],
         columns=["r", "steps", "lengths", "d ln(nats)/d ln ℓ", "verdict", "largest (nats)"],
     )
-
-
-def _figure(cells: pd.DataFrame, found: list[Curve]) -> Figure:
-    """Draw stored nats against the length, and the local slope between neighbouring lengths."""
-    caption = f"n = {len(cells)} cells, seeds averaged; hollow: saturated, {DEFAULT}; dashed: all of the text, ℓ·L0"
-    figure = new_figure("What an adapter stores, by the length of the text", caption, 10, 4.8)
-    left, right = figure.subplots(1, 2)
-    steps, ranks = sorted(cells["steps"].unique()), sorted(cells["lora.rank"].unique())
-    colours = dict(zip(steps, ordered_colours(len(steps)), strict=True))
-    markers = dict(zip(ranks, MARKERS, strict=False))
-    for (rank, count), rows in cells.groupby(["lora.rank", "steps"]):
-        look = {"color": colours[count], "marker": markers[rank], "markersize": 5}
-        left.plot(rows["target_tokens"], rows["nats"], linewidth=0.9, label=f"r = {rank:g}, {count:g} steps", **look)
-        full = rows[DEFAULT.excludes(rows)]
-        left.plot(full["target_tokens"], full["nats"], linestyle="none", markerfacecolor="white", **look)
-    for curve in found:
-        x, y = np.log(curve.cells["target_tokens"].to_numpy(float)), np.log(curve.cells["nats"].to_numpy(float))
-        look = {"color": colours[curve.steps], "marker": markers[curve.rank], "markersize": 5}
-        right.plot(np.exp((x[1:] + x[:-1]) / 2), np.diff(y) / np.diff(x), linewidth=0.9, **look)
-    offered = cells.groupby("target_tokens")["base_loss_nats"].mean()
-    left.plot(offered.index, offered.index * offered, "--", color=GREY, linewidth=0.8)
-    left.axhline(VECTOR_NATS.value, color=ORANGE, linewidth=0.9, linestyle=":")
-    left.text(
-        offered.index[-1],
-        VECTOR_NATS.value,
-        "one input vector, Pythia-160M",
-        color="#8a5f00",
-        fontsize=7,
-        ha="right",
-        va="bottom",
-    )
-    for level, name in ((0, "constant"), (LAW_SLOPE, f"law, β = {KEPT_BETA.value:.2f}"), (1, "all is stored")):
-        right.axhline(level, color=GREY, linewidth=0.8, linestyle=":")
-        right.text(
-            1.0,
-            level,
-            f"{name} ",
-            color="#555555",
-            fontsize=7,
-            ha="right",
-            va="bottom",
-            transform=right.get_yaxis_transform(),
-        )
-    lengths = [float(length) for length in sorted(cells["target_tokens"].unique())]
-    plain_ticks(left, lengths)
-    plain_ticks(right, lengths)
-    right.set_xlim(left.get_xlim())
-    left.set_yscale("log")
-    left.set_ylabel("stored: ℓ·ΔL (nats)")
-    right.set_ylabel("local slope d ln(ℓ·ΔL) / d ln ℓ")
-    for axes in (left, right):
-        axes.set_xlabel("length ℓ (tokens)")
-        axes.grid(alpha=0.25)
-    left.legend(fontsize=7)
-    return figure
 
 
 LENGTH = Experiment("length", "Is the stored information constant in the length?", "law", ("length",), analyze)

@@ -1,8 +1,8 @@
 """Tables and numbers as Markdown."""
 
+import math
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 SHARES = {"ΔL/L0", "MAPE", "held-out error", "reached"}
@@ -13,11 +13,11 @@ UNKNOWN = "–"
 
 def number(value: Any) -> str:
     """Show a number with three digits, or all before the point; anything else as text."""
-    if value is None or (isinstance(value, float | np.floating) and not np.isfinite(value)):
+    if not isinstance(value, float):
+        return UNKNOWN if value is None else str(value)
+    if not math.isfinite(value):
         return UNKNOWN
-    if isinstance(value, float | np.floating):
-        return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-    return str(value)
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def table(rows: pd.DataFrame) -> str:
@@ -32,7 +32,7 @@ def table(rows: pd.DataFrame) -> str:
 
 
 def _cell(name: str, value: Any) -> str:
-    if isinstance(value, float | np.floating) and np.isfinite(value):
+    if isinstance(value, float) and math.isfinite(value):
         if name in SHARES:
             return f"{value:.1%}"
         if name == "R²":

@@ -4,13 +4,11 @@ The parts of the study are told apart by the cells' columns, so a cell can serve
 """
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from memlaw_analysis.experiments.estimate import Estimate, ratio_of
 from memlaw_analysis.experiments.experiment import Claim, Experiment, Outcome, Stance, ordered
+from memlaw_analysis.experiments.placement_figure import BITS, placement_figure
 from memlaw_analysis.experiments.rows import EFFECTIVE, listed
-from memlaw_analysis.figures.style import BLUE, CYCLE, new_figure
 from memlaw_analysis.law.enough import TooFewCells
 
 ATTENTION, UP_GATE, DOWN, ALL = "attention", "up and gate", "down", "all linear"
@@ -26,7 +24,6 @@ KINDS = {
 EQUAL = 0.1
 """Sizes of adapters count as equal within this share of their median."""
 
-BITS = "bits_per_parameter"
 _TASK = ["target_tokens", "steps", "seed"]
 
 
@@ -99,11 +96,11 @@ def analyze(rows: pd.DataFrame) -> Outcome:
             "layers_of_modules": sorted({layer for layers in modules["layers"] for layer in layers}),
         },
         tables={
-            "modules": _summary(modules, ["kind"], {"kind": "modules"}),
-            "depth": _summary(depth, ["layers"], {"layers": "layer"}),
-            "spread": _summary(spread, ["count"], {"count": "layers adapted"}),
+            "modules": _summary(modules, "kind", "modules"),
+            "depth": _summary(depth, "layers", "layer"),
+            "spread": _summary(spread, "count", "layers adapted"),
         },
-        figure=_figure(modules, depth, spread),
+        figure=placement_figure(modules, depth, spread),
     )
 
 
@@ -123,14 +120,12 @@ def _mlp_claim(ratio: Estimate | str) -> Claim:
     if isinstance(ratio, str):
         return Claim(Stance.OPEN, f"MLP against attention is open: {ratio}.")
     text = f"at equal size the better map of the MLP holds {ratio} times the bits per parameter of attention"
+    regret = '"LoRA Without Regret"'
     if ratio.low > 1:
-        return Claim(Stance.FOR, f'**The MLP holds more than attention**, as "LoRA Without Regret" finds: {text}.')
+        return Claim(Stance.FOR, f"**The MLP holds more than attention**, as {regret} finds: {text}.")
     if ratio.high < 1:
-        return Claim(Stance.AGAINST, f'**Attention holds more than the MLP**, against "LoRA Without Regret": {text}.')
-    return Claim(
-        Stance.OPEN,
-        f'MLP and attention do not differ beyond the noise ("LoRA Without Regret" finds the MLP ahead): {text}.',
-    )
+        return Claim(Stance.AGAINST, f"**Attention holds more than the MLP**, against {regret}: {text}.")
+    return Claim(Stance.OPEN, f"MLP and attention do not differ beyond the noise ({regret}: the MLP is ahead): {text}.")
 
 
 def _depth_claim(depth: pd.DataFrame) -> Claim:
@@ -138,17 +133,15 @@ def _depth_claim(depth: pd.DataFrame) -> Claim:
     if len(means) < 2:
         return Claim(Stance.OPEN, "The best depth is open: no cells of two layers are otherwise the same.")
     worst, best = means.index[0], means.index[-1]
+    tried = ", ".join(str(layers[0]) for layers in sorted(means.index))
+    text = f"of layers {tried}, layer {best[0]} holds the most and layer {worst[0]} the least"
     try:
         ratio = contrast(depth, "layers", best, worst, ["kind", "lora.rank", *_TASK])
     except TooFewCells as error:
-        return Claim(
-            Stance.OPEN,
-            f"The best depth is open ({error}): layer {best[0]} holds {means.iloc[-1]:.2f} nats, layer {worst[0]} {means.iloc[0]:.2f}.",
-        )
-    text = f"of layers {', '.join(str(layers[0]) for layers in sorted(means.index))}, layer {best[0]} holds the most and layer {worst[0]} the least, at a ratio of {ratio}"
+        return Claim(Stance.OPEN, f"The best depth is open ({error}); so far {text}.")
     if ratio.low > 1:
-        return Claim(Stance.AGAINST, f"**A law in rank and length alone lacks the layer**: {text}.")
-    return Claim(Stance.FOR, f"The layer makes no difference beyond the noise: {text}.")
+        return Claim(Stance.AGAINST, f"**The layer matters beside rank and length**: {text}, {ratio} to 1.")
+    return Claim(Stance.FOR, f"The layer makes no difference beyond the noise: {text}, {ratio} to 1.")
 
 
 def _one_over_many(spread: pd.DataFrame) -> Estimate | str:
@@ -164,90 +157,37 @@ def _one_over_many(spread: pd.DataFrame) -> Estimate | str:
 def _spread_claim(ratio: Estimate | str, spread: pd.DataFrame) -> Claim:
     if isinstance(ratio, str):
         return Claim(Stance.OPEN, f"One layer against many is open: {ratio}.")
-    few, many = spread["count"].min(), spread["count"].max()
-    total = spread["total"].max()
-    one, other = (
-        f"{few:g} layer{'s' if few > 1 else ''} with rank {total / few:g}",
-        f"{many:g} with rank {total / many:g}",
-    )
-    text = f"{one} hold{'s' if few == 1 else ''} {ratio} times the bits of {other}"
+    few, many, total = spread["count"].min(), spread["count"].max(), spread["total"].max()
+    text = f"rank {total / few:g} in {few:g} layer{'s' if few > 1 else ''} holds {ratio} times the bits of rank "
+    text += f"{total / many:g} in {many:g} layers"
+    peak = "a capacity per parameter that is largest at low rank (arXiv 2603.01097)"
     if ratio.high < 1:
-        return Claim(
-            Stance.AGAINST,
-            f"**Rank is not what counts, parameters in many places are**: {text}. That capacity per parameter is largest at low rank agrees with arXiv 2603.01097.",
-        )
+        return Claim(Stance.AGAINST, f"**Many layers with a low rank hold more than one with a high rank**: {text}. "
+                     f"The law in r of one layer does not say so; it agrees with {peak}.")  # fmt: skip
     if ratio.low > 1:
-        return Claim(
-            Stance.AGAINST,
-            f"**One place with a high rank holds more**: {text}. That contradicts a capacity per parameter that is largest at low rank (arXiv 2603.01097).",
-        )
-    return Claim(Stance.FOR, f"Equal parameters hold the same, in one place or many: {text}, which holds 1.")
+        return Claim(Stance.AGAINST, f"**One layer with a high rank holds more than many with a low rank**: {text}. "
+                     f"That contradicts {peak}.")  # fmt: skip
+    return Claim(Stance.FOR, f"Equal parameters hold the same in one layer or many: {text}, which holds 1.")
 
 
-def _summary(cells: pd.DataFrame, by: list[str], names: dict[str, str]) -> pd.DataFrame:
+def _summary(cells: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
     """A row per placement, length and size: means over seeds."""
-    keys = [*by, "lora.rank", "target_tokens", "trainable_parameters"]
-    columns = [names[key] for key in by] + [
-        "r",
-        "ℓ",
-        "parameters",
-        "effective parameters",
-        "cells",
-        "ΔL (nats)",
-        BITS.replace("_", " "),
-    ]
     rows = []
-    for values, group in cells.groupby(keys) if len(cells) else ():
-        first = values[0] if not isinstance(values[0], tuple) else ", ".join(map(str, values[0]))
+    keys = [column, "lora.rank", "target_tokens", "trainable_parameters"]
+    for (place, rank, length, parameters), group in cells.groupby(keys):
         rows.append(
-            [
-                first,
-                *values[1:],
-                group[EFFECTIVE].mean(),
-                len(group),
-                group["delta_loss_nats"].mean(),
-                group[BITS].mean(),
-            ]
+            {
+                name: ", ".join(map(str, place)) if isinstance(place, tuple) else place,
+                "r": rank,
+                "ℓ": length,
+                "parameters": parameters,
+                "effective parameters": group[EFFECTIVE].mean(),
+                "cells": len(group),
+                "ΔL (nats)": group["delta_loss_nats"].mean(),
+                "bits per parameter": group[BITS].mean(),
+            }
         )
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _figure(modules: pd.DataFrame, depth: pd.DataFrame, spread: pd.DataFrame) -> Figure | None:
-    """Draw bits per parameter by modules, by layer, and by the number of layers."""
-    panels = [
-        (modules, "kind", "adapted modules of one layer"),
-        (depth.assign(layer=[layers[0] for layers in depth["layers"]]), "layer", "adapted layer"),
-        (spread, "count", "layers adapted, rank · layers equal"),
-    ]
-    panels = [panel for panel in panels if len(panel[0])]
-    if not panels:
-        return None
-    count = sum(len(cells) for cells, _, _ in panels)
-    figure = new_figure(
-        "Where an adapter holds the most", f"n = {count} cells, a point each; lines: means", 4.4 * len(panels), 4.4
-    )
-    for axes, (cells, column, label) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        _panel(axes, cells, column, label)
-    return figure
-
-
-def _panel(axes: Axes, cells: pd.DataFrame, column: str, label: str) -> None:
-    kinds = [kind for kind in KINDS.values() if kind in set(cells[column])] if column == "kind" else []
-    values = kinds + sorted(set(cells[column]) - set(kinds))
-    places = {value: index if column != "layer" else value for index, value in enumerate(values)}
-    lengths = sorted(cells["target_tokens"].unique())
-    for index, length in enumerate(lengths):
-        shown = cells[cells["target_tokens"] == length]
-        colour = CYCLE[index] if len(lengths) > 1 else BLUE
-        axes.plot([places[value] for value in shown[column]], shown[BITS], "o", color=colour, markersize=5, alpha=0.8)
-        mean = shown.groupby(shown[column].map(places))[BITS].mean()
-        axes.plot(mean.index, mean, color=colour, linewidth=0.9, label=f"ℓ = {length:g}")
-    axes.set_xticks(list(places.values()), [str(value) for value in places])
-    axes.set_ylim(0, 1.1 * float(cells[BITS].max()))
-    axes.set_xlabel(label)
-    axes.set_ylabel("bits per trainable parameter")
-    axes.grid(alpha=0.25)
-    axes.legend(fontsize=7)
+    return pd.DataFrame(rows)
 
 
 PLACEMENT = Experiment(

@@ -34,7 +34,7 @@ def record(outcome: Outcome, coverage: Coverage) -> dict[str, Any]:
 def drawn(figure: Figure) -> list[list[Any]]:
     """Return the points and lines that a figure draws, per axes: what is compared in place of its pixels."""
     return [
-        [line.get_xydata().tolist() for line in axes.lines if len(line.get_xydata())]
+        [np.column_stack(line.get_data()).tolist() for line in axes.lines]
         + [
             segment.tolist()
             for part in axes.collections
