@@ -1,9 +1,7 @@
 """The paper's own points, digitised, and the figures that other fits of them gave."""
 
-from pathlib import Path
-
-import memlaw_analysis
 import pytest
+from helpers.published import POINTS, WITHOUT_FIRST
 from memlaw_analysis.law.collapse import fit_collapse
 from memlaw_analysis.law.fit import fit_law
 from memlaw_analysis.law.fits import Fits
@@ -11,10 +9,6 @@ from memlaw_analysis.law.forms import FORMS, POWER
 from memlaw_analysis.law.residuals import diagnose
 from memlaw_analysis.law.rivals import compare_forms, held_out_error
 from memlaw_analysis.law.saturation import NONE, Rule
-from memlaw_analysis.tables.points import load_points
-
-POINTS = load_points(Path(memlaw_analysis.__file__).parent / "data/paper_points.csv", 12.33)
-WITHOUT_FIRST = POINTS[(POINTS["lora.rank"] > 1) | (POINTS["seq_len"] > 200)]
 
 
 @pytest.mark.parametrize(
