@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 
 import numpy as np
 import pandas as pd
@@ -46,7 +47,7 @@ def _row(point: Point, delta_loss: float) -> dict[str, object]:
     modules, size = SIZES[point["lora.target_modules"]]
     layers = json.loads(point["lora.layers"])
     parameters, length = size * point["lora.rank"] * len(layers), point["seq_len"]
-    name = f"r{point['lora.rank']}-l{length}-{abs(hash(repr(sorted(point.items())))):x}"
+    name = f"r{point['lora.rank']}-l{length}-{sha256(repr(sorted(point.items())).encode()).hexdigest()[:8]}"
     bits = length * delta_loss / math.log(2)
     return {
         **ROW,

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from memlaw.core.errors import ConfigError, refuse
+from memlaw.core.wording import count
 from memlaw_analysis.experiments.files import check_pages, write_pages
 
 
@@ -24,7 +25,7 @@ def main() -> None:
             sys.exit(0 if _check(given.directory) else 1)
         for experiment, outcome, coverage in write_pages(given.directory):
             run = f"{coverage.declared - len(coverage.missing)} of {coverage.declared} cells"
-            print(f"{given.directory / experiment.name}.md: {run}, {len(outcome.claims)} claims")
+            print(f"{given.directory / experiment.name}.md: {run}, {count(len(outcome.claims), 'claim')}")
     except (ValueError, OSError) as error:  # NoCells, ConfigError, or nowhere to write
         refuse(error)
 

@@ -104,26 +104,23 @@ def _plateau_claim(row: pd.Series) -> Claim:
             f"{row['best']:.2f} is a lower bound, and comparing it with {FACT_BITS.value:g} or "
             f"{TOKEN_BITS[0].value:g} to {TOKEN_BITS[1].value:g} says nothing.",
         )
-    plateau = Estimate(capacity.plateau, *capacity.plateau_interval)
-    published = _relation(plateau)
-    stance = Stance.FOR if "holds" in published else Stance.AGAINST
-    return Claim(stance, f"**{where}: a plateau at {plateau} {unit}**, {published}.")
+    agrees, place = relation(Estimate(capacity.plateau, *capacity.plateau_interval))
+    text = f"**{where}: a plateau at {_level(row)} {unit}**, {place}."
+    return Claim(Stance.FOR if agrees else Stance.AGAINST, text)
 
 
-def _relation(plateau: Estimate) -> str:
-    """Where a plateau lies among the published ones."""
-    low, high = TOKEN_BITS[0].value, TOKEN_BITS[1].value
-    facts, tokens = (
-        f"the {FACT_BITS.value:g} of facts in full training",
-        f"the {low:g} to {high:g} of random tokens in whole models",
-    )
+def relation(plateau: Estimate) -> tuple[bool, str]:
+    """Return whether a plateau includes a published one, and where it lies among them."""
+    low, high = (bits.value for bits in TOKEN_BITS)
+    facts = f"the {FACT_BITS.value:g} of facts in full training"
+    tokens = f"the {low:g} to {high:g} of random tokens in whole models"
     if plateau.includes(FACT_BITS.value):
-        return f"which holds {facts}"
+        return True, f"which includes {facts}"
     if plateau.high >= low and plateau.low <= high:
-        return f"which holds {tokens}"
+        return True, f"which includes {tokens}"
     if plateau.high < FACT_BITS.value:
-        return f"below {facts} and {tokens}"
-    return f"between {facts} and {tokens}" if plateau.high < low else f"above {facts} and {tokens}"
+        return False, f"below {facts} and {tokens}"
+    return False, f"between {facts} and {tokens}" if plateau.high < low else f"above {facts} and {tokens}"
 
 
 def _precision_claim(ratio: Estimate) -> Claim:

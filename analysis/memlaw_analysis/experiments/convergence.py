@@ -91,7 +91,7 @@ def _exponents_claim(laws: list[Law]) -> Claim:
     moved = moved_exponents(laws)
     if moved is None:
         reasons = "; ".join(f"{law.name}: {law.reason or 'not identified'}" for law in laws if not law.sound)
-        text = f"Whether the exponents move with the steps is open: of 2 laws needed there {_are(len(sound))}"
+        text = f"Whether the exponents move with the steps is open: two laws are needed and {len(sound)} is determined"
         return Claim(Stance.OPEN, f"{text} ({reasons})." if reasons else f"{text}.")
     first, last = sound[0], sound[-1]
     text = "; ".join(f"{symbol} by {difference(last, first, name)}" for name, symbol in EXPONENTS.items())
@@ -101,10 +101,6 @@ def _exponents_claim(laws: list[Law]) -> Claim:
         head = "**The law's exponents depend on how long one trains**"
         return Claim(Stance.AGAINST, f"{head}: {span} {which} ({text}).")
     return Claim(Stance.FOR, f"**The exponents do not move beyond the noise** {span} ({text}).")
-
-
-def _are(count: int) -> str:
-    return {0: "is none", 1: "is one"}[count]
 
 
 def _convergence_claims(converged: Convergence | None, reason: str) -> list[Claim]:

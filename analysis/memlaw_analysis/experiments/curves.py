@@ -9,10 +9,13 @@ from memlaw_analysis.experiments.estimate import Estimate, slope_of
 from memlaw_analysis.experiments.published import KEPT_BETA
 from memlaw_analysis.experiments.rows import EFFECTIVE, over_seeds
 from memlaw_analysis.law.enough import TooFewCells
-from memlaw_analysis.law.saturation import DEFAULT
+from memlaw_analysis.law.saturation import DEFAULT, Rule
 
 TAIL = 4
 """The slope is that over the longest lengths, so many."""
+
+BELOW = Rule("delta_loss", 0.5)
+"""Cells that a slope leaves out: towards L0 it goes to 1, whatever the adapter."""
 
 LAW_SLOPE = 1 - KEPT_BETA.value
 """Slope of ln(ℓ·ΔL) on ln ℓ under ΔL ∝ ℓ^(−β)."""
@@ -25,12 +28,14 @@ class Curve:
     Attributes:
         rank, steps: of its cells.
         cells: its unsaturated cells, seeds averaged, ascending in length; at least one.
-        slope: d ln(ℓ·ΔL) / d ln ℓ over the longest `TAIL` lengths; None where they are too few.
+        tail: those of the longest `TAIL` lengths that `BELOW` leaves.
+        slope: d ln(ℓ·ΔL) / d ln ℓ over the tail; None where it is too short.
     """
 
     rank: int
     steps: int
     cells: pd.DataFrame
+    tail: pd.DataFrame
     slope: Estimate | None
 
     @property
@@ -73,10 +78,10 @@ def curves(cells: pd.DataFrame) -> list[Curve]:
     found = []
     for (rank, steps), rows in usable.groupby(["lora.rank", "steps"]):
         ascending = rows.sort_values("target_tokens", ignore_index=True)
-        tail = ascending.tail(TAIL)
+        tail = ascending[~BELOW.excludes(ascending)].tail(TAIL)
         try:
             slope = slope_of(np.log(tail["target_tokens"]), np.log(tail["nats"]))
         except TooFewCells:
             slope = None
-        found.append(Curve(int(rank), int(steps), ascending, slope))
+        found.append(Curve(int(rank), int(steps), ascending, tail, slope))
     return found

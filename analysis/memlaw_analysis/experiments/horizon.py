@@ -77,16 +77,17 @@ def _slope_claim(slope: Estimate, table: pd.DataFrame) -> Claim:
     if ours and paper:
         return Claim(
             Stance.FOR,
-            f"**The horizon follows α/β of the law**: {text}, which holds both {kept_name} and {paper_name}.",
+            f"**The horizon follows α/β of the law**: {text}, which includes both {kept_name} and {paper_name}.",
         )
     if ours or paper:
         held, missed = (kept_name, paper_name) if ours else (paper_name, kept_name)
         stance = Stance.FOR if ours else Stance.AGAINST
-        return Claim(stance, f"**The horizon allows one of two α/β**: {text}, which holds {held} and not {missed}.")
+        relation = f"which includes {held} and excludes {missed}"
+        return Claim(stance, f"**The horizon allows one of two α/β**: {text}, {relation}.")
     side = "more slowly" if slope.high < min(KEPT_KAPPA.value, PAPER_KAPPA.value) else "otherwise"
-    linear = " It holds 1: a text in proportion to the rank." if slope.includes(1) else ""
+    linear = " It includes 1: a text in proportion to the rank." if slope.includes(1) else ""
     head = f"**The horizon grows {side} than α/β of the law says**"
-    return Claim(Stance.AGAINST, f"{head}: {text}, which holds neither {kept_name} nor {paper_name}.{linear}")
+    return Claim(Stance.AGAINST, f"{head}: {text}, which excludes both {kept_name} and {paper_name}.{linear}")
 
 
 def _capacity_claims(table: pd.DataFrame) -> list[Claim]:

@@ -5,11 +5,14 @@ import math
 import numpy as np
 import pandas as pd
 
-from memlaw_analysis.experiments.curves import LAW_SLOPE, TAIL, Curve, curves, stored
+from memlaw_analysis.experiments.curves import BELOW, LAW_SLOPE, Curve, curves, stored
 from memlaw_analysis.experiments.experiment import Claim, Experiment, Outcome, Stance, ordered
 from memlaw_analysis.experiments.length_figure import length_figure
+from memlaw_analysis.experiments.markdown import UNKNOWN
 from memlaw_analysis.experiments.published import KEPT_BETA
 from memlaw_analysis.law.saturation import DEFAULT
+
+WINDOW = f"ΔL < {BELOW.at:g}·L0"
 
 GAIN = 0.05
 """Share of stored nats up to which a gain by more steps counts as none."""
@@ -58,13 +61,13 @@ def _most_trained(found: list[Curve], rank: int) -> Curve:
 def _level_claim(curve: Curve) -> Claim:
     """Whether a curve levels off."""
     where = f"r = {curve.rank}, {curve.steps} steps"
-    first, longest = curve.cells.tail(TAIL).iloc[0], curve.longest
+    longest = curve.longest
     amount = f"{longest['nats']:.0f} nats at ℓ = {longest['target_tokens']:g}, {_per_parameter(longest)}"
     if curve.slope is None:
-        return Claim(Stance.OPEN, f"{where}: too few unsaturated lengths for a slope ({len(curve.cells)}); {amount}.")
-    span = (
-        f"from ℓ = {first['target_tokens']:g} to {longest['target_tokens']:g} it goes like ℓ^s with s = {curve.slope}"
-    )
+        too_few = f"too few lengths with {WINDOW} for a slope ({len(curve.tail)})"
+        return Claim(Stance.OPEN, f"{where}: {too_few}; so far {amount}.")
+    first = curve.tail["target_tokens"].iloc[0]
+    span = f"from ℓ = {first:g} to {longest['target_tokens']:g} it goes like ℓ^s with s = {curve.slope}"
     law = f"{LAW_SLOPE:.2f} (the law with β = {KEPT_BETA.value:.2f})"
     agrees = curve.verdict == "grows" and curve.slope.includes(LAW_SLOPE)
     heads = {
@@ -76,7 +79,7 @@ def _level_claim(curve: Curve) -> Claim:
     against = {
         "levels off": f"which excludes {law}",
         "falls": f"which excludes {law}",
-        "grows": f"as {law}" if agrees else f"which excludes {law}",
+        "grows": f"which includes {law}" if agrees else f"which excludes {law}",
         "open": f"which allows both 0 (a constant) and {law}",
     }
     stance = Stance.OPEN if curve.verdict == "open" else Stance.FOR if agrees else Stance.AGAINST
@@ -132,8 +135,8 @@ def _slopes_table(found: list[Curve]) -> pd.DataFrame:
             {
                 "r": curve.rank,
                 "steps": curve.steps,
-                "lengths": f"{curve.cells.tail(TAIL)['target_tokens'].iloc[0]:g} to {curve.longest['target_tokens']:g}",
-                "d ln(nats)/d ln ℓ": curve.slope,
+                "lengths": ", ".join(f"{length:g}" for length in curve.tail["target_tokens"]) or UNKNOWN,
+                "d ln(nats)/d ln ℓ": curve.slope or UNKNOWN,
                 "verdict": curve.verdict,
                 "largest (nats)": curve.cells["nats"].max(),
             }

@@ -167,7 +167,7 @@ def _spread_claim(ratio: Estimate | str, spread: pd.DataFrame) -> Claim:
     if ratio.low > 1:
         return Claim(Stance.AGAINST, f"**One layer with a high rank holds more than many with a low rank**: {text}. "
                      f"That contradicts {peak}.")  # fmt: skip
-    return Claim(Stance.FOR, f"Equal parameters hold the same in one layer or many: {text}, which holds 1.")
+    return Claim(Stance.FOR, f"Equal parameters hold the same in one layer or many: {text}, which includes 1.")
 
 
 def _summary(cells: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
