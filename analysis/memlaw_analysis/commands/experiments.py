@@ -10,6 +10,7 @@ from pathlib import Path
 from memlaw.core.errors import ConfigError, refuse
 from memlaw.core.wording import count
 from memlaw_analysis.experiments.files import check_pages, write_pages
+from memlaw_analysis.tables.studies import NoCells
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
         for experiment, outcome, coverage in write_pages(given.directory):
             run = f"{coverage.declared - len(coverage.missing)} of {coverage.declared} cells"
             print(f"{given.directory / experiment.name}.md: {run}, {count(len(outcome.claims), 'claim')}")
-    except (ValueError, OSError) as error:  # NoCells, ConfigError, or nowhere to write
+    except (NoCells, ConfigError, OSError) as error:  # no rows, or nowhere to write
         refuse(error)
 
 

@@ -21,6 +21,9 @@ MIN_STEPS = 3
 POWERS = (0.05, 3.0)
 """Allowed range of p. At an end the rows do not determine it."""
 
+STEP = 0.01
+"""Step of p in numerical derivatives."""
+
 SHARE = 0.95
 """Share of ΔL∞ that counts as converged."""
 
@@ -71,8 +74,11 @@ def extrapolate(cells: pd.DataFrame, by: list[str]) -> Convergence:
     least = squares(power)
     limit = least * (1 + float(stats.f.ppf(LEVEL, 1, freedom)) / freedom)
     low, high = (_end(lambda value: squares(value) - limit, power, end) for end in POWERS)
-    points = pd.DataFrame([_point(group, by, power, least / freedom) for group in groups])
-    return Convergence(Estimate(power, low, high), points, float(np.sqrt(least / freedom)))
+    variance = least / freedom
+    bend = (squares(power + STEP) - 2 * least + squares(power - STEP)) / STEP**2
+    uncertain = 2 * variance / bend if bend > 0 else float("inf")  # the variance of p
+    points = pd.DataFrame([_point(group, by, power, variance, uncertain) for group in groups])
+    return Convergence(Estimate(power, low, high), points, float(np.sqrt(variance)))
 
 
 def _line(group: pd.DataFrame, power: float) -> tuple[np.ndarray, np.ndarray, float]:
@@ -84,14 +90,19 @@ def _line(group: pd.DataFrame, power: float) -> tuple[np.ndarray, np.ndarray, fl
     return found, inverse, float(((design @ found - measured) ** 2).sum())
 
 
-def _point(group: pd.DataFrame, by: list[str], power: float, variance: float) -> dict[str, object]:
+def _point(group: pd.DataFrame, by: list[str], power: float, variance: float, uncertain: float) -> dict[str, object]:
+    """A grid point at endless training.
+
+    The error of ΔL∞ counts the noise of the cells (`variance`) and the uncertainty of p (`uncertain`, its variance).
+    """
     (level, slope), inverse, _ = _line(group, power)
+    by_power = (_line(group, power + STEP)[0][0] - _line(group, power - STEP)[0][0]) / (2 * STEP)
     needed = (max(-slope, 0.0) / ((1 - SHARE) * level)) ** (1 / power) if level > 0 else float("nan")
     return {
         **group.iloc[0][by].to_dict(),
         "base_loss_nats": group["base_loss_nats"].mean(),
         "delta_loss_nats": float(level),
-        "error": float(np.sqrt(variance * inverse[0, 0])),
+        "error": float(np.sqrt(variance * inverse[0, 0] + uncertain * by_power**2)),
         "amplitude": float(-slope),
         "steps_needed": float(needed),
         "reached": float(group["delta_loss_nats"].max() / level),

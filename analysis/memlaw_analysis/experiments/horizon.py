@@ -48,7 +48,8 @@ def analyze(rows: pd.DataFrame) -> Outcome:
     line: Line | None = None
     try:
         line = horizon_line(found)
-        claims = [_slope_claim(line.slope, table)]
+        ranks = f"r = {table['lora.rank'].min():g} to {table['lora.rank'].max():g}"
+        claims = [slope_claim(line.slope, ranks)]
     except TooFewCells as error:
         claims = [Claim(Stance.OPEN, f"How the horizon grows with the rank is open: {error}.")]
     claims += _capacity_claims(table)
@@ -66,8 +67,8 @@ def analyze(rows: pd.DataFrame) -> Outcome:
     )
 
 
-def _slope_claim(slope: Estimate, table: pd.DataFrame) -> Claim:
-    ranks = f"r = {table['lora.rank'].min():g} to {table['lora.rank'].max():g}"
+def slope_claim(slope: Estimate, ranks: str) -> Claim:
+    """Hold the slope of ln ℓ* on ln r, over these ranks, against α/β of our study and of the paper's points."""
     text = f"over {ranks} the longest recalled text grows like r^κ with κ = {slope}"
     ours, paper = slope.includes(KEPT_KAPPA.value), slope.includes(PAPER_KAPPA.value)
     kept_name, paper_name = (

@@ -21,8 +21,8 @@ KINDS = {
 }
 """Names of adapted modules → what they are called here."""
 
-EQUAL = 0.1
-"""Sizes of adapters count as equal within this share of their median."""
+EQUAL = 0.25
+"""Sizes of adapters count as equal within this share of their median: whole ranks come no nearer."""
 
 _TASK = ["target_tokens", "steps", "seed"]
 

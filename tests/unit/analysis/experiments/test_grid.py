@@ -6,11 +6,13 @@ import pytest
 from helpers.configs import composed
 from helpers.experiments import rows_of
 from memlaw_analysis.experiments.catalogue import EXPERIMENTS
-from memlaw_analysis.experiments.grid import cover, declared_points
+from memlaw_analysis.experiments.grid import DEPTHS, cover, declared_points
 
+from memlaw.config.canonical import canonical_lora
 from memlaw.core.paths import config_dir
 from memlaw.planning.cells import compose_cell
 
+LORA = {"target_modules": "auto", "block_modules": ["mlp"]}
 PARTS = [part for experiment in EXPERIMENTS for part in experiment.parts]
 
 
@@ -27,12 +29,11 @@ def test_declared_cells_have_the_config_that_a_sweep_gives_them(part: str):
     assert len(set(flat) - set(point)) == 0
 
 
-def test_fractions_of_the_depth_name_the_layers_of_the_model():
-    for layers in ("[0.1]", "[0.9]", "[-1]"):
-        cell = compose_cell(composed("experiment=placement_depth", f"lora.layers={layers}"))
-        assert json.dumps(list(cell.config.lora.layers)) in {
-            point["lora.layers"] for point in declared_points(["placement_depth"])
-        }
+@pytest.mark.parametrize("layers", ["[0.1]", "[0.9]", "[-1]"])
+def test_fractions_of_the_depth_name_the_layers_of_the_model(layers: str):
+    cell = compose_cell(composed("experiment=placement_depth", f"lora.layers={layers}"))
+    lora = canonical_lora({**LORA, "layers": json.loads(layers)}, lambda: DEPTHS[cell.config.model.name])
+    assert lora["layers"] == list(cell.config.lora.layers)
 
 
 def test_the_parts_of_an_experiment_belong_to_its_study():

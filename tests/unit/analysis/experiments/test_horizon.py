@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 from helpers.experiments import BASE_LOSS, rows_of
 from memlaw_analysis.experiments.brackets import RECALLED, brackets, closed
+from memlaw_analysis.experiments.estimate import Estimate
 from memlaw_analysis.experiments.experiment import Stance
-from memlaw_analysis.experiments.horizon import analyze, horizons
+from memlaw_analysis.experiments.horizon import analyze, horizons, slope_claim
 
 
 def recalled(cells: dict[int, float | None]) -> pd.DataFrame:
@@ -43,13 +44,23 @@ def world(kappa: float):
 
 
 @pytest.mark.parametrize(
-    ("kappa", "stance", "words"),
-    [(1.215, Stance.FOR, "follows"), (1.0, Stance.AGAINST, "more slowly"), (1.45, Stance.AGAINST, "otherwise")],
+    ("slope", "stance", "words"),
+    [
+        (Estimate(1.21, 1.1, 1.3), Stance.FOR, "follows"),
+        (Estimate(1.27, 1.2, 1.3), Stance.FOR, "includes 1.26 (α/β of our study) and excludes 1.17"),
+        (Estimate(1.15, 1.1, 1.2), Stance.AGAINST, "includes 1.17 (of the paper's points) and excludes 1.26"),
+        (Estimate(1.0, 0.9, 1.1), Stance.AGAINST, "more slowly"),
+        (Estimate(1.4, 1.3, 1.5), Stance.AGAINST, "otherwise"),
+    ],
 )
-def test_the_slope_is_held_against_both_ratios(kappa: float, stance: Stance, words: str):
-    outcome = analyze(rows_of(["horizon"], world(kappa), noise=0))
-    assert outcome.numbers["slope"].value == pytest.approx(kappa, abs=0.08)
-    assert any(words in claim.text for claim in outcome.claims if claim.stance is stance)
+def test_the_slope_is_held_against_both_ratios(slope: Estimate, stance: Stance, words: str):
+    claim = slope_claim(slope, "r = 1 to 16")
+    assert (claim.stance, words in claim.text) == (stance, True)
+
+
+def test_the_slope_of_the_horizon_is_found():
+    outcome = analyze(rows_of(["horizon"], world(1.1), noise=0))
+    assert outcome.numbers["slope"].value == pytest.approx(1.1, abs=0.08)
 
 
 def test_bits_per_parameter_are_those_of_the_whole_text():

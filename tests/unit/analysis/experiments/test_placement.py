@@ -1,5 +1,3 @@
-import json
-
 import pytest
 from helpers.experiments import law, rows_of
 from memlaw_analysis.experiments.catalogue import PLACEMENT
@@ -37,7 +35,7 @@ def test_each_comparison_takes_the_cells_of_its_part():
     modules = by_modules(cells)
     assert set(modules["kind"]) == {ATTENTION, UP_GATE, DOWN, ALL}
     sizes = modules["trainable_parameters"]
-    assert sizes.max() / sizes.min() < 1.2
+    assert sizes.max() / sizes.min() < 1.6
     depth = by_depth(cells)
     assert set(depth["kind"]) == {DOWN}
     assert depth["layers"].nunique() > 4
@@ -86,7 +84,7 @@ def test_the_layer_matters_where_it_does():
 
 def test_parts_that_were_not_run_are_open():
     rows = per_parameter()
-    only_down = rows[[json.loads(value) == [20] for value in rows["adapted_layers"]] & (rows["lora.rank"] == 10)]
+    only_down = rows[(rows["adapted_layers"] == "[20]") & (rows["lora.rank"] == 10)]
     outcome = analyze(only_down)
     assert {claim.stance for claim in outcome.claims} == {Stance.OPEN}
     assert outcome.figure is None
