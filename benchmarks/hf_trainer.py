@@ -14,7 +14,7 @@ from peft import get_peft_model
 from task import Problem, Record, Stopwatch, Task, load, main, problem, process_seconds
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from memlaw.adapters.stack import initial_A
+from memlaw.adapters.stack import initial_weights
 
 
 class Timed(TrainerCallback):
@@ -47,7 +47,7 @@ def train(p: Problem, tuned: bool, setup: dict[str, float]) -> Record:
     with torch.no_grad():
         for target in p.targets:
             adapted = model.get_submodule(f"base_model.model.{target.name}")
-            adapted.lora_A["default"].weight.copy_(initial_A(target, p.spec))
+            adapted.lora_A["default"].weight.copy_(initial_weights(target, p.spec)[0])
     c = p.config.optimizer
     row = {"input_ids": p.input_ids[0].cpu(), "labels": p.labels[0].cpu()}
     expert = {"logging_strategy": "no", "logging_nan_inf_filter": False, "save_strategy": "no", "disable_tqdm": True}

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from task import Problem, Record, Stopwatch, Task, load, main, problem, process_seconds
 from torch import nn
 
-from memlaw.adapters.stack import initial_A
+from memlaw.adapters.stack import initial_weights
 
 
 class BlockAdapter(nn.Module):
@@ -44,7 +44,7 @@ def train(p: Problem, setup: dict[str, float]) -> Record:
     (target,) = p.targets
     parent, _, leaf = target.name.rpartition(".")
     layer = p.base.model.get_submodule(parent)
-    A = initial_A(target, p.spec).to(p.base.device)
+    A = initial_weights(target, p.spec)[0].to(p.base.device)
     adapter = BlockAdapter(getattr(layer, leaf), A, target.out_features, p.spec.scale)
     setattr(layer, leaf, adapter)
     c = p.config.optimizer

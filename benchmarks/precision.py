@@ -24,7 +24,9 @@ from omegaconf import DictConfig
 from peft import PeftModel
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from memlaw.adapters.stack import initial_A
+from memlaw.adapters.spec import LoraSpec
+from memlaw.adapters.stack import initial_weights
+from memlaw.adapters.targets import Target
 from memlaw.config.compose import compose_config
 from memlaw.models.devices import PRECISIONS, resolve_precision
 from memlaw.planning.cells import compose_cell
@@ -102,6 +104,12 @@ def difference(reference: tuple[float, np.ndarray], other: tuple[float, np.ndarr
     return f"{other[0] / reference[0] - 1:+.2%} / {agreement:.1%}"
 
 
+def slightly_other(target: Target, spec: LoraSpec) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the initial A and B of a cell, A larger by a millionth."""
+    A, B = initial_weights(target, spec)
+    return A * (1 + 1e-6), B
+
+
 def main(overrides: list[str]) -> None:
     """Train what is missing and print the comparison, a row per cell as soon as it is known."""
     print("| seq_len | rank | dL fp32 | p > 0.5 | same adapter in bf16 | trained in bf16 | trained in fp32 again |")
@@ -112,7 +120,7 @@ def main(overrides: list[str]) -> None:
         again = compose_pack(seq_len, ranks, "precision=fp32", "study=precision_again", *overrides)
         train(*fp32)
         train(*bf16)
-        with patch("memlaw.adapters.stack.initial_A", lambda *arguments: initial_A(*arguments) * (1 + 1e-6)):
+        with patch("memlaw.adapters.stack.initial_weights", slightly_other):
             train(*again)
         for rank, cell, low, second in zip(ranks, fp32[0], bf16[0], again[0], strict=True):
             reference = trained(cell)

@@ -5,11 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import torch
 from peft import LoraConfig
 
+from memlaw.adapters.initial import INITS
 from memlaw.config.canonical import parsed_layers
-from memlaw.config.values import check_choice, check_whole
+from memlaw.config.values import check_choice, check_share, check_whole
 from memlaw.core.errors import ConfigError, spelled
+from memlaw.models.devices import PRECISIONS
 
 SCALINGS: dict[str, Callable[[float, int], float]] = {
     "constant": lambda lora_alpha, rank: lora_alpha,
@@ -35,7 +38,10 @@ class LoraSpec:
             whole blocks, hidden → hidden, as the paper does.
         scaling: a policy of `SCALINGS`.
         lora_alpha: numerator of the scale.
-        seed: the cell's, for the initial weights.
+        init: how the initial weights are drawn, a key of `INITS`.
+        dropout: share of the adapter's output that a training step drops; see `memlaw.adapters.dropout`.
+        dtype: of the adapter's parameters and of AdamW's moments.
+        seed: the cell's, for the initial weights and the dropout.
     """
 
     rank: int
@@ -44,6 +50,9 @@ class LoraSpec:
     placement: str
     scaling: str
     lora_alpha: float
+    init: str
+    dropout: float
+    dtype: torch.dtype
     seed: int
 
     @classmethod
@@ -52,6 +61,9 @@ class LoraSpec:
         check_whole("lora.rank", lora.rank, at_least=1)
         check_choice("lora.scaling", lora.scaling, SCALINGS)
         check_choice("lora.placement", lora.placement, PLACEMENTS)
+        check_share("lora.dropout", lora.dropout)
+        check_choice("lora.dtype", lora.dtype, PRECISIONS)
+        _check_init(lora)
         names = {key: _names(f"lora.{key}", lora[key]) for key in ("target_modules", "block_modules")}
         return cls(
             lora.rank,
@@ -60,6 +72,9 @@ class LoraSpec:
             lora.placement,
             lora.scaling,
             float(lora.lora_alpha),
+            lora.init,
+            float(lora.dropout),
+            PRECISIONS[lora.dtype],
             seed,
         )
 
@@ -69,7 +84,13 @@ class LoraSpec:
         return SCALINGS[self.scaling](self.lora_alpha, self.rank)
 
     def peft_config(self, target_modules: str | Sequence[str], layers: list[int] | None) -> LoraConfig:
-        """Make the PEFT config of the same adapter. Raises ValueError, as PEFT does, for values that PEFT refuses."""
+        """Make the PEFT config of the same adapter, as it is after training.
+
+        It has no dropout: PEFT's would act on the adapter's input.
+
+        Raises:
+            ValueError: PEFT refuses a value.
+        """
         lora_alpha = self.lora_alpha * self.rank if self.scaling == "constant" else self.lora_alpha
         return LoraConfig(
             task_type="CAUSAL_LM",
@@ -81,6 +102,14 @@ class LoraSpec:
             target_modules=target_modules if isinstance(target_modules, str) else list(target_modules),
             layers_to_transform=layers,
         )
+
+
+def _check_init(lora: Any) -> None:
+    check_choice("lora.init", lora.init, INITS)
+    if lora.init == "orthogonal" and lora.rank % 2:
+        raise ConfigError(f"lora.init=orthogonal needs an even rank; lora.rank={lora.rank} is odd")
+    if lora.init == "orthogonal" and lora.dtype != "fp32":
+        raise ConfigError(f"lora.init=orthogonal needs lora.dtype=fp32; rounded to {lora.dtype}, B A is not zero")
 
 
 def _names(key: str, value: Any) -> str | tuple[str, ...]:

@@ -1,12 +1,12 @@
 """Stacked LoRA adapters: N cells on one module; PEFT checkpoint out.
 
 A cell's adapter adds scale · B A x to a module's output. The adapters of a pack's N cells are stacked in one tensor
-per module, zero-padded to the largest rank. Padding gets zero gradient, so it is exact.
+per module, zero-padded to the largest rank. Padding gets zero gradient, so it is exact. The cells of a pack share
+`lora.dropout` and `lora.dtype`.
 
 Shapes: N cells, B rows of a batch per cell, T positions, R rank, I and O input and output size of a module.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,6 +15,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from memlaw.adapters.dropout import Dropout
+from memlaw.adapters.initial import INITS
 from memlaw.adapters.spec import LoraSpec
 from memlaw.adapters.targets import Target
 from memlaw.core.errors import ConfigError
@@ -25,8 +27,10 @@ class AdapterStack(nn.Module):
     """The adapters of N cells on one module.
 
     Attributes:
-        A_NRI, B_NOR: fp32 parameters, zero beyond each cell's rank. B starts at zero.
-        scale_N: each cell's scale.
+        A_NRI, B_NOR: parameters, zero beyond each cell's rank.
+        scale_N: each cell's scale, fp32.
+        paused: whether it adds nothing.
+        dropout: of the training step whose forward runs; None: no value is dropped.
     """
 
     scale_N: torch.Tensor
@@ -35,25 +39,30 @@ class AdapterStack(nn.Module):
         super().__init__()
         self.target = target
         self.ranks = [spec.rank for spec in specs]
-        R = max(self.ranks)
-        A_NRI = torch.zeros(len(specs), R, target.in_features)
-        for A_RI, spec in zip(A_NRI, specs, strict=True):
-            A_RI[: spec.rank] = initial_A(target, spec)
+        R, dtype = max(self.ranks), specs[0].dtype
+        A_NRI = torch.zeros(len(specs), R, target.in_features, dtype=dtype)
+        B_NOR = torch.zeros(len(specs), target.out_features, R, dtype=dtype)
+        for A_RI, B_OR, spec in zip(A_NRI, B_NOR, specs, strict=True):
+            A_RI[: spec.rank], B_OR[:, : spec.rank] = initial_weights(target, spec)
         self.A_NRI = nn.Parameter(A_NRI)
-        self.B_NOR = nn.Parameter(torch.zeros(len(specs), target.out_features, R))
+        self.B_NOR = nn.Parameter(B_NOR)
         self.register_buffer("scale_N", torch.tensor([spec.scale for spec in specs]), persistent=False)
         self.paused = False
+        self.dropout: Dropout | None = None
 
     def delta(self, x: torch.Tensor) -> torch.Tensor:
-        """Return scale · B A x for rows in cell-major order: [N·B, T, I] or [N·B·T, I] → [N, B·T, O]."""
+        """Return scale · B A x for rows in cell-major order: [N·B, T, I] or [N·B·T, I] → [N, B·T, O].
+
+        It computes in the parameters' dtype.
+        """
         x_NSI = x.reshape(len(self.ranks), -1, x.shape[-1]).to(self.A_NRI.dtype)
         low_NSR = torch.bmm(x_NSI, self.A_NRI.transpose(1, 2)) * self.scale_N[:, None, None]
-        return torch.bmm(low_NSR, self.B_NOR.transpose(1, 2))
+        return torch.bmm(low_NSR.to(self.B_NOR.dtype), self.B_NOR.transpose(1, 2))
 
     def hook(self, _module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> torch.Tensor:
-        """Add `delta` to the module's output; a forward hook.
+        """Add `delta`, after dropout, to the module's output; a forward hook.
 
-        It adds in fp32, and rounds to the output's dtype once. It adds nothing while `paused`.
+        It adds in the wider dtype of the two, and rounds to the output's dtype once. It adds nothing while `paused`.
 
         Raises:
             ConfigError: the module does not map one tensor to one tensor.
@@ -62,7 +71,10 @@ class AdapterStack(nn.Module):
             return output
         if not args or not isinstance(output, torch.Tensor):
             raise ConfigError(f"lora: {self.target.name} takes or gives more than one tensor; choose other modules")
-        return (output + self.delta(args[0]).view(output.shape)).to(output.dtype)
+        delta_NSO = self.delta(args[0])
+        if self.dropout:
+            delta_NSO = self.dropout(delta_NSO, self.target.name)
+        return (output + delta_NSO.view(output.shape)).to(output.dtype)
 
     @torch.no_grad()
     def keep(self, kept: Sequence[int], optimizer: torch.optim.Optimizer) -> None:
@@ -87,14 +99,10 @@ def _crop(
     parameter.data = crop(parameter.data)
 
 
-def initial_A(target: Target, spec: LoraSpec) -> torch.Tensor:
-    """Draw A [R, I], uniform in ±1/√I as PEFT's default, from the cell's seed and the module's name.
-
-    Rows are drawn in order, so a smaller rank starts as the first rows of a larger one.
-    """
+def initial_weights(target: Target, spec: LoraSpec) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw A [R, I] and B [O, R] by `lora.init`, in fp32, from the cell's seed and the module's name."""
     generator = torch.Generator().manual_seed(stream_seed(spec.seed, f"lora A {target.name}"))
-    bound = 1 / math.sqrt(target.in_features)
-    return (torch.rand(spec.rank, target.in_features, generator=generator) * 2 - 1) * bound
+    return INITS[spec.init](spec.rank, target.in_features, target.out_features, generator)
 
 
 class LoraPack(nn.Module):
@@ -123,6 +131,25 @@ class LoraPack(nn.Module):
             for stack in self._stacks():
                 stack.paused = False
 
+    @contextmanager
+    def dropping(self, step: int, rows: int, row_tokens: Sequence[int]) -> Iterator[None]:
+        """Drop a share of the adapters' outputs inside the context, as a training step with `lora.dropout` does.
+
+        Args:
+            step: optimizer steps before this one.
+            rows: rows of a cell in the forward.
+            row_tokens: positions of each cell's longest row.
+        """
+        share = self.specs[0].dropout
+        dropout = Dropout(share, [spec.seed for spec in self.specs], row_tokens, rows, step) if share else None
+        for stack in self._stacks():
+            stack.dropout = dropout
+        try:
+            yield
+        finally:
+            for stack in self._stacks():
+                stack.dropout = None
+
     @torch.no_grad()
     def selected(self, cells: Sequence[int | None]) -> "LoraPack":
         """Copy some of the cells, given by index; None is a cell that adds nothing."""
@@ -132,8 +159,9 @@ class LoraPack(nn.Module):
         )
         for copy, stack in zip(chosen._stacks(), self._stacks(), strict=True):
             copy.to(stack.A_NRI.device)
+            copy.B_NOR.zero_()
             for new, n in enumerate(cells):
-                if n is not None:  # the others keep their initial B of zero, and add nothing
+                if n is not None:  # the others keep a B of zero, and add nothing
                     rank = stack.ranks[n]
                     copy.A_NRI[new, :rank] = stack.A_NRI[n, :rank]
                     copy.B_NOR[new, :, :rank] = stack.B_NOR[n, :, :rank]
@@ -196,7 +224,7 @@ class LoraPack(nn.Module):
         """Write the adapter of cell `n` as a checkpoint in PEFT's format.
 
         With linear placement `PeftModel.from_pretrained` loads it. PEFT has no block placement: the files then have
-        the same form, and the config names blocks.
+        the same form, and the config names blocks. Tensors keep their dtype.
         """
         directory.mkdir(parents=True)
         save_file(self.peft_tensors(n), directory / "adapter_model.safetensors", metadata={"format": "pt"})

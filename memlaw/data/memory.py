@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -27,7 +28,7 @@ class Memory:
         """Number of target tokens over all pairs: the length ℓ of the law."""
         return sum(len(pair.target_ids) for pair in self.pairs)
 
-    @property
+    @cached_property
     def row_tokens(self) -> int:
         """Number of tokens of the longest pair, query and target: the length of the rows."""
         return max(len(pair.query_ids) + len(pair.target_ids) for pair in self.pairs)

@@ -3,10 +3,10 @@
 The length ℓ (`seq_len`) counts target tokens over the whole table (paper section "Tasks").
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 from faker import Faker
 from transformers import PreTrainedTokenizerBase
@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from memlaw.core.errors import ConfigError
 from memlaw.core.seeding import stream, stream_seed
 from memlaw.data.memory import Memory, Pair
-from memlaw.data.prompt import check_query, query_ids, text_ids
+from memlaw.data.prompt import Prompt, text_ids
 from memlaw.data.rows import FORMATS, field_text, read_rows
 from memlaw.data.text_file import check_path, checked_hash, named
 
@@ -114,16 +114,13 @@ class Table:
 
     Attributes:
         name: short name for tables and directories.
-        chat_template: see `memlaw.data.prompt.query_ids`.
+        prompt: how a query is put to the model.
         source: of the rows.
     """
 
     name: str
-    chat_template: str
+    prompt: Prompt
     source: RowSource
-
-    def __post_init__(self) -> None:
-        check_query("", self.chat_template)  # queries come with the rows
 
     def expected_shape(self, seq_len: int) -> tuple[int, int]:
         """Count pairs of a ten-token target, each after a query with its chat template."""
@@ -152,7 +149,7 @@ class Table:
                 raise ConfigError(f"{where}: the tokenizer makes no token of its target")
             if len(target_ids) > room:
                 break
-            prompt_ids = query_ids(tokenizer, query, self.chat_template, f"{where}, its query")
+            prompt_ids = self.prompt.query_ids(tokenizer, query, f"{where}, its query")
             if prompt_ids in numbers:
                 raise ConfigError(_same_query(where, numbers[prompt_ids]))
             numbers[prompt_ids] = number
@@ -168,11 +165,24 @@ class Table:
         return Memory(tuple(pairs))
 
 
-def invented(name: str, query: str, chat_template: str) -> Table:
+def invented(
+    name: str,
+    query: str,
+    chat_template: str,
+    system_prompt: str | None = None,
+    template_arguments: Mapping[str, Any] | None = None,
+) -> Table:
     """Make `data=phonebook`: invented names and numbers."""
-    return Table(name, chat_template, InventedNumbers(query))
+    return Table(name, Prompt(chat_template, system_prompt, template_arguments), InventedNumbers(query))
 
 
-def from_file(name: str, chat_template: str, path: str, content: str | None) -> Table:
+def from_file(
+    name: str,
+    chat_template: str,
+    path: str,
+    content: str | None,
+    system_prompt: str | None = None,
+    template_arguments: Mapping[str, Any] | None = None,
+) -> Table:
     """Make `data=table`: a file of queries and targets."""
-    return Table(name, chat_template, TableFile(path, content))
+    return Table(name, Prompt(chat_template, system_prompt, template_arguments), TableFile(path, content))

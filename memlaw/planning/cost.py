@@ -22,7 +22,8 @@ def step_flops(s: Sizes) -> float:
     """Count the floating-point operations of an optimizer step of a cell.
 
     The layers above the first adapter run forward and backward. The layers below it run forward, unless their output
-    is cached. The head runs both ways. An adapter's parameters take part in three products.
+    is cached. The head runs both ways. An adapter's parameters take part in three products. Evaluations that take
+    forwards of their own count in equal parts for each step.
     """
     above = s.layers - s.first_layer - 1
     products, rest = 2 * s.layer_parameters * s.tokens, 2 * s.parameters_after * s.tokens
@@ -32,7 +33,9 @@ def step_flops(s: Sizes) -> float:
     forward = above * layer + first
     backward = above * (products + 5 * attention) + rest
     head = 2 * s.hidden * s.vocabulary * s.scored
-    return forward + backward + 2 * head + 6 * s.adapter_parameters * s.tokens
+    adapters = 2 * s.adapter_parameters * s.tokens
+    evaluation = (forward + head + adapters) * s.all_rows / s.rows
+    return forward + backward + 2 * head + 3 * adapters + s.evaluations * evaluation
 
 
 @dataclass(frozen=True)

@@ -76,9 +76,11 @@ def _planned(resolved: ResolvedCell, dtype: torch.dtype, cached: str) -> Planned
         model=adapted.shape,
         targets=adapted.targets,
         value_bytes=dtype.itemsize,
+        adapter_bytes=resolved.spec.dtype.itemsize,
+        evaluations=resolved.timetable.forwards_per_step,
         cached=cached,
     )
-    return PlannedCell(resolved.cell, sizes, resolved.total_steps, adapted.shape.parameters * dtype.itemsize)
+    return PlannedCell(resolved.cell, sizes, resolved.timetable.total_steps, adapted.shape.parameters * dtype.itemsize)
 
 
 def _cost(cell: Cell, cfg: DictConfig, machine: Machine) -> CostModel:

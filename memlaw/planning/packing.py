@@ -20,6 +20,7 @@ _FREE_WITHIN_A_PACK = (
     ("lora", "rank"),
     ("lora", "scaling"),
     ("lora", "lora_alpha"),
+    ("lora", "init"),
     ("data", "random_ratio"),
 )
 
@@ -46,8 +47,9 @@ def pack_bytes(cells: Sequence[Sizes], chunk_bytes: int) -> int:
     For each token and each layer from the first adapted layer on, backward needs about 6 values of the hidden size
     (inputs of both norms, query, key, value, attention output) and 3 of the MLP's inner size (gate, its activation,
     up). For a moment it needs as much again for a single layer. Each adapter takes parameter, gradient and two
-    moments in fp32, padded to the pack's largest rank, and its fp32 input. The prefix is cached once per distinct row
-    and once per row of the batch. The head takes three times a chunk of logits: logits, gradient, intermediate values.
+    moments in its dtype, padded to the pack's largest rank, its input in that dtype and, with dropout, a byte per
+    value of its output. The prefix is cached once per distinct row and once per row of the batch. The head takes three
+    times a chunk of logits: logits, gradient, intermediate values.
 
     Args:
         cells: sizes of the pack's cells.
@@ -57,9 +59,9 @@ def pack_bytes(cells: Sequence[Sizes], chunk_bytes: int) -> int:
     layer = 6 * s.hidden + 3 * s.intermediate
     prefix = {"inside": s.hidden + s.cached_inside, "input": s.hidden, "none": 0}[s.cached]
     per_token = (layer * (s.layers - s.first_layer) + 4 * s.hidden + prefix) * s.value_bytes
-    per_token += 4 * s.adapter_inputs
+    per_token += s.adapter_bytes * s.adapter_inputs + s.dropout_outputs
     steps = sum(cell.tokens for cell in cells) * per_token
-    adapters = 16 * len(cells) * max(cell.adapter_parameters for cell in cells)
+    adapters = 4 * s.adapter_bytes * len(cells) * max(cell.adapter_parameters for cell in cells)
     rows = {cell.rows_key: cell.all_rows * cell.positions for cell in cells}
     return steps + adapters + sum(rows.values()) * prefix * s.value_bytes + 3 * chunk_bytes
 

@@ -22,6 +22,7 @@ from memlaw.models.anatomy import layers_path
 from memlaw.models.base import without_weights
 from memlaw.models.sources import ModelSource
 from memlaw.planning.model_shape import ModelShape
+from memlaw.planning.timetable import Timetable
 from memlaw.study.cell import Cell
 
 
@@ -97,14 +98,15 @@ class ResolvedCell:
         return self.data.expected_shape(self.cell.config.seq_len)
 
     @cached_property
-    def total_steps(self) -> int:
-        """Compute the optimizer steps for the expected number of pairs.
+    def timetable(self) -> Timetable:
+        """Make the timetable for the expected number of pairs, with its number of optimizer steps.
 
         Raises:
             ConfigError: training ends before the method's curriculum includes all pairs.
         """
-        pairs, _ = self.expected_shape
-        return schedule_of(self.cell.config, pairs, self.method.on(pairs).curriculum).total_steps
+        c, (pairs, _) = self.cell.config, self.expected_shape
+        method = self.method.on(pairs)
+        return Timetable.of(schedule_of(c, pairs, method.curriculum), c, pairs=pairs, methods=[method])
 
 
 def resolve(cell: Cell) -> ResolvedCell:

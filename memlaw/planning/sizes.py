@@ -35,6 +35,9 @@ class Sizes:
         attention: heads times head size.
         adapter_parameters: trainable parameters at the cell's rank.
         adapter_inputs: sum over adapted modules of their input size.
+        adapter_bytes: bytes of an adapter's parameter.
+        dropout_outputs: sum over adapted modules of their output size; 0 without dropout.
+        evaluations: forwards over all rows that evaluations take, per step.
         cached: cached part of the prefix, a key of `CACHED`.
         cached_inside: values per token that `inside` caches from modules of the first adapted layer.
         value_bytes: bytes of an activation.
@@ -55,6 +58,9 @@ class Sizes:
     attention: int
     adapter_parameters: int
     adapter_inputs: int
+    adapter_bytes: int
+    dropout_outputs: int
+    evaluations: float
     cached: str
     cached_inside: int
     value_bytes: int
@@ -72,6 +78,8 @@ def sizes_of(
     model: "ModelShape",
     targets: "Sequence[Target]",
     value_bytes: int,
+    adapter_bytes: int,
+    evaluations: float,
     cached: str,
 ) -> Sizes:
     """Compute the sizes of a cell.
@@ -82,6 +90,8 @@ def sizes_of(
         model: the base model's sizes.
         targets: the modules that the cell adapts.
         value_bytes: bytes of an activation.
+        adapter_bytes: bytes of an adapter's parameter.
+        evaluations: forwards over all rows that evaluations take, per step.
         cached: cached part of the prefix, a key of `CACHED`. With the lowest layer adapted it is always `none`.
     """
     c = cell.config
@@ -110,6 +120,9 @@ def sizes_of(
         attention=model.attention,
         adapter_parameters=sum(c.lora.rank * (target.in_features + target.out_features) for target in targets),
         adapter_inputs=sum(target.in_features for target in targets),
+        adapter_bytes=adapter_bytes,
+        dropout_outputs=sum(target.out_features for target in targets) if c.lora.dropout else 0,
+        evaluations=evaluations,
         cached=cached if first.layer > 0 else "none",
         cached_inside=inside,
         value_bytes=value_bytes,

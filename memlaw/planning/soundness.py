@@ -211,6 +211,9 @@ def _random_pack(targets: Sequence[Target], placement: str, model: PreTrainedMod
             placement=placement,
             scaling="constant",
             lora_alpha=1.0,
+            init="peft",
+            dropout=0.0,
+            dtype=torch.float32,
             seed=seed,
         )
         for seed in range(ROWS)

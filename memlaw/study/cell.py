@@ -19,7 +19,7 @@ from yaml import YAMLError
 
 from memlaw.core.errors import CellError, ConfigError
 from memlaw.core.files import remove_unfinished, write_json, write_text
-from memlaw.study.identity import config_hash, flatten, readable_name
+from memlaw.study.identity import add_later_keys, config_hash, flatten, readable_name
 from memlaw.study.layout import CellPaths
 from memlaw.study.status import FAILED, PENDING, RUNNING, Status, read_status
 
@@ -43,7 +43,7 @@ class Cell:
 
     @classmethod
     def load(cls, directory: Path) -> "Cell":
-        """Read a planned cell from its directory.
+        """Read a planned cell from its directory. A config of an earlier version gets the keys that it lacks.
 
         Raises:
             ConfigError: the directory holds no config of a cell, or that of a cell with another name.
@@ -52,6 +52,7 @@ class Cell:
         try:
             config = OmegaConf.load(path)
             assert isinstance(config, DictConfig)
+            add_later_keys(config)
             cell = cls(config, directory.parent)
             name = cell.name
         except (AssertionError, AttributeError, OSError, ValueError, YAMLError, OmegaConfBaseException) as error:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from memlaw.study.identity import LATER_KEYS
+
 Row = Mapping[str, Any]
 
 AXES = ("seq_len", "lora.rank", "seed")
@@ -121,11 +123,17 @@ def _digest(text: str) -> str:
 
 
 def _values(row: Row, keys: Iterable[str]) -> tuple[str, ...]:
-    return tuple(spelled(row.get(key)) for key in keys)
+    return tuple(_value(row, key) for key in keys)
+
+
+def _value(row: Row, key: str) -> str:
+    """Return a value of a row, spelled. A row of an earlier version has the neutral value of a key that it lacks."""
+    value = spelled(row.get(key))
+    return spelled(LATER_KEYS[key]) if value == "null" and key in LATER_KEYS else value
 
 
 def _varying(rows: Sequence[Row], keys: Iterable[str]) -> list[str]:
-    return [key for key in keys if len({spelled(row.get(key)) for row in rows}) > 1]
+    return [key for key in keys if len({_value(row, key) for row in rows}) > 1]
 
 
 def _implied(rows: Sequence[Row], key: str) -> bool:
@@ -136,5 +144,5 @@ def _implied(rows: Sequence[Row], key: str) -> bool:
 
 def _decides(rows: Sequence[Row], keys: Sequence[str], key: str) -> bool:
     """Tell whether rows that agree in `keys` agree in `key` as well."""
-    together = {(_values(row, keys), spelled(row.get(key))) for row in rows}
+    together = {(_values(row, keys), _value(row, key)) for row in rows}
     return len(together) == len({values for values, _ in together})

@@ -4,6 +4,7 @@ from typing import Any
 
 from memlaw.core.files import AnyPath
 from memlaw.core.json_file import Types, check_types, read_object
+from memlaw.study.identity import with_later_keys
 
 _NUMBER = (int, float)
 _NAME = (str, *_NUMBER)
@@ -41,7 +42,7 @@ _POSITIVE = ("trainable_parameters", "target_tokens", "step_flops", "pack_size")
 
 
 def read_result(directory: AnyPath) -> dict[str, Any]:
-    """Read the result of the cell in a directory.
+    """Read the result of the cell in a directory. A row of an earlier version gets the keys that it lacks.
 
     Raises:
         OSError: the file cannot be read.
@@ -59,4 +60,4 @@ def read_result(directory: AnyPath) -> dict[str, Any]:
             raise ValueError(f"result.json: {key} is {row[key]}")
     if not (directory / "tokens.parquet").is_file():
         raise ValueError("tokens.parquet is missing")
-    return row
+    return with_later_keys(row)

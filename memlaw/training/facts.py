@@ -3,7 +3,7 @@
 import importlib.metadata
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from memlaw.adapters.targets import Target, module_names
@@ -12,6 +12,8 @@ from memlaw.models.base import BaseModel
 from memlaw.planning.cost import step_flops
 from memlaw.planning.model_shape import ModelShape
 from memlaw.planning.sizes import sizes_of
+from memlaw.planning.timetable import Timetable
+from memlaw.training.input_rank import InputRank, effective_parameters, input_ranks
 from memlaw.training.live_pack import LivePack
 
 _VERSIONED = ("torch", "lightning", "transformers", "peft", "numpy", "faker")
@@ -23,13 +25,18 @@ def versions() -> dict[str, str]:
     return python | {f"version.{name}": importlib.metadata.version(name) for name in _VERSIONED}
 
 
-def pack_facts(pack: LivePack, base: BaseModel, targets: Sequence[Target]) -> list[dict[str, Any]]:
+def pack_facts(
+    pack: LivePack, base: BaseModel, targets: Sequence[Target], timetable: Timetable
+) -> list[dict[str, Any]]:
     """Collect the facts of each cell of a pack, as columns of `memlaw.study.records.RESULT_COLUMNS`.
+
+    The decoder runs once for each memory of the pack.
 
     Args:
         pack: the cells, none of them dropped yet.
         base: their base model, whole.
         targets: the adapted modules.
+        timetable: of their evaluations.
     """
     model, cached = base.model, pack.prefix.extent if pack.prefix else "none"
     shared = {
@@ -52,6 +59,8 @@ def pack_facts(pack: LivePack, base: BaseModel, targets: Sequence[Target]) -> li
             model=model_shape,
             targets=targets,
             value_bytes=model.dtype.itemsize,
+            adapter_bytes=live.spec.dtype.itemsize,
+            evaluations=timetable.forwards_per_step,
             cached=cached,
         )
         for live in pack.cells
@@ -59,9 +68,20 @@ def pack_facts(pack: LivePack, base: BaseModel, targets: Sequence[Target]) -> li
     return [
         {
             "trainable_parameters": pack.adapters.trainable_parameters(n),
+            **effective_parameters(live.spec.rank, targets, inputs),
             "scale": live.spec.scale,
             **shared,
             "step_flops": step_flops(sizes[n]),
         }
-        for n, live in enumerate(pack.cells)
+        for n, (live, inputs) in enumerate(zip(pack.cells, _input_ranks(pack, base, targets), strict=True))
     ]
+
+
+def _input_ranks(pack: LivePack, base: BaseModel, targets: Sequence[Target]) -> Iterator[list[InputRank]]:
+    """Yield each cell's `input_ranks`, which cells of equal memories share."""
+    measured: dict[str, list[InputRank]] = {}
+    for n, live in enumerate(pack.cells):
+        memory = live.memory.fingerprint
+        if memory not in measured:
+            measured[memory] = input_ranks(base, targets, pack.table.select([n]), live.schedule.batch_rows)
+        yield measured[memory]

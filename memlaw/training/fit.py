@@ -15,6 +15,7 @@ from memlaw.adapters.targets import resolve_targets
 from memlaw.data.held_out import held_out_text
 from memlaw.models.base import BaseModel
 from memlaw.planning.soundness import refuse_unsound
+from memlaw.planning.timetable import Timetable
 from memlaw.tracking.tracker import Tracker
 from memlaw.training.asking import Questions
 from memlaw.training.checkpointing import Checkpoints
@@ -26,7 +27,6 @@ from memlaw.training.pack_loop import PackLoop
 from memlaw.training.recall import Recaller
 from memlaw.training.side_effects import SideEffects
 from memlaw.training.signals import Signals
-from memlaw.training.timetable import Timetable
 from memlaw.training.whole_model import WholeModel
 
 
@@ -48,12 +48,14 @@ def fit(cells: Sequence[LiveCell], base: BaseModel, settings: DictConfig, tracke
     targets = resolve_targets(base.model, spec)
     refuse_unsound(base.model, targets, spec.placement)
     pack = LivePack.build(cells, base, targets, settings.trainer.prefix_cache_gb)
-    for live, facts in zip(cells, pack_facts(pack, base, targets), strict=True):
+    methods = [live.method for live in cells]
+    timetable = Timetable.of(cells[0].schedule, c, pairs=max(pack.table.pairs), methods=methods)
+    for live, facts in zip(cells, pack_facts(pack, base, targets, timetable), strict=True):
         live.begin(facts)
     signals = Signals()
     loop = PackLoop(
         pack,
-        timetable=Timetable.of(cells, c.stop, c.eval.per_decade),
+        timetable=timetable,
         questions=_questions(pack, base, c.eval),
         checkpoints=Checkpoints(settings.checkpoint.every_min),
         signals=signals,

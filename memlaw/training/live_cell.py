@@ -12,8 +12,8 @@ import numpy as np
 from memlaw.adapters.spec import LoraSpec
 from memlaw.core.errors import CellError
 from memlaw.core.files import atomic_path, write_json
+from memlaw.data.chat_template import FIXED_DATE
 from memlaw.data.memory import Memory
-from memlaw.data.prompt import FIXED_DATE
 from memlaw.methods.memft import Method
 from memlaw.methods.schedule import Schedule
 from memlaw.study import records
@@ -191,7 +191,9 @@ class LiveCell:
             "cell": self.cell.name,
             **self.cell.flat,
             **scalars,
-            **records.capacity(delta_loss, tokens, self.facts["trainable_parameters"]),
+            **records.capacity(
+                delta_loss, tokens, self.facts["trainable_parameters"], self.facts["effective_parameters"]
+            ),
             **self.facts,
             "pairs": len(self.memory.pairs),
             "target_tokens": tokens,

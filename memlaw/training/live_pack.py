@@ -74,6 +74,11 @@ class LivePack:
         """The prefix that is replaced while the pack trains; None without a cache."""
         return self.prefix.prefix if self.prefix else None
 
+    @property
+    def row_tokens(self) -> list[int]:
+        """Return the length of each cell's longest row."""
+        return [live.memory.row_tokens for live in self.cells]
+
     @contextmanager
     def attached(self, base: BaseModel) -> Iterator[None]:
         """Attach the adapters, and replace the cached prefix of the model, inside the context."""

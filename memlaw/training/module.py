@@ -87,23 +87,32 @@ class PackModule(LightningModule):
         return self.pack.weighting(BatchLosses(losses.nll, wrong_NBL & valid_NBL, valid_NBL), rows_NB, advance)
 
     def training_step(self, rows_NB: torch.Tensor, _batch_index: int) -> torch.Tensor:
-        """Sum each cell's weighted loss over the cells; no cell's gradient contains another's loss."""
-        losses, valid_NBL = self(rows_NB)
+        """Sum each cell's weighted loss over the cells; no cell's gradient contains another's loss.
+
+        With `lora.dropout` these losses, and the weights of the cells' methods, are those of a forward with dropout.
+        """
+        with self.adapters.dropping(self.steps_taken, rows_NB.shape[1], self.pack.row_tokens):
+            losses, valid_NBL = self(rows_NB)
         detached = losses._replace(nll=losses.nll.detach())
         weight_NBL = self.weigh(detached, valid_NBL, rows_NB, advance=True)
         self.last_forward = Forward(rows_NB, detached, weight_NBL)
         return weighted_mean(losses.nll, weight_NBL).sum()
 
     def configure_optimizers(self) -> Any:
-        """Make AdamW over the stacked parameters, with linear decay to zero, stepped every batch."""
+        """Make AdamW over the stacked parameters, with linear decay to zero, stepped every batch.
+
+        For parameters in bf16 it is torch's default one, as in the paper's code, which rounds after each operation. The
+        fused one rounds once a step, and memorizes a little more.
+        """
         c, steps = self.optimizer_config, self.pack.steps
+        parameters = list(self.adapters.parameters())
         optimizer = torch.optim.AdamW(
-            self.adapters.parameters(),
+            parameters,
             lr=c.lr,
             betas=tuple(c.betas),
             eps=c.eps,
             weight_decay=c.weight_decay,
-            fused=True,
+            fused=True if parameters[0].dtype == torch.float32 else None,
             capturable=self.device.type == "cuda",
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - (steps.start + step) / steps.stop)
@@ -114,7 +123,7 @@ class PackModule(LightningModule):
         if self.optimizer_config.clip_norm is None:
             return
         gradients = [p.grad for p in self.adapters.parameters() if p.grad is not None]
-        norm_N = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(0).sqrt()
+        norm_N = torch.stack([gradient.flatten(1).float().square().sum(1) for gradient in gradients]).sum(0).sqrt()
         factor_N = (self.optimizer_config.clip_norm / (norm_N + 1e-6)).clamp(max=1)
         for gradient in gradients:
             gradient.mul_(factor_N[:, None, None])

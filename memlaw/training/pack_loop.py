@@ -5,6 +5,7 @@ from typing import Any
 
 from lightning import Callback, Trainer
 
+from memlaw.planning.timetable import Timetable
 from memlaw.study.records import Evaluated
 from memlaw.tracking.tracker import Tracker
 from memlaw.training.asking import Questions
@@ -15,7 +16,6 @@ from memlaw.training.live_pack import LivePack
 from memlaw.training.module import PackModule
 from memlaw.training.pack_clock import PackClock
 from memlaw.training.signals import Signals
-from memlaw.training.timetable import Timetable
 
 
 class PackLoop(Callback):
@@ -57,13 +57,13 @@ class PackLoop(Callback):
         self.signals.install()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, *_: Any, **__: Any) -> None:
-        """Evaluate before the step's forward, if that sees only some of the pairs."""
-        if pl_module.steps_taken in self.timetable and not self.timetable.batch_holds_all:
+        """Evaluate before the step's forward, if that sees only some of the pairs or drops values."""
+        if pl_module.steps_taken in self.timetable and not self.timetable.step_evaluates:
             self._evaluate(trainer, pl_module, measure(pl_module, self.timetable.batch_rows))
 
     def on_before_backward(self, trainer: Trainer, pl_module: Any, *_: Any, **__: Any) -> None:
-        """Evaluate from the step's forward, if that saw all pairs."""
-        if pl_module.steps_taken in self.timetable and self.timetable.batch_holds_all:
+        """Evaluate from the step's forward, if that saw all pairs and dropped nothing."""
+        if pl_module.steps_taken in self.timetable and self.timetable.step_evaluates:
             self._evaluate(trainer, pl_module, measured_by(pl_module.last_forward))
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any, **__: Any) -> None:

@@ -34,7 +34,11 @@ def test_auto_precision_is_bf16(tiny):
     assert json.loads(cell.paths.result.read_text())["dtype"] == "bfloat16"
 
 
-@pytest.mark.parametrize("data", [LONG, BOOK], ids=["one long pair", "mini-batches"])
+@pytest.mark.parametrize(
+    "data",
+    [LONG, BOOK, (*BOOK, "lora.dropout=0.1", "lora.dtype=bf16")],
+    ids=["one long pair", "mini-batches", "dropout and bf16"],
+)
 def test_no_step_waits_for_the_device(tiny, monkeypatch, data):
     step = PackModule.training_step
 

@@ -1,4 +1,7 @@
-"""A study whose frozen configs name code where it stood before modules moved: it is read, reported and trained on."""
+"""A study of an earlier version: it is read, reported and trained on.
+
+Its frozen configs name code where it stood before modules moved, and lack later keys.
+"""
 
 import json
 import re
@@ -14,6 +17,7 @@ from omegaconf import OmegaConf
 from memlaw import status
 from memlaw.backends.slurm.job import _unended
 from memlaw.study.cell import Cell
+from memlaw.study.identity import LATER_KEYS
 from memlaw.training.pack import train_pack
 
 OLD = {
@@ -26,10 +30,15 @@ GRID = ("steps=50", "stop.when_recalled=false", "lora.rank=2")
 
 
 def _age(cell: Cell) -> None:
-    """Write the cell's config as a version of the older layout froze it."""
-    text = cell.paths.config.read_text()
+    """Write the cell's config, and its result, as a version of the older layout did."""
+    later = "|".join(key.split(".")[1] for key in LATER_KEYS)
+    text = re.sub(rf"^  ({later}): .+\n", "", cell.paths.config.read_text(), flags=re.MULTILINE)
     cell.paths.config.write_text(re.sub(r"(?<=_target_: ).+", lambda found: OLD[found[0]], text))
     assert "memlaw.random_model" in cell.paths.config.read_text()
+    assert "init:" not in cell.paths.config.read_text()
+    if cell.paths.result.exists():
+        row = json.loads(cell.paths.result.read_text())
+        cell.paths.result.write_text(json.dumps({key: row[key] for key in row if key not in LATER_KEYS}))
 
 
 @pytest.fixture
@@ -75,6 +84,7 @@ def test_a_job_finds_the_code_of_a_cell_that_is_planned_again(old: tuple[Cell, C
     unfinished.plan()
     (loaded,) = _unended(str(unfinished.study), [unfinished.name])
     assert loaded.config.model._target_ in OLD
+    assert loaded.config.lora.dtype == "fp32"
     _, settings = tiny()
     train_pack([loaded], OmegaConf.masked_copy(settings, ["trainer", "logger", "checkpoint"]))
     assert loaded.status.cause is None and loaded.state == "done"

@@ -18,7 +18,8 @@ from memlaw_analysis.report.section import show
 
 _PROTOCOL = (
     "method.name", *PROTOCOL, "optimizer.weight_decay", "optimizer.clip_norm",
-    "lora.placement", "lora.scaling", "lora.lora_alpha", "lora.target_modules", "adapted_layers", "dtype",
+    "lora.placement", "lora.scaling", "lora.lora_alpha", "lora.init", "lora.dropout", "lora.dtype",
+    "lora.target_modules", "adapted_layers", "dtype",
     "stop.when_recalled", "data.random_ratio",
 )  # fmt: skip
 

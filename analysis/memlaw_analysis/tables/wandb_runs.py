@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from memlaw.core.errors import one_line
-from memlaw.study.identity import flatten
+from memlaw.study.identity import flatten, with_later_keys
 from memlaw.study.records import RESULT_COLUMNS, sort_results
 from memlaw_analysis.tables.conditions import with_condition
 from memlaw_analysis.tables.studies import NoCells
@@ -53,7 +53,7 @@ def table_of(runs: Iterable[Run]) -> pd.DataFrame:
 
 
 def _row(run: Run) -> dict[str, Any]:
-    config = dict(flatten(run.config["config"]))
+    config = with_later_keys(dict(flatten(run.config["config"])))
     measured = {
         name: float(value) if value in _NOT_FINITE else value
         for name, value in run.summary.items()

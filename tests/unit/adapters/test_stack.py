@@ -5,9 +5,10 @@ import pytest
 import torch
 from helpers.models import ARCHITECTURES, random_base, spec
 from peft import PeftModel
+from safetensors.torch import load_file
 
 from memlaw.adapters.spec import LoraSpec
-from memlaw.adapters.stack import AdapterStack, LoraPack, initial_A
+from memlaw.adapters.stack import AdapterStack, LoraPack, initial_weights
 from memlaw.adapters.targets import Target, resolve_targets
 
 
@@ -48,6 +49,23 @@ def test_an_exported_cell_gives_the_same_logits_in_peft(model_type: str, scaling
             assert (ours[n] - plain).abs().max() > 1e-2
 
 
+def test_a_cell_in_bf16_is_exported_as_it_is(tmp_path: Path):
+    base = random_base()
+    options = ("lora.dtype=bf16", "lora.scaling=constant", "lora.lora_alpha=1")
+    pack = trained_pack(base, [spec(f"lora.rank={rank}", *options) for rank in (1, 5, 3)])
+    input_ids = torch.randint(0, 300, (2, 10), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        with pack.attach(base.model):
+            ours = base.model(input_ids.repeat(3, 1)).logits.view(3, 2, 10, -1)
+        for n in range(3):
+            pack.export(n, tmp_path / str(n))
+            tensors = load_file(tmp_path / str(n) / "adapter_model.safetensors")
+            assert {tensor.dtype for tensor in tensors.values()} == {torch.bfloat16}
+            assert all(torch.equal(tensor, pack.peft_tensors(n)[name]) for name, tensor in tensors.items())
+            peft = PeftModel.from_pretrained(random_base().model, str(tmp_path / str(n)))
+            torch.testing.assert_close(peft(input_ids).logits, ours[n], atol=0.02, rtol=0)  # PEFT computes in fp32
+
+
 def test_block_placement_adds_the_adapter_to_the_whole_blocks_output():
     base = random_base()
     one = spec("lora.rank=2", "lora.placement=block", "lora.scaling=constant", "lora.lora_alpha=3")
@@ -65,9 +83,9 @@ def test_block_placement_adds_the_adapter_to_the_whole_blocks_output():
 def test_the_initial_weights_are_the_cells_own():
     target = Target("model.layers.2.mlp.down_proj", 48, 32, 2)
     one, other = spec("lora.rank=4"), spec("lora.rank=2")
-    A = initial_A(target, one)
-    assert torch.equal(A[:2], initial_A(target, other))
-    assert not torch.equal(A, initial_A(target, spec("lora.rank=4", seed=1)))
+    A = initial_weights(target, one)[0]
+    assert torch.equal(A[:2], initial_weights(target, other)[0])
+    assert not torch.equal(A, initial_weights(target, spec("lora.rank=4", seed=1))[0])
     assert A.abs().max() <= 1 / math.sqrt(48)
     assert A.std() == pytest.approx(1 / math.sqrt(3 * 48), rel=0.15)
     stack = AdapterStack(target, [one, other])

@@ -56,9 +56,9 @@ def test_every_key_of_the_configuration_that_holds_a_name_is_text():
             continue
         texts |= set(_texts(OmegaConf.to_container(OmegaConf.load(path)), group))
     choices = "precision trainer.device model.model_type data.chat_template logger.mode method.all_recalled "
-    choices += "lora.placement lora.scaling lora.target_modules"
+    choices += "lora.placement lora.scaling lora.target_modules lora.init lora.dtype"
     numbers = "epochs eval.recall.temperature trainer.prefix_cache_gb pack.memory_gb method.curriculum.until_epochs "
     numbers += "hydra.launcher.gpu_memory_gb hydra.launcher.array_parallelism"
-    filled = "data.content eval.side_effects_content "
+    filled = "data.content data.template_arguments eval.side_effects_content "
     filled += "hydra.launcher.packs_per_task hydra.launcher.python launcher.workers launcher.partition"
     assert texts - TEXT_KEYS == {*choices.split(), *numbers.split(), *filled.split()}

@@ -1,3 +1,4 @@
+import re
 from itertools import islice
 
 import numpy as np
@@ -9,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 from memlaw.core.errors import ConfigError
 from memlaw.data import prose
-from memlaw.data.long_context import fictional, ordinary_ids, replaced_positions
+from memlaw.data.long_context import fictional, from_file, ordinary_ids, replaced_positions
 from memlaw.data.memory import Memory
 from memlaw.models.random_weights import byte_tokenizer
 
@@ -86,6 +87,46 @@ def test_ids_that_the_model_does_not_know_are_not_drawn():
     assert ordinary_ids(TOKENIZER, 10**6).tolist() == ordinary_ids(TOKENIZER).tolist()
     drawn = fictional("x", 1.0, "q", "auto").build(TOKENIZER, 500, 0, len(known)).pairs[0].target_ids
     assert max(drawn) < len(known)
+
+
+def merging_tokenizer() -> PreTrainedTokenizerFast:
+    """One token a letter, and "ab" where both stand together: ids that are decoded come back as fewer."""
+    vocabulary = {token: index for index, token in enumerate(["<unk>", *"abcdefgh", "ab"])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[("a", "b")], unk_token="<unk>"))
+    tokenizer.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>")
+
+
+def random_target(tokenizer, seq_len: int, retokenize: bool) -> tuple[int, ...]:
+    source = fictional("x", 1.0, "abc", "off", retokenize=retokenize)
+    return source.build(tokenizer, seq_len, 0).pairs[0].target_ids
+
+
+def test_retokenized_random_text_is_what_the_tokenizer_makes_of_the_decoded_ids():
+    tokenizer = merging_tokenizer()
+    letters = "".join(tokenizer.convert_ids_to_tokens(random_target(tokenizer, 5000, False)))[:4096]
+    apart = re.findall("ab|.", letters)
+    assert len(apart) < len(letters)
+    target = random_target(tokenizer, 3000, True)
+    assert tokenizer.convert_ids_to_tokens(target) == apart[:3000]
+
+
+@pytest.mark.parametrize("tokenizer", [merging_tokenizer(), TOKENIZER], ids=["merges", "splits"])
+def test_a_retokenized_target_has_its_length_and_shorter_ones_are_prefixes(tokenizer):
+    long = random_target(tokenizer, 9000, True)
+    assert len(long) == 9000
+    for length in (1, 100, 4000, 4096, 4097, 8999):
+        assert random_target(tokenizer, length, True) == long[:length]
+
+
+def test_retokenized_text_ends_where_its_tokens_do(tmp_path):
+    path = tmp_path / "letters.txt"
+    path.write_text("ab" * 50)
+    source = from_file("text", 0.5, "abc", "off", str(path), None, 0, retokenize=True)
+    tokens = len(source.build(merging_tokenizer(), 30, 0).pairs[0].target_ids)
+    assert tokens == 30
+    with pytest.raises(ConfigError, match="seq_len=101 is longer than the text, which has"):
+        source.build(merging_tokenizer(), 101, 0)
 
 
 def prefixing_tokenizer(normalizer, pre_tokenizer, decoder) -> PreTrainedTokenizerFast:

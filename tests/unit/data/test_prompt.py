@@ -6,7 +6,8 @@ from helpers.checkout import ROOT
 from tokenizers.processors import TemplateProcessing
 
 from memlaw.core.errors import ConfigError
-from memlaw.data.prompt import FIXED_DATE, SYSTEM, query_ids
+from memlaw.data.chat_template import FIXED_DATE, SYSTEM
+from memlaw.data.prompt import Prompt, check_query
 from memlaw.models.random_weights import byte_tokenizer
 
 TEMPLATE = "{% for m in messages %}[{{ m.role }}|{{ date_string }}]{{ m.content }}{% endfor %}[assistant]"
@@ -15,19 +16,19 @@ TEMPLATE = "{% for m in messages %}[{{ m.role }}|{{ date_string }}]{{ m.content 
 def test_a_template_wraps_the_query_with_a_fixed_date():
     tokenizer = byte_tokenizer(512)
     tokenizer.chat_template = TEMPLATE
-    assert tokenizer.decode(query_ids(tokenizer, "Hi?", "auto")) == "[user|26 Jul 2024]Hi?[assistant]"
-    assert tokenizer.decode(query_ids(tokenizer, "Hi?", "off")) == "Hi?"
+    assert tokenizer.decode(Prompt("auto").query_ids(tokenizer, "Hi?")) == "[user|26 Jul 2024]Hi?[assistant]"
+    assert tokenizer.decode(Prompt("off").query_ids(tokenizer, "Hi?")) == "Hi?"
 
 
 def test_without_a_template_the_query_stands_alone():
     tokenizer = byte_tokenizer(512)
-    assert tokenizer.decode(query_ids(tokenizer, "Hi?", "auto")) == "Hi?"
+    assert tokenizer.decode(Prompt("auto").query_ids(tokenizer, "Hi?")) == "Hi?"
 
 
 @pytest.mark.parametrize(("query", "mode", "key"), [("", "off", "data.query"), ("Hi", "on", "data.chat_template")])
 def test_unusable_queries_are_refused(query: str, mode: str, key: str):
     with pytest.raises(ConfigError, match=key):
-        query_ids(byte_tokenizer(512), query, mode)
+        Prompt(mode).query_ids(byte_tokenizer(512), query)
 
 
 USER = "<|user|>{{ m.content }}<|end|>"
@@ -45,7 +46,7 @@ ALTERNATING = (
 def prompt(template: str, query: str) -> str:
     tokenizer = byte_tokenizer(512)
     tokenizer.chat_template = template
-    return tokenizer.decode(query_ids(tokenizer, query, "auto"))
+    return tokenizer.decode(Prompt("auto").query_ids(tokenizer, query))
 
 
 @pytest.mark.parametrize(
@@ -120,15 +121,15 @@ def test_a_template_that_writes_the_first_token_gets_no_second_one():
     tokenizer.bos_token = tokenizer.eos_token
     first = [(tokenizer.bos_token, tokenizer.bos_token_id)]
     tokenizer._tokenizer.post_processor = TemplateProcessing(single=f"{tokenizer.bos_token} $A", special_tokens=first)
-    alone = query_ids(tokenizer, "Hi", "off")
+    alone = Prompt("off").query_ids(tokenizer, "Hi")
     assert alone[0] == tokenizer.bos_token_id
     tokenizer.chat_template = "{{ bos_token }}{{ messages[0].content }}"
-    assert query_ids(tokenizer, "Hi", "auto") == alone
+    assert Prompt("auto").query_ids(tokenizer, "Hi") == alone
 
 
 def test_a_query_of_half_characters_is_refused():
     with pytest.raises(ConfigError, match=r"^data\.query: '\\udcff' at 2 is half a character"):
-        query_ids(byte_tokenizer(512), "Hi\udcff", "off")
+        check_query("Hi\udcff")
 
 
 @pytest.mark.parametrize(
@@ -138,3 +139,55 @@ def test_a_query_that_a_template_writes_in_its_own_way_is_there(content: str):
     shown = prompt("{% for m in messages %}<u>" + content + "</u>{% endfor %}", 'Say "hi"\nnow')
     assert "hi" in shown
     assert "now" in shown
+
+
+ROLES = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+THINKING = ROLES + "{% if enable_thinking is defined and enable_thinking is false %}<think></think>{% endif %}"
+
+
+def put(template: str | None, **settings) -> str:
+    tokenizer = byte_tokenizer(512)
+    tokenizer.chat_template = template
+    return tokenizer.decode(Prompt("auto", **settings).query_ids(tokenizer, "Hi?"))
+
+
+@pytest.mark.parametrize("template", [ROLES, ROLES.replace("{{ m.content }}", PARTS)])
+def test_a_system_prompt_is_a_turn_before_the_query(template: str):
+    assert put(template, system_prompt="Be brief.") == "[system]Be brief.[user]Hi?"
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        (ALTERNATING, "roles must alternate"),
+        ("{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}", "it leaves the system prompt out"),
+        ("Be brief.{{ messages[-1].content }}", "it leaves the system prompt out"),
+    ],
+)
+def test_a_template_that_drops_the_system_prompt_is_refused(template: str, said: str):
+    with pytest.raises(
+        ConfigError, match=rf"^data\.system_prompt: .*{said}.*; data\.system_prompt=null leaves it out$"
+    ):
+        put(template, system_prompt="Be brief.")
+
+
+def test_arguments_reach_the_template():
+    assert put(THINKING) == "[user]Hi?"
+    assert put(THINKING, template_arguments={"enable_thinking": False}) == "[user]Hi?<think></think>"
+    assert put(THINKING, template_arguments={"enable_thinking": True}) == "[user]Hi?"
+
+
+def test_an_argument_that_the_template_lacks_is_refused():
+    with pytest.raises(ConfigError, match=r"^data\.template_arguments: .* has no argument enable_thinking; "):
+        put(ROLES, template_arguments={"enable_thinking": False})
+
+
+@pytest.mark.parametrize("settings", [{"system_prompt": "Be brief."}, {"template_arguments": {"thinking": False}}])
+def test_turns_and_arguments_without_a_template_are_refused(settings: dict):
+    (key,) = settings
+    with pytest.raises(
+        ConfigError, match=rf"^data\.{key} needs a chat template, and the tokenizer has no chat template"
+    ):
+        put(None, **settings)
+    with pytest.raises(ConfigError, match=rf"^data\.{key} needs a chat template, and data\.chat_template=off; "):
+        Prompt("off", **settings)

@@ -37,6 +37,9 @@ IMPOSSIBLE = {
     "optimizer.clip_norm=0": "optimizer.clip_norm=0",
     "lora.rank=0": "lora.rank=0",
     "lora.lora_alpha=0": "lora.lora_alpha=0",
+    "lora.init=olora": "lora.init=olora is not one of peft, paper, gaussian, orthogonal",
+    "lora.dropout=1": "lora.dropout=1 is not a number from 0 to below 1",
+    "lora.dtype=fp16": "lora.dtype=fp16 is not one of fp32, bf16",
     "precision=fp8": "precision=fp8 is not one of auto, fp32, bf16",
     "data.random_ratio=2": "data.random_ratio=2",
     "stop.every=0": "stop.every=0",
@@ -52,6 +55,12 @@ IMPOSSIBLE = {
     "data.random_ratio=null": "data.random_ratio=null is not between 0 and 1",
     "data.chat_template=none": "data.chat_template=none is not one of auto, off",
     "data.query=null": "data.query=null is not a text",
+    "data.system_prompt=''": "data.system_prompt= is neither a text nor null",
+    "data.system_prompt=[a]": "data.system_prompt=[a] is neither a text nor null",
+    "data.template_arguments=false": "data.template_arguments=false is neither null nor {NAME: VALUE}",
+    "data.template_arguments={messages:a}": "data.template_arguments: messages is not the name of an argument",
+    "data.template_arguments={a-b:1}": "data.template_arguments: a-b is not the name of an argument",
+    "data.retokenize=1": "data.retokenize=1 is neither true nor false",
     "model.name=null": "model.name=null is not a name",
 }
 
@@ -161,6 +170,7 @@ def test_impossible_settings_name_their_key(override: str):
 
 CHECKED_ELSEWHERE = {
     *("lora.rank", "lora.target_modules", "lora.layers", "lora.placement", "lora.block_modules", "lora.scaling"),
+    *("lora.init", "lora.dropout", "lora.dtype"),
     *("eval.side_effects", "eval.side_effects_content", "study", "runs_dir", "rerun", "trainer.device"),
 }
 """By `LoraSpec`, `held_out_text`, `study_dir`, `run_sweep` and `resolve_device`."""

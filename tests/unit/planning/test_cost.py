@@ -21,8 +21,10 @@ QUICK = ("seq_len=60", "stop.when_recalled=false", "eval.recall.greedy=false")
         ["lora.layers=[5]", "trainer.prefix_cache_gb=0"],
         ["lora.layers=[5]", "trainer.prefix_cache_gb=5e-5"],
         ["lora.layers=null"],
+        ["lora.layers=[5]", "lora.dropout=0.1"],
+        ["lora.layers=[5]", "data=phonebook", "batch_size=2"],
     ],
-    ids=["output projection", "block", "before attention", "no cache", "small cache", "all layers"],
+    ids=["output projection", "block", "before attention", "no cache", "small cache", "all layers", "dropout", "table"],
 )
 def test_a_step_costs_what_torch_counts(tiny, overrides: list[str]):
     """Against torch's own count of a cell with more steps and one with fewer, whose prefix costs the same."""

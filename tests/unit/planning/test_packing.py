@@ -12,7 +12,8 @@ from memlaw.planning.sizes import Sizes
 SIZES = Sizes(
     rows_key="one", rows=1, positions=100, all_rows=1, scored=80, hidden=64, intermediate=128, vocabulary=500, layers=6,
     first_layer=4, layer_parameters=40_000, parameters_after=0, attention=64, adapter_parameters=1000,
-    adapter_inputs=128, cached="inside", cached_inside=384, value_bytes=4,
+    adapter_inputs=128, adapter_bytes=4, dropout_outputs=0, evaluations=0, cached="inside", cached_inside=384,
+    value_bytes=4,
 )  # fmt: skip
 
 
@@ -28,14 +29,15 @@ def test_cells_that_differ_in_rank_seed_scale_or_ratio_train_together(tiny):
         pack_key(tiny(*overrides)[0])
         for overrides in (
             [], ["lora.rank=2"], ["seed=3"], ["lora.scaling=rslora"], ["lora.lora_alpha=1"], ["data.random_ratio=0.5"],
-            ["method=memft_sw"],
+            ["lora.init=paper"], ["method=memft_sw"],
         )
     }  # fmt: skip
     assert len(keys) == 1
 
 
 def test_cells_that_need_another_loop_do_not(tiny):
-    for override in ("seq_len=9", "optimizer.lr=1", "steps=9", "lora.layers=[0]", "precision=bf16", "data=phonebook"):
+    loops = ("seq_len=9", "optimizer.lr=1", "steps=9", "lora.layers=[0]", "precision=bf16", "data=phonebook")
+    for override in (*loops, "lora.dtype=bf16", "lora.dropout=0.1"):
         assert pack_key(tiny(override)[0]) != pack_key(tiny()[0])
 
 
@@ -64,6 +66,13 @@ def test_adapters_are_padded_to_the_largest_rank_of_a_pack():
     large = replace(SIZES, adapter_parameters=64_000)
     mixed, alone = pack_bytes([SIZES, large], 0), pack_bytes([SIZES], 0)
     assert mixed - alone == pack_bytes([large, large], 0) - pack_bytes([large], 0) + 16 * 63_000
+
+
+def test_adapters_in_bf16_take_half_and_dropout_a_byte_per_value():
+    small, dropping = replace(SIZES, adapter_bytes=2), replace(SIZES, dropout_outputs=64)
+    saved = 2 * (4 * SIZES.adapter_parameters + SIZES.positions * SIZES.adapter_inputs)
+    assert pack_bytes([SIZES], 0) - pack_bytes([small], 0) == saved
+    assert pack_bytes([dropping], 0) - pack_bytes([SIZES], 0) == SIZES.positions * 64
 
 
 def test_cells_with_the_same_rows_share_their_prefix():

@@ -50,7 +50,7 @@ def test_a_resolved_cell_knows_its_steps_and_shape(tiny):
     cell = resolve(tiny("data=phonebook", "steps=null", "epochs=3", "batch_size=2", "seq_len=64")[0])
     pairs, row_tokens = cell.expected_shape
     assert pairs > 1 < row_tokens
-    assert cell.total_steps == 3 * -(-pairs // 2)
+    assert cell.timetable.total_steps == 3 * -(-pairs // 2)
 
 
 def test_a_model_that_is_not_there_is_refused_when_it_is_asked_for(tiny, tmp_path):

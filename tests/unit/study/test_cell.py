@@ -9,8 +9,9 @@ from omegaconf.errors import ReadonlyConfigError
 from memlaw.config import keys
 from memlaw.core.errors import CellError, ConfigError
 from memlaw.planning.cells import compose_cell
+from memlaw.planning.resolved import resolve
 from memlaw.study.cell import Cell
-from memlaw.study.identity import config_hash
+from memlaw.study.identity import LATER_KEYS, add_later_keys, config_hash
 from memlaw.study.status import Status
 
 OPERATIONAL = [
@@ -30,6 +31,9 @@ SCIENTIFIC = [
     "data.random_ratio=0.5",
     "data.query=Other",
     "data.chat_template=off",
+    "data.system_prompt=Other",
+    "data.template_arguments={a:1}",
+    "data.retokenize=true",
     "data=phonebook",
     "seq_len=65",
     "lora.rank=3",
@@ -74,6 +78,18 @@ def test_operational_keys_do_not_change_the_hash(override: str):
 def test_the_hash_is_stable_across_versions():
     # A change here orphans every study on disk: it must be meant.
     assert config_hash(OmegaConf.create({"model": {"_target_": "x", "name": "m"}, "seed": 1})) == "d09544a9"
+
+
+def test_keys_of_later_versions_do_not_change_the_hash_of_an_earlier_cell():
+    assert all(OmegaConf.select(cell_of().config, key) == neutral for key, neutral in LATER_KEYS.items())
+    before = cell_of().config.copy()
+    OmegaConf.set_readonly(before, False)
+    for key in LATER_KEYS:
+        section, _, name = key.rpartition(".")
+        del OmegaConf.select(before, section)[name]
+    assert config_hash(before) == cell_of().hash == "2b900153"
+    add_later_keys(before)
+    assert resolve(Cell(before, cell_of().study)).data == resolve(cell_of()).data
 
 
 def test_the_hash_ignores_code_locations_and_the_spelling_of_numbers():

@@ -9,6 +9,7 @@ from memlaw_analysis.tables.conditions import conditions as report_conditions
 
 from memlaw.screens.status_map import conditions as status_conditions
 from memlaw.study.conditions import condition_keys, short_name, spelled, split, title
+from memlaw.study.identity import LATER_KEYS
 from memlaw.study.status import Status
 from memlaw.study.survey import Observation
 
@@ -61,6 +62,14 @@ def test_what_a_method_sets_for_a_length_may_follow_it():
     assert condition_keys(rows, rows[0], following=["optimizer.lr"]) == []
     rows[0]["optimizer.lr"] = 0.5
     assert condition_keys(rows, rows[0], following=["optimizer.lr"]) == ["optimizer.lr"]
+
+
+def test_a_cell_of_an_earlier_version_is_of_the_condition_with_neutral_values():
+    old, new = {"lora.rank": 1, "seed": 0}, {"lora.rank": 2, "seed": 0, **LATER_KEYS}
+    other = {**new, "lora.init": "paper"}
+    for missing in (old, {**old, "lora.init": None, "lora.dropout": float("nan")}):  # absent, or as a table fills it
+        assert split([missing, new], new) == [("", [0, 1])]
+        assert split([missing, new, other], other) == [("lora.init=paper", [2]), ("lora.init=peft", [0, 1])]
 
 
 def test_values_are_spelled_as_yaml_does():

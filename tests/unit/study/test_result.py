@@ -4,13 +4,19 @@ import pytest
 from helpers.rows import ROW, write_row
 
 from memlaw.core.files import write_json
+from memlaw.study.identity import LATER_KEYS
 from memlaw.study.records import read_results
 from memlaw.study.result import read_result
 
 
 def test_a_sound_row_is_read(tmp_path: Path):
     write_row(tmp_path / "cell", extra=1)
-    assert read_result(tmp_path / "cell") == {"cell": "cell", **ROW, "extra": 1}
+    assert read_result(tmp_path / "cell") == {"cell": "cell", **ROW, "extra": 1, **LATER_KEYS}
+
+
+def test_a_row_keeps_the_keys_that_earlier_versions_lack(tmp_path: Path):
+    write_row(tmp_path / "cell", **{"lora.init": "paper"})
+    assert read_result(tmp_path / "cell")["lora.init"] == "paper"
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,10 @@ POINTS = [("lora.rank=2", f"method={name}", f"seed={seed}") for seed, name in en
 SHORT = "method.curriculum.until_epochs=[1,2,3,4]"
 
 
-@pytest.mark.parametrize("data", [LONG, BOOK], ids=["one long pair", "table"])
+ROUNDED = (*LONG, "lora.dropout=0.2", "lora.dtype=bf16", "lora.init=paper")
+
+
+@pytest.mark.parametrize("data", [LONG, BOOK, ROUNDED], ids=["one long pair", "table", "dropout and bf16"])
 def test_resumed_equals_uninterrupted_to_the_last_bit(tiny, monkeypatch, data):
     points = [(*point, *data, *([SHORT] if "method=memft_sw" in point else [])) for point in POINTS]
     whole, cfg = make_cells(tiny, points, "study=whole")

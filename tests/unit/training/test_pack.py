@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from memlaw.adapters.spec import LoraSpec
-from memlaw.adapters.stack import initial_A
+from memlaw.adapters.stack import initial_weights
 from memlaw.adapters.targets import resolve_targets
 from memlaw.methods.curriculum import WHOLE
 from memlaw.study.cell import Cell
@@ -24,8 +24,10 @@ from memlaw.training.module import PackModule
 from memlaw.training.pack import train_pack
 from memlaw.training.row_order import row_stream
 
+PAPER = (*BOOK, "lora.dropout=0.3", "lora.init=paper")
 
-@pytest.mark.parametrize("data", [LONG, BOOK], ids=["one long pair", "mini-batches"])
+
+@pytest.mark.parametrize("data", [LONG, BOOK, PAPER], ids=["one long pair", "mini-batches", "dropout"])
 @pytest.mark.parametrize("placement", ["linear", "block"])
 def test_a_pack_of_n_equals_n_packs_of_one(tiny, data, placement):
     grid = [("lora.rank=1", "seed=0"), ("lora.rank=8", "seed=1"), ("lora.rank=3", "lora.scaling=rslora", "seed=2")]
@@ -149,7 +151,7 @@ def _reference(
     model = get_peft_model(base.model, spec.peft_config([target.name], None))
     (adapted,) = [module for name, module in model.named_modules() if name.endswith("1.mlp.down_proj")]
     with torch.no_grad():
-        adapted.lora_A["default"].weight.copy_(initial_A(target, spec))
+        adapted.lora_A["default"].weight.copy_(initial_weights(target, spec)[0])
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trainable, lr=c.optimizer.lr, weight_decay=0.0)
     order = row_stream(len(memory.pairs), c.seed, WHOLE, c.batch_size)

@@ -28,3 +28,8 @@ def test_cells_without_a_law_are_in_the_table_all_the_same():
     assert some["condition"].tolist() == nothing["condition"].tolist()
     assert some["law_nats"].tolist()[:2] == [1.5, 2.5] and pd.isna(some["law_nats"][2])
     assert some["saturated"].tolist()[:2] == [False, True] and pd.isna(some["saturated"][2])
+
+
+def test_the_mean_error_goes_along_with_r_squared():
+    row = law_row({"condition": "a", "fitted": True, "r_squared": 0.99, "mape": 0.05})
+    assert (row["r_squared"], row["mape"]) == (0.99, 0.05)
