@@ -3,12 +3,11 @@
 import pandas as pd
 
 from memlaw_analysis.experiments.capacity_figure import capacity_figure
-from memlaw_analysis.experiments.counts import COUNTS, counted
 from memlaw_analysis.experiments.estimate import Estimate, ratio_of
 from memlaw_analysis.experiments.experiment import Claim, Experiment, Outcome, Stance, ordered
 from memlaw_analysis.experiments.published import FACT_BITS, TOKEN_BITS
 from memlaw_analysis.experiments.rows import EFFECTIVE
-from memlaw_analysis.law.capacity import Capacity, fit_capacity, loads
+from memlaw_analysis.law.capacity import COUNTS, Capacity, fit_capacity, loads
 from memlaw_analysis.law.enough import TooFewCells
 
 _PAIR = ["lora.rank", "target_tokens", "steps", "seed"]
@@ -23,18 +22,18 @@ def plateaus(rows: pd.DataFrame) -> pd.DataFrame:
     table = []
     for (precision, steps), cells in rows.groupby(["precision", "steps"]):
         for count in COUNTS:
-            kept = counted(cells, count)
+            kept = cells[cells[count] > 0]
             if kept.empty:
                 continue
-            capacity, reason = _fitted(kept)
-            best = float(loads(kept)["bits_per_parameter"].max())
+            capacity, reason = _fitted(kept, count)
+            best = float(loads(kept, count)["bits_per_parameter"].max())
             table.append([precision, int(steps), count, len(kept), best, capacity, reason])
     return pd.DataFrame(table, columns=["precision", "steps", "count", "cells", "best", "capacity", "reason"])
 
 
-def _fitted(cells: pd.DataFrame) -> tuple[Capacity | None, str]:
+def _fitted(cells: pd.DataFrame, count: str) -> tuple[Capacity | None, str]:
     try:
-        return fit_capacity(cells), ""
+        return fit_capacity(cells, count), ""
     except TooFewCells as error:
         return None, str(error)
 

@@ -4,23 +4,22 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from memlaw_analysis.experiments.counts import COUNTS, counted
 from memlaw_analysis.experiments.published import FACT_BITS, TOKEN_BITS
 from memlaw_analysis.figures.style import CYCLE, GREY, MARKERS, ORANGE, new_figure, plain_ticks
-from memlaw_analysis.law.capacity import loads
+from memlaw_analysis.law.capacity import COUNTS, loads
 
 _TICKS = [2.0**power for power in range(-6, 12)]
 
 
 def capacity_figure(rows: pd.DataFrame) -> Figure:
     """Draw bits per parameter over the load, plain and effective."""
-    counts = [count for count in COUNTS if len(counted(rows, count))]
+    counts = [count for count in COUNTS if (rows[count] > 0).any()]
     figure = new_figure("Bits that an adapter holds, by the bits that it is offered",
                         f"n = {len(rows)} cells; dashed: all that is offered; dotted: whole models",
                         5 * len(counts) + 0.6, 4.8)  # fmt: skip
     for axes, count in zip(figure.subplots(1, len(counts), squeeze=False)[0], counts, strict=True):
-        cells = counted(rows, count)
-        points = loads(cells).assign(precision=cells["precision"], steps=cells["steps"])
+        cells = rows[rows[count] > 0]
+        points = loads(cells, count).assign(precision=cells["precision"], steps=cells["steps"])
         groups = points.groupby(["precision", "steps"])
         for index, ((precision, steps), shown) in enumerate(groups):
             axes.plot(shown["load"], shown["bits_per_parameter"], MARKERS[index], color=CYCLE[index % len(CYCLE)],

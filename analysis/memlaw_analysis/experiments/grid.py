@@ -41,15 +41,20 @@ class Coverage:
 
     @property
     def gaps(self) -> list[str]:
-        """The missing cells in words: a line for those that differ in one key alone, the key with the most values."""
+        """The missing cells in words. A line stands for every combination of its values."""
         if not self.missing:
             return []
-        key = max(self.missing[0], key=lambda name: len({cell[name] for cell in self.missing}))
-        lines: dict[str, list[str]] = {}
-        for cell in self.missing:
-            others = ", ".join(f"`{name}={value}`" for name, value in cell.items() if name != key)
-            lines.setdefault(others, []).append(cell[key])
-        return [f"{others}{': ' if others else ''}`{key}` {', '.join(values)}" for others, values in lines.items()]
+        boxes: list[dict[str, tuple[str, ...]]] = [
+            {key: (value,) for key, value in cell.items()} for cell in self.missing
+        ]
+        count = {key: len({cell[key] for cell in self.missing}) for key in self.missing[0]}
+        for key in sorted(count, key=lambda name: -count[name]):
+            merged: dict[tuple[tuple[str, tuple[str, ...]], ...], tuple[str, ...]] = {}
+            for box in boxes:
+                others = tuple((name, values) for name, values in box.items() if name != key)
+                merged[others] = merged.get(others, ()) + box[key]
+            boxes = [{name: {**dict(others), key: values}[name] for name in count} for others, values in merged.items()]
+        return ["; ".join(f"`{key}` {', '.join(values)}" for key, values in box.items()) for box in boxes]
 
 
 def declared_points(parts: Sequence[str]) -> list[Point]:

@@ -44,6 +44,7 @@ def horizon_figure(rows: pd.DataFrame, found: pd.DataFrame, line: Line | None) -
         axes.legend(fontsize=8)
     plain_ticks(axes, [float(rank) for rank in cells["lora.rank"].unique()])
     plain_ticks(axes, [float(length) for length in cells["target_tokens"].unique()], "y")
+    axes.set_xlim(ranks[0] / 1.5, ranks[1] * 1.5)
     axes.set_xlabel("LoRA rank r")
     axes.set_ylabel("length ℓ (tokens)")
     axes.grid(alpha=0.25)

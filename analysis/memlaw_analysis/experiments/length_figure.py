@@ -40,7 +40,8 @@ def length_figure(cells: pd.DataFrame, found: list[Curve]) -> Figure:
     plain_ticks(left, lengths)
     plain_ticks(right, lengths)
     right.set_xlim(left.get_xlim())
-    left.set_yscale("log")
+    low, high = cells["nats"].min() / 1.5, 1.5 * (offered.index * offered).max()
+    plain_ticks(left, [2.0**power for power in range(4, 24) if low < 2**power < high], "y")
     left.set_ylabel("stored: ℓ·ΔL (nats)")
     right.set_ylabel("local slope d ln(ℓ·ΔL) / d ln ℓ")
     for axes in (left, right):

@@ -1,7 +1,6 @@
 import pytest
 from helpers.experiments import BASE_LOSS, rows_of
 from memlaw_analysis.experiments.capacity import analyze, plateaus, precision_ratio, relation
-from memlaw_analysis.experiments.counts import counted
 from memlaw_analysis.experiments.estimate import Estimate
 from memlaw_analysis.experiments.experiment import Stance
 from memlaw_analysis.experiments.rows import with_effective
@@ -62,7 +61,6 @@ def test_the_effective_count_has_a_plateau_of_its_own():
     cells = some(rows(full(2.0), effective=1000.0))
     table = plateaus(cells)
     assert set(table["count"]) == {"trainable_parameters", "effective_parameters"}
-    assert len(counted(cells.assign(effective_parameters=float("nan")), "effective_parameters")) == 0
 
 
 def test_precisions_are_compared_over_pairs():

@@ -63,7 +63,8 @@ def test_rows_beside_the_grid_are_left_out_and_missing_cells_named():
     assert len(covered.rows) == len(left)
     assert len(covered.missing) == len(points) - len(left)
     assert all(cell["lora.rank"] == "2" and cell["steps"] != "200" for cell in covered.missing)
-    assert any("`steps=4000`" in gap and "4096" in gap for gap in covered.gaps)
+    lengths = "`seq_len` 64, 128, 256, 512, 1024, 2048, 4096"
+    assert covered.gaps == [f"{lengths}; `steps` 1000, 4000; `lora.rank` 2"]
 
 
 def test_without_rows_every_declared_cell_is_missing():
