@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
+from memlaw.core.wording import count
 from memlaw_analysis.experiments.estimate import Estimate
 from memlaw_analysis.law.enough import TooFewCells
 from memlaw_analysis.law.uncertainty import LEVEL
@@ -47,7 +48,7 @@ def fit_line(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> Line:
     """
     closed = np.isfinite(low) & np.isfinite(high)
     if len(np.unique(x[closed])) < MIN_X:
-        raise TooFewCells(f"{len(np.unique(x[closed]))} ranks with a bracketed value; a slope needs {MIN_X}")
+        raise TooFewCells(f"{count(len(np.unique(x[closed])), 'rank')} with a bracketed value; a slope needs {MIN_X}")
     middle = (low[closed] + high[closed]) / 2
     start = np.polyfit(x[closed], middle, 1)
 

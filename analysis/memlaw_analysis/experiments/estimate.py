@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from memlaw.core.wording import count
 from memlaw_analysis.law.enough import TooFewCells
 from memlaw_analysis.law.uncertainty import LEVEL
 
@@ -37,7 +38,7 @@ def mean_of(values: Sequence[float] | np.ndarray) -> Estimate:
     """
     numbers = np.asarray(values, dtype=float)
     if len(numbers) < 2:
-        raise TooFewCells(f"{len(numbers)} measurements; an interval needs 2")
+        raise TooFewCells(f"{count(len(numbers), 'measurement')}; an interval needs 2")
     return _around(float(numbers.mean()), float(stats.sem(numbers)), len(numbers) - 1)
 
 

@@ -106,8 +106,9 @@ def analyze(rows: pd.DataFrame) -> Outcome:
 
 def _mlp_over_attention(modules: pd.DataFrame) -> Estimate | str:
     """Ratio of the best kind of an MLP to attention; why there is none as a text."""
-    found = []
-    reason = "no cell compares modules"
+    if modules.empty:
+        return "no cells compare kinds of maps"
+    found, reason = [], ""
     for kind in (UP_GATE, DOWN):
         try:
             found.append(contrast(modules, "kind", kind, ATTENTION, ["layers", *_TASK]))
