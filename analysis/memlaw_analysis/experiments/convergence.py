@@ -91,7 +91,7 @@ def _exponents_claim(laws: list[Law]) -> Claim:
     moved = moved_exponents(laws)
     if moved is None:
         reasons = "; ".join(f"{law.name}: {law.reason or 'not identified'}" for law in laws if not law.sound)
-        text = f"Whether the exponents move with the steps is open: it takes two determined laws, and there are {len(sound)}"
+        text = f"Whether the exponents move with the steps is open: two laws are needed, {len(sound)} determined"
         return Claim(Stance.OPEN, f"{text} ({reasons})." if reasons else f"{text}.")
     first, last = sound[0], sound[-1]
     text = "; ".join(f"{symbol} by {difference(last, first, name)}" for name, symbol in EXPONENTS.items())
