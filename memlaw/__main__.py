@@ -33,6 +33,7 @@ COMMANDS = {
     "report": Command(f"{_ANALYSIS}.report", "fit the law and write tables, figures and a page"),
     "advise": Command(f"{_ANALYSIS}.advise", "answer which rank a text needs, or how long a text a rank holds"),
     "export": Command(f"{_ANALYSIS}.export", "write a table with a row per finished cell, or keep a study in one file"),
+    "experiments": Command(f"{_ANALYSIS}.experiments", "write or check the pages of docs/experiments from kept rows"),
     "sync": Command("memlaw.sync", "upload the W&B runs that the server lacks"),
     "publish": Command(f"{_ANALYSIS}.publish", "send a written report to W&B"),
     "dashboard": Command("memlaw.dashboard.__main__", "make W&B's workspace and report of a project"),

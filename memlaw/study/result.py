@@ -34,6 +34,9 @@ _TYPES: Types = {
 }
 """Column of `result.json` that readers rely on → its types."""
 
+NEEDED_COLUMNS = ("cell", *_TYPES)
+"""Columns of every row."""
+
 _POSITIVE = ("trainable_parameters", "target_tokens", "step_flops", "pack_size")
 """Columns that readers divide by."""
 
@@ -46,7 +49,7 @@ def read_result(directory: AnyPath) -> dict[str, Any]:
         ValueError: it is not the row of that cell, or the directory has no token table.
     """
     row = read_object(directory / "result.json")
-    lacking = [key for key in ("cell", *_TYPES) if key not in row]
+    lacking = [key for key in NEEDED_COLUMNS if key not in row]
     if lacking:
         raise ValueError(f"result.json lacks {', '.join(lacking[:3])}{', …' if len(lacking) > 3 else ''}")
     if row["cell"] != directory.name:

@@ -77,7 +77,7 @@ def loads(cells: pd.DataFrame, count: str = "trainable_parameters") -> pd.DataFr
 
 def leveling(load: np.ndarray, level: float, k: float) -> np.ndarray:
     """Return load / (1 + (load/level)^k)^(1/k): the whole of a small load, `level` of a large one."""
-    return load * (1 + (load / level) ** k) ** (-1 / k)
+    return np.exp(np.log(load) - np.logaddexp(0, k * np.log(load / level)) / k)  # the power itself can overflow
 
 
 def fit_capacity(cells: pd.DataFrame, count: str = "trainable_parameters", seed: int = 0) -> Capacity:

@@ -1,0 +1,1 @@
+"""Experiments on the law: from the kept rows of a study to its page, numbers and figure in `docs/experiments/`."""

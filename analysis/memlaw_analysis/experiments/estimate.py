@@ -1,0 +1,69 @@
+"""Numbers with 95 % intervals: means, ratios and slopes of a few measurements, by Student's t."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from memlaw.core.wording import count
+from memlaw_analysis.law.enough import TooFewCells
+from memlaw_analysis.law.uncertainty import LEVEL
+
+
+class Estimate(NamedTuple):
+    """A number and the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def includes(self, number: float) -> bool:
+        """Return whether a number lies in the interval."""
+        return self.low <= number <= self.high
+
+    def __str__(self) -> str:
+        width = self.high - self.low
+        digits = min(max(1 - math.floor(math.log10(width)), 0), 4) if 0 < width < math.inf else 2
+        text = f"{self.value:.{digits}f} ({self.low:.{digits}f} to {self.high:.{digits}f})"
+        return text.replace("-", "−")
+
+
+def mean_of(values: Sequence[float] | np.ndarray) -> Estimate:
+    """Return the mean of independent measurements.
+
+    Raises:
+        TooFewCells: fewer than two.
+    """
+    numbers = np.asarray(values, dtype=float)
+    if len(numbers) < 2:
+        raise TooFewCells(f"{count(len(numbers), 'measurement')}; an interval needs 2")
+    return _around(float(numbers.mean()), float(stats.sem(numbers)), len(numbers) - 1)
+
+
+def ratio_of(above: Sequence[float] | np.ndarray, below: Sequence[float] | np.ndarray) -> Estimate:
+    """Return the geometric mean of above/below over pairs of positive measurements.
+
+    Raises:
+        TooFewCells: fewer than two pairs.
+    """
+    logarithms = np.log(np.asarray(above, dtype=float) / np.asarray(below, dtype=float))
+    return Estimate(*(math.exp(end) for end in mean_of(logarithms)))
+
+
+def slope_of(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> Estimate:
+    """Return the slope of the least-squares line of y on x.
+
+    Raises:
+        TooFewCells: fewer than three different x.
+    """
+    if len(np.unique(np.asarray(x, dtype=float))) < 3:
+        raise TooFewCells(f"{len(np.unique(x))} points; a slope with its interval needs 3")
+    line = stats.linregress(x, y)
+    return _around(float(line.slope), float(line.stderr), len(x) - 2)
+
+
+def _around(value: float, error: float, freedom: int) -> Estimate:
+    half = error * float(stats.t.ppf((1 + LEVEL) / 2, freedom))
+    return Estimate(value, value - half, value + half)

@@ -1,0 +1,51 @@
+"""Draw the stored information over the length. No I/O."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from memlaw_analysis.experiments.curves import LAW_SLOPE, Curve
+from memlaw_analysis.experiments.published import KEPT_BETA, VECTOR_NATS
+from memlaw_analysis.figures.style import GREY, MARKERS, ORANGE, new_figure, ordered_colours, plain_ticks
+from memlaw_analysis.law.saturation import DEFAULT
+
+
+def length_figure(cells: pd.DataFrame, found: list[Curve]) -> Figure:
+    """Draw stored nats against the length, and the local slope between neighbouring lengths."""
+    caption = f"n = {len(cells)} cells, seeds averaged; hollow: saturated, {DEFAULT}; dashed: all of the text, ℓ·L0"
+    figure = new_figure("What an adapter stores, by the length of the text", caption, 10, 4.8)
+    left, right = figure.subplots(1, 2)
+    steps, ranks = sorted(cells["steps"].unique()), sorted(cells["lora.rank"].unique())
+    colours = dict(zip(steps, ordered_colours(len(steps)), strict=True))
+    markers = dict(zip(ranks, MARKERS, strict=False))
+    for (rank, count), rows in cells.groupby(["lora.rank", "steps"]):
+        look = {"color": colours[count], "marker": markers[rank], "markersize": 5}
+        left.plot(rows["target_tokens"], rows["nats"], linewidth=0.9, label=f"r = {rank:g}, {count:g} steps", **look)
+        full = rows[DEFAULT.excludes(rows)]
+        left.plot(full["target_tokens"], full["nats"], linestyle="none", markerfacecolor="white", **look)
+    for curve in found:
+        x, y = np.log(curve.cells["target_tokens"].to_numpy(float)), np.log(curve.cells["nats"].to_numpy(float))
+        look = {"color": colours[curve.steps], "marker": markers[curve.rank], "markersize": 5}
+        right.plot(np.exp((x[1:] + x[:-1]) / 2), np.diff(y) / np.diff(x), linewidth=0.9, **look)
+    offered = cells.groupby("target_tokens")["base_loss_nats"].mean()
+    left.plot(offered.index, offered.index * offered, "--", color=GREY, linewidth=0.8)
+    left.axhline(VECTOR_NATS.value, color=ORANGE, linewidth=0.9, linestyle=":")
+    vector = "one input vector, Pythia-160M"
+    left.text(offered.index[-1], VECTOR_NATS.value, vector, color="#8a5f00", fontsize=7, ha="right", va="bottom")
+    at_left = right.get_yaxis_transform()
+    for level, name in ((0, "constant"), (LAW_SLOPE, f"law, β = {KEPT_BETA.value:.2f}"), (1, "all is stored")):
+        right.axhline(level, color=GREY, linewidth=0.8, linestyle=":")
+        right.text(0.01, level, name, color="#555555", fontsize=7, va="bottom", transform=at_left)
+    lengths = [float(length) for length in sorted(cells["target_tokens"].unique())]
+    plain_ticks(left, lengths)
+    plain_ticks(right, lengths)
+    right.set_xlim(left.get_xlim())
+    low, high = cells["nats"].min() / 1.5, 1.5 * (offered.index * offered).max()
+    plain_ticks(left, [2.0**power for power in range(4, 24) if low < 2**power < high], "y")
+    left.set_ylabel("stored: ℓ·ΔL (nats)")
+    right.set_ylabel("local slope d ln(ℓ·ΔL) / d ln ℓ")
+    for axes in (left, right):
+        axes.set_xlabel("length ℓ (tokens)")
+        axes.grid(alpha=0.25)
+    left.legend(fontsize=7)
+    return figure

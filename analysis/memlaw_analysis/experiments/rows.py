@@ -1,0 +1,44 @@
+"""The kept rows of an experiment: read them, and average their seeds."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from memlaw_analysis.tables.studies import NoCells, load_studies
+
+EFFECTIVE = "effective_parameters"
+"""Column of the parameters that can matter. Rows of cells that were trained before it was measured lack it."""
+
+_AVERAGED = ("delta_loss_nats", "base_loss_nats", "trainable_parameters", EFFECTIVE)
+
+
+def load_rows(file: Path) -> pd.DataFrame:
+    """Read the rows of an experiment; `effective_parameters` is NaN where it was not measured.
+
+    Raises:
+        NoCells: the file cannot be read, has no row, or has rows of several base models.
+    """
+    rows = load_studies([file])
+    models = sorted(rows["model.name"].unique())
+    if len(models) > 1:
+        raise NoCells(f"{file} holds rows of several models, {', '.join(models)}; keep a file for each")
+    return with_effective(rows)
+
+
+def with_effective(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with the column `effective_parameters` as numbers, NaN where it was not measured."""
+    measured = rows[EFFECTIVE] if EFFECTIVE in rows else pd.Series(float("nan"), index=rows.index)
+    return rows.assign(**{EFFECTIVE: pd.to_numeric(measured).where(lambda count: count > 0)})
+
+
+def over_seeds(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Average ΔL, L0 and the numbers of parameters over cells that agree in `by`; `seeds` counts them."""
+    groups = rows.groupby(list(by))
+    return groups[list(_AVERAGED)].mean().assign(seeds=groups.size()).reset_index()
+
+
+def listed(value: str | Sequence[object]) -> list[object]:
+    """Return a list of a row, which is written as JSON."""
+    return list(json.loads(value) if isinstance(value, str) else value)
