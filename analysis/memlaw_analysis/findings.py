@@ -80,7 +80,8 @@ class Findings:
         sensitivity: `memlaw_analysis.law.sensitivity.sensitivity`.
         rivals: `memlaw_analysis.law.rivals.ranked`, of `compare_forms`.
         collapse: the collapse.
-        capacity: bits per parameter.
+        capacity: bits per trainable parameter.
+        effective_capacity: bits per effective parameter; None for cells of a memlaw that did not count them.
         tokens: None for published points and for W&B runs.
         missing: name of a field that is None → why.
     """
@@ -95,6 +96,7 @@ class Findings:
     rivals: pd.DataFrame | None
     collapse: Collapse | None
     capacity: Capacity | None
+    effective_capacity: Capacity | None
     tokens: Tokens | None
     missing: dict[str, str]
 
@@ -138,6 +140,7 @@ def find(cells: pd.DataFrame, title: str, label: str, tables: Iterator[pd.DataFr
         rivals=ranked(compare_forms(fits)) if law else None,
         collapse=attempt("collapse", lambda: fits.collapse),
         capacity=attempt("capacity", lambda: fits.capacity),
+        effective_capacity=attempt("effective_capacity", lambda: fits.effective_capacity),
         tokens=tokens,
         missing=missing,
     )

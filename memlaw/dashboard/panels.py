@@ -94,7 +94,7 @@ def analysis() -> list[PanelTypes]:
     """Show the results of the analysis run."""
     exponents = [
         wr.ScalarChart(title=title, metric=wr.SummaryMetric(f"law.{name}"))
-        for name, title in (("alpha", "α"), ("beta", "β"), ("r_squared", "R²"))
+        for name, title in (("alpha", "α"), ("beta", "β"), ("r_squared", "R²"), ("mape", "mean error"))
     ]
     return [*exponents, wr.WeavePanelSummaryTable(table_name="laws"), wr.MediaBrowser(media_keys=["report"])]
 

@@ -24,6 +24,7 @@ COLUMNS = {
         "min_p",
         "first_stubborn",
         "bits_per_parameter",
+        "bits_per_effective_parameter",
         "steps_trained",
         "stop_reason",
     ),

@@ -59,7 +59,11 @@ RESULT_COLUMNS = {
     "spent_share": "share of all weight that lies on tokens with p > 0.5; 0 where there is no weight",
     "memorized_bits": "target_tokens · ΔL / ln 2",
     "bits_per_parameter": "memorized_bits / trainable_parameters",
+    "bits_per_effective_parameter": "memorized_bits / effective_parameters; null: effective_parameters is 0",
     "trainable_parameters": "parameters of the adapter",
+    "effective_parameters": "those that can matter: ρ · (out + k - ρ) with k = input_rank, ρ = min(lora.rank, out, k); "
+    "an upper bound where input_rank is null (memlaw.adapters.degrees_of_freedom)",
+    "input_rank": "k: measured rank of the adapted module's inputs; null: several modules, or inputs that change",
     "base_parameters": "parameters of the base model, embeddings included",
     "scale": "factor on the adapter's output",
     "adapted_modules": "names of the adapted modules, without layer numbers",
@@ -181,10 +185,16 @@ def token_scalars(
     }
 
 
-def capacity(delta_loss_nats: float, target_tokens: int, trainable_parameters: int) -> dict[str, float]:
-    """Compute the memorized bits ℓ·ΔL/ln 2, and the bits per trainable parameter."""
+def capacity(
+    delta_loss_nats: float, target_tokens: int, trainable_parameters: int, effective_parameters: int
+) -> dict[str, float | None]:
+    """Compute the memorized bits ℓ·ΔL/ln 2, and the bits per trainable and per effective parameter."""
     bits = target_tokens * delta_loss_nats / math.log(2)
-    return {"memorized_bits": bits, "bits_per_parameter": bits / trainable_parameters}
+    return {
+        "memorized_bits": bits,
+        "bits_per_parameter": bits / trainable_parameters,
+        "bits_per_effective_parameter": bits / effective_parameters if effective_parameters else None,
+    }
 
 
 def write_tokens(path: Path, table: pd.DataFrame) -> None:

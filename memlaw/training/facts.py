@@ -3,7 +3,7 @@
 import importlib.metadata
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from memlaw.adapters.targets import Target, module_names
@@ -12,6 +12,7 @@ from memlaw.models.base import BaseModel
 from memlaw.planning.cost import step_flops
 from memlaw.planning.model_shape import ModelShape
 from memlaw.planning.sizes import sizes_of
+from memlaw.training.input_rank import InputRank, effective_parameters, input_ranks
 from memlaw.training.live_pack import LivePack
 
 _VERSIONED = ("torch", "lightning", "transformers", "peft", "numpy", "faker")
@@ -25,6 +26,8 @@ def versions() -> dict[str, str]:
 
 def pack_facts(pack: LivePack, base: BaseModel, targets: Sequence[Target]) -> list[dict[str, Any]]:
     """Collect the facts of each cell of a pack, as columns of `memlaw.study.records.RESULT_COLUMNS`.
+
+    The decoder runs once for each memory of the pack.
 
     Args:
         pack: the cells, none of them dropped yet.
@@ -59,9 +62,20 @@ def pack_facts(pack: LivePack, base: BaseModel, targets: Sequence[Target]) -> li
     return [
         {
             "trainable_parameters": pack.adapters.trainable_parameters(n),
+            **effective_parameters(live.spec.rank, targets, inputs),
             "scale": live.spec.scale,
             **shared,
             "step_flops": step_flops(sizes[n]),
         }
-        for n, live in enumerate(pack.cells)
+        for n, (live, inputs) in enumerate(zip(pack.cells, _input_ranks(pack, base, targets), strict=True))
     ]
+
+
+def _input_ranks(pack: LivePack, base: BaseModel, targets: Sequence[Target]) -> Iterator[list[InputRank]]:
+    """Yield each cell's `input_ranks`, which cells of equal memories share."""
+    measured: dict[str, list[InputRank]] = {}
+    for n, live in enumerate(pack.cells):
+        memory = live.memory.fingerprint
+        if memory not in measured:
+            measured[memory] = input_ranks(base, targets, pack.table.select([n]), live.schedule.batch_rows)
+        yield measured[memory]

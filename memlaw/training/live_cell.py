@@ -191,7 +191,9 @@ class LiveCell:
             "cell": self.cell.name,
             **self.cell.flat,
             **scalars,
-            **records.capacity(delta_loss, tokens, self.facts["trainable_parameters"]),
+            **records.capacity(
+                delta_loss, tokens, self.facts["trainable_parameters"], self.facts["effective_parameters"]
+            ),
             **self.facts,
             "pairs": len(self.memory.pairs),
             "target_tokens": tokens,

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.figure import Figure
 
+from memlaw_analysis.figures.bits import bits_figure
 from memlaw_analysis.figures.fit_quality import prediction_figure, residual_figure
 from memlaw_analysis.figures.heat_maps import exact_figure, loss_heat_map
-from memlaw_analysis.figures.law import bits_figure, collapse_figure, law_figure, models_figure, surface_figure
+from memlaw_analysis.figures.law import collapse_figure, law_figure, models_figure, surface_figure
 from memlaw_analysis.figures.methods import convergence_figure, methods_figure
 from memlaw_analysis.figures.tokens import (
     curves_figure,
@@ -36,7 +37,7 @@ CAPTIONS = {
     "curves": "Learning curves (paper, figure 9)",
     "recall": "Recalled tokens, and text before the first failure, against ΔL/L0",
     "collapse": "ΔL/L0 of all cells as one curve of r^κ/ℓ",
-    "bits": "Memorized bits per parameter against bits offered",
+    "bits": "Memorized bits against bits offered, per trainable and per effective parameter",
     "methods": "Every measure of every cell, by training method",
     "convergence": "How the methods converge (paper, figure 9)",
     "models": "ΔL against tokens per rank, by model",
@@ -62,7 +63,8 @@ def figures(findings: Findings) -> dict[str, Figure]:
     if findings.collapse:
         drawn["collapse"] = collapse_figure(fitted, findings.collapse, title)
     if findings.capacity:
-        drawn["bits"] = bits_figure(findings.capacity, title)
+        both = (findings.capacity, findings.effective_capacity)
+        drawn["bits"] = bits_figure([capacity for capacity in both if capacity], title)
     if "base_parameters" in fitted and fitted["base_parameters"].nunique() > 1:
         drawn["models"] = models_figure(fitted, title)
     return drawn | _token_figures(cells, findings.tokens, title) if findings.tokens else drawn

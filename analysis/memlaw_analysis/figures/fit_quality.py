@@ -29,7 +29,11 @@ def prediction_figure(fits: Sequence[LawFit], title: str) -> Figure:
         axes.set_xlim(0, top)
         axes.set_ylim(0, top)
         axes.plot([0, top], [0, top], color="black", linewidth=0.8)
-        axes.set_title(f"{fit.form.formula}\nR² = {fit.r_squared:.4f} on {len(fit.used)} cells", fontsize=8)
+        axes.set_title(
+            f"{fit.form.formula}\nR² = {fit.r_squared:.4f}, mean error "
+            f"{fit.mean_relative_error:.1%} on {len(fit.used)} cells",
+            fontsize=8,
+        )
         axes.set_xlabel("true ΔL (nats per token)")
         axes.grid(alpha=0.25)
     figure.axes[0].set_ylabel("predicted ΔL (nats per token)")

@@ -1,4 +1,4 @@
-"""Draw the law and its cells: ΔL over rank and length, by model, collapsed, and in bits. No I/O."""
+"""Draw the law and its cells: ΔL over rank and length, by model, and collapsed. No I/O."""
 
 import numpy as np
 import pandas as pd
@@ -7,19 +7,16 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from memlaw_analysis.figures.style import (
-    BLUE,
     DELTA_LOSS,
     GREY,
     MARKERS,
     NAMES,
-    ORANGE,
     SYMBOLS,
     nats_ticks,
     new_figure,
     ordered_colours,
     plain_ticks,
 )
-from memlaw_analysis.law.capacity import LITERATURE, Capacity, leveling
 from memlaw_analysis.law.collapse import Collapse
 from memlaw_analysis.law.fit import LawFit
 from memlaw_analysis.law.forms import Inputs
@@ -37,7 +34,7 @@ def law_figure(table: pd.DataFrame, fit: LawFit | None, title: str) -> Figure:
         offset = f" {p['b']:+.2f}" if p["b"] else ""
         caption += (
             f"; dashed: {p['C']:.3g}·r^{p['alpha']:.2f}·ℓ^−{p['beta']:.2f}{offset}, "
-            f"R² = {fit.r_squared:.3f} on {len(fit.used)} cells"
+            f"R² = {fit.r_squared:.3f}, mean error {fit.mean_relative_error:.1%} on {len(fit.used)} cells"
         )
     figure = new_figure(title, caption, 10, 4.8)
     left, right = figure.subplots(1, 2, sharey=True)
@@ -73,7 +70,8 @@ def _delta_loss_lines(axes: Axes, table: pd.DataFrame, fit: LawFit | None, x: st
 def surface_figure(table: pd.DataFrame, fit: LawFit, title: str) -> Figure:
     """Draw ΔL over (log r, log ℓ): the fitted surface as levels, the cells as points (paper, figure 2)."""
     base_loss = float(table["base_loss_nats"].mean())
-    caption = f"levels: {fit.form.formula}, R² = {fit.r_squared:.3f} on {len(fit.used)} cells; n = {len(table)} points"
+    quality = f"R² = {fit.r_squared:.3f}, mean error {fit.mean_relative_error:.1%} on {len(fit.used)} cells"
+    caption = f"levels: {fit.form.formula}, {quality}; n = {len(table)} points"
     figure = new_figure(title, caption, 6.6, 5)
     axes = figure.subplots()
     ranks, lengths = (
@@ -113,37 +111,6 @@ def collapse_figure(table: pd.DataFrame, collapse: Collapse, title: str) -> Figu
     axes.set_xscale("log")
     axes.set_xlabel(f"r^κ/ℓ, κ = {collapse.kappa:.2f} (per token)")
     axes.set_ylabel("ΔL / L0")
-    axes.grid(alpha=0.25)
-    axes.legend(fontsize=7, ncols=2)
-    return figure
-
-
-def bits_figure(capacity: Capacity, title: str) -> Figure:
-    """Draw memorized bits per parameter over the bits offered per parameter, with the plateau if there is one."""
-    cells = capacity.loads
-    low, high = capacity.plateau_interval
-    ends = f"plateau {capacity.plateau:.2f} ({low:.2f} to {high:.2f})" if capacity.reached else "no plateau reached"
-    caption = f"n = {len(cells)} cells, none left out; {ends}; dashed: all that is offered"
-    figure = new_figure(title, caption, 6.6, 4.8)
-    axes = figure.subplots()
-    ranks = sorted(cells["lora.rank"].unique())
-    for index, (rank, colour) in enumerate(zip(ranks, ordered_colours(len(ranks)), strict=True)):
-        rows, marker = cells[cells["lora.rank"] == rank], MARKERS[index % len(MARKERS)]
-        axes.scatter(rows["load"], rows["bits_per_parameter"], color=colour, marker=marker, s=26, label=f"r = {rank:g}")
-    grid = np.geomspace(cells["load"].min(), cells["load"].max(), 100)
-    axes.plot(grid, grid, "--", color=GREY, linewidth=0.8)
-    if capacity.reached:
-        axes.plot(grid, leveling(grid, capacity.plateau, capacity.bend), color="black")
-        axes.axhspan(low, high, color=BLUE, alpha=0.12)
-    for level in LITERATURE.values():
-        axes.axhline(level, color=ORANGE, linewidth=0.9, linestyle=":")
-        axes.text(grid[0], level, f" {level:g} (literature)", color="#8a5f00", va="bottom", fontsize=7)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    top = 2 * max(capacity.best, *LITERATURE.values())
-    axes.set_ylim(0.5 * float(cells["bits_per_parameter"].min()), top)
-    axes.set_xlabel("offered: ℓ·L0 / ln 2 / N (bits per trainable parameter)")
-    axes.set_ylabel("memorized: ℓ·ΔL / ln 2 / N (bits per parameter)")
     axes.grid(alpha=0.25)
     axes.legend(fontsize=7, ncols=2)
     return figure

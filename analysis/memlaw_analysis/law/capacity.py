@@ -1,7 +1,8 @@
-"""Capacity in bits: how much an adapter holds per trainable parameter, and whether that reaches a plateau.
+"""Capacity in bits: how much an adapter holds per parameter, and whether that reaches a plateau.
 
-Memorized bits are ℓ·ΔL/ln 2. The load, the bits offered to an adapter, is ℓ·L0/ln 2: the whole text under the base
-model. A small load is memorized whole; under a large one, bits per parameter can level off.
+A parameter is a trainable one, or an effective one, which can matter (`memlaw.adapters.degrees_of_freedom`). Memorized
+bits are ℓ·ΔL/ln 2. The load, the bits offered to an adapter, is ℓ·L0/ln 2: the whole text under the base model. A small
+load is memorized whole; under a large one, bits per parameter can level off.
 """
 
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ LITERATURE = {
 }
 """Bits per parameter that others measured, for whole models."""
 
+COUNTS = {"trainable_parameters": "trainable parameter", "effective_parameters": "effective parameter"}
+"""Column that counts parameters → what such a parameter is called."""
+
 MIN_CELLS = 6
 MIN_UPPER = 3
 """Different loads needed in their upper half: in a resample, a line through two may have any slope."""
@@ -34,6 +38,7 @@ class Capacity:
     """Bits per parameter over the load.
 
     Attributes:
+        parameter: what is counted, a value of `COUNTS`.
         loads: `loads` of the cells.
         best: the largest bits per parameter of a cell.
         slope: d ln(bits per parameter) / d ln(load) over the upper half of the loads; 0 on a plateau.
@@ -43,6 +48,7 @@ class Capacity:
         bend: k of that curve.
     """
 
+    parameter: str
     loads: pd.DataFrame
     best: float
     slope: float
@@ -57,13 +63,13 @@ class Capacity:
         return self.slope_interval[1] < RISING
 
 
-def loads(cells: pd.DataFrame) -> pd.DataFrame:
-    """Return load and memorized bits of each cell, per trainable parameter.
+def loads(cells: pd.DataFrame, count: str = "trainable_parameters") -> pd.DataFrame:
+    """Return load and memorized bits of each cell, per parameter.
 
     Columns: `lora.rank`, `target_tokens`, `load`, `bits_per_parameter`. Needed besides: `base_loss_nats`,
-    `delta_loss_nats`, `trainable_parameters`.
+    `delta_loss_nats` and `count`, a key of `COUNTS`.
     """
-    per_parameter = cells["target_tokens"] / cells["trainable_parameters"] / np.log(2)
+    per_parameter = cells["target_tokens"] / cells[count] / np.log(2)
     return cells[["lora.rank", "target_tokens"]].assign(
         load=per_parameter * cells["base_loss_nats"], bits_per_parameter=per_parameter * cells["delta_loss_nats"]
     )
@@ -74,16 +80,21 @@ def leveling(load: np.ndarray, level: float, k: float) -> np.ndarray:
     return load * (1 + (load / level) ** k) ** (-1 / k)
 
 
-def fit_capacity(cells: pd.DataFrame, seed: int = 0) -> Capacity:
+def fit_capacity(cells: pd.DataFrame, count: str = "trainable_parameters", seed: int = 0) -> Capacity:
     """Fit the plateau, with its interval, to the cells of one condition that memorized anything.
+
+    Args:
+        cells: of one condition. Those whose number of parameters is not known are left out.
+        count: counts the parameters, a key of `COUNTS`.
+        seed: of the bootstrap.
 
     Raises:
         TooFewCells: fewer than `MIN_CELLS` different loads, fewer than `MIN_UPPER` in their upper half, or no number of
-            trainable parameters.
+            parameters.
     """
-    if "trainable_parameters" not in cells:
-        raise TooFewCells("points without a number of trainable parameters")
-    table = loads(cells[memorized(cells) & (cells["trainable_parameters"] > 0)])
+    if count not in cells:
+        raise TooFewCells(f"points without a number of {COUNTS[count]}s")
+    table = loads(cells[memorized(cells) & (cells[count] > 0)], count)
     if _distinct(table["load"]) < MIN_CELLS:
         raise TooFewCells(
             f"{len(table)} cells that memorized anything, of {_distinct(table['load'])} different loads; a plateau "
@@ -94,7 +105,7 @@ def fit_capacity(cells: pd.DataFrame, seed: int = 0) -> Capacity:
     drawn = np.array([_fit(sample)[:2] for sample in resamples(table, seed=seed)])
     slope, level, bend = _fit(table)
     best = float(table["bits_per_parameter"].max())
-    return Capacity(table, best, slope, _interval(drawn[:, 0]), level, _interval(drawn[:, 1]), bend)
+    return Capacity(COUNTS[count], table, best, slope, _interval(drawn[:, 0]), level, _interval(drawn[:, 1]), bend)
 
 
 def _interval(drawn: np.ndarray) -> Interval:

@@ -47,7 +47,8 @@ class LawFit:
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value:.3g}" for name, value in self.values.items())
         doubt = ", not identified" if self.not_identified else ""
-        return f"LawFit({self.form.name}: {values}; {len(self.used)} cells, R²={self.r_squared:.4f}{doubt})"
+        quality = f"R²={self.r_squared:.4f}, mean error {self.mean_relative_error:.1%}"
+        return f"LawFit({self.form.name}: {values}; {len(self.used)} cells, {quality}{doubt})"
 
     @property
     def summary(self) -> str:

@@ -48,9 +48,15 @@ class Fits:
 
     @cached_property
     def capacity(self) -> Capacity:
-        """Bits per parameter over the load."""
+        """Bits per trainable parameter over the load."""
         self._check_any()
         return fit_capacity(self.cells)
+
+    @cached_property
+    def effective_capacity(self) -> Capacity:
+        """Bits per effective parameter over the load, of the cells that know their number."""
+        self._check_any()
+        return fit_capacity(self.cells, "effective_parameters")
 
     def _check_any(self) -> None:
         if self.usable.nothing:

@@ -1,4 +1,4 @@
-"""Sections on the law: cells, parameters, sensitivity, rival forms, capacity."""
+"""Sections on the law: cells, parameters, sensitivity, rival forms."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,10 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from memlaw_analysis.advice.next_cells import longer
-from memlaw_analysis.advice.train_command import train_command
 from memlaw_analysis.findings import Findings, Fitted
-from memlaw_analysis.law.capacity import LITERATURE, RISING
 from memlaw_analysis.law.forms import POWER
 from memlaw_analysis.law.residuals import Residuals
 from memlaw_analysis.law.rivals import splits_of
@@ -27,6 +24,7 @@ def cells_section(findings: Findings) -> Section:
         "base_loss_nats": ("L0", "{:.3f}"), "loss_nats": ("L", "{:.3f}"), "delta_loss_nats": ("ΔL", "{:.3f}"),
         "recalled_share": ("p > 0.5", "{:.1%}"), "first_stubborn": ("stubborn from", "{:.0f}"),
         "first_wrong_share": ("before the first error", "{:.1%}"), "bits_per_parameter": ("bits/par", "{:.3f}"),
+        "bits_per_effective_parameter": ("bits/eff. par", "{:.3f}"),
         "steps_trained": ("steps", "{:.0f}"),
     }  # fmt: skip
     names = [name for name in shown if name in findings.cells]
@@ -173,34 +171,3 @@ def rivals_section(findings: Findings) -> Section:
     formats |= dict.fromkeys(percent.values(), "{:.1f}")
     figures = ("surface", "collapse")
     return Section("rivals", title, table, formats, tuple(notes), figures)
-
-
-def capacity_section(findings: Findings, study: Path | None) -> Section:
-    """Show bits per parameter over the load, and whether they level off."""
-    title, capacity = "Capacity in bits", findings.capacity
-    if not capacity:
-        return Section("capacity", title, notes=((MISSING, findings.missing["capacity"]),))
-    best = capacity.loads.loc[capacity.loads["bits_per_parameter"].idxmax()]
-    low, high = capacity.slope_interval
-    certainty = f"95 % interval {low:.2f} to {high:.2f}" if np.isfinite(low) else "interval not known"
-    literature = "; ".join(f"{level:g} for {subject}" for subject, level in LITERATURE.items())
-    notes = [(INFO, f"The largest value is {capacity.best:.2f} bits per trainable parameter, at r = "
-                    f"{best['lora.rank']:g}, ℓ = {best['target_tokens']:g}. Literature: {literature}.")]  # fmt: skip
-    if capacity.reached:
-        sides = capacity.plateau_interval
-        notes.append((INFO, f"Bits per parameter level off at {capacity.plateau:.2f} (95 % interval {sides[0]:.2f} to "
-                            f"{sides[1]:.2f})."))  # fmt: skip
-    else:
-        notes.append((CAUTION, "no plateau within the measured loads: bits per parameter still grow like load^"
-                               f"{capacity.slope:.2f} ({certainty}; a plateau would be below {RISING}). The "
-                               "largest value is a lower bound of the capacity"))  # fmt: skip
-        if study:
-            cells = findings.usable.cells
-            ranks, lengths = longer(cells, pd.Series(False, index=cells.index))
-            notes.append((COMMAND, train_command(findings.cells, study, ranks[:1], lengths)))
-    rows = capacity.loads.groupby("lora.rank").agg(
-        cells=("load", "size"), load=("load", "max"), bits=("bits_per_parameter", "max")
-    )
-    table = rows.reset_index().set_axis(["rank", "cells", "largest load", "largest bits per parameter"], axis=1)
-    formats = {"rank": "{:g}", "largest load": "{:.2f}", "largest bits per parameter": "{:.3f}"}
-    return Section("capacity", title, table, formats, tuple(notes), ("bits",))

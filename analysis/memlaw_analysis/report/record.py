@@ -21,7 +21,7 @@ def law_record(findings: Findings) -> dict[str, object]:
     """Record a condition's findings in full precision, and every choice made: the content of `law.json`.
 
     The same cells give the same record. A number that is not finite is None. `left_out` is present only where fits
-    leave out more than saturated cells.
+    leave out more than saturated cells, `effective_capacity` only where enough cells know their effective parameters.
     """
     left_out = findings.usable.record()
     base: dict[str, object] = {
@@ -30,6 +30,7 @@ def law_record(findings: Findings) -> dict[str, object]:
         "inputs": inputs_hash(findings.cells),
         "tokens": _tokens(findings.tokens),
         "capacity": _capacity(findings.capacity),
+        **({"effective_capacity": _capacity(findings.effective_capacity)} if findings.effective_capacity else {}),
         "versions": versions(),
         **({"left_out": left_out} if left_out else {}),
     }

@@ -3,13 +3,8 @@
 from pathlib import Path
 
 from memlaw_analysis.findings import Findings
-from memlaw_analysis.report.law_sections import (
-    capacity_section,
-    cells_section,
-    law_section,
-    rivals_section,
-    sensitivity_section,
-)
+from memlaw_analysis.report.capacity_section import capacity_section
+from memlaw_analysis.report.law_sections import cells_section, law_section, rivals_section, sensitivity_section
 from memlaw_analysis.report.next_commands import has_exponents, next_commands
 from memlaw_analysis.report.recall_sections import recall_section, side_effect_sections, transition_section
 from memlaw_analysis.report.section import COMMAND, INFO, MISSING, Section

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from memlaw_analysis.findings import Findings, Fitted
+from memlaw_analysis.law.capacity import Capacity
 from memlaw_analysis.recall.methods import Comparison
 from memlaw_analysis.recall.transition import violations
 from memlaw_analysis.report.method_sections import sentence
@@ -103,15 +104,18 @@ def _rivals(findings: Findings) -> list[Line]:
 
 
 def _capacity(findings: Findings) -> list[Line]:
-    capacity = findings.capacity
-    if not capacity:
+    if not findings.capacity:
         return [Line("capacity", f"unknown: {findings.missing['capacity']}", MISSING)] if findings.law else []
-    if capacity.reached:
-        low, high = capacity.plateau_interval
-        text = f"{capacity.plateau:.2f} bits per parameter (95 %: {low:.2f} to {high:.2f}), a plateau"
-    else:
-        text = f"at least {capacity.best:.2f} bits per parameter; no plateau yet"
-    return [Line("capacity", text)]
+    effective = findings.effective_capacity
+    beside = [Line("", _level(effective))] if effective else []
+    return [Line("capacity", _level(findings.capacity)), *beside]
+
+
+def _level(capacity: Capacity) -> str:
+    if not capacity.reached:
+        return f"at least {capacity.best:.2f} bits per {capacity.parameter}; no plateau yet"
+    low, high = capacity.plateau_interval
+    return f"{capacity.plateau:.2f} bits per {capacity.parameter} (95 %: {low:.2f} to {high:.2f}), a plateau"
 
 
 def _recall(findings: Findings) -> list[Line]:

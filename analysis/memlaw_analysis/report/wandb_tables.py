@@ -27,6 +27,7 @@ CELL_COLUMNS = {
     "recall_exact_share": "recall_exact_share",
     "min_p": "min_p",
     "bits_per_parameter": "bits_per_parameter",
+    "bits_per_effective_parameter": "bits_per_effective_parameter",
     "steps_trained": "steps_trained",
 }
 """The table `cells`: a column of the report's tables → its name at W&B. `run`, each cell's run, comes last."""
@@ -40,7 +41,10 @@ def law_row(record: Mapping[str, Any]) -> dict[str, Any]:
 
     Intervals are 95 % profile likelihood; an open side is None.
     """
-    row = {name: record.get(name) for name in ("condition", "cells", "fitted", "identified", "r_squared", "cells_used")}
+    row = {
+        name: record.get(name)
+        for name in ("condition", "cells", "fitted", "identified", "r_squared", "mape", "cells_used")
+    }
     for name, parameter in (record.get("parameters") or {}).items():
         low, high = parameter["profile_95"] or (None, None)
         row |= {name: parameter["value"], f"{name}_stderr": parameter["stderr"]}

@@ -107,7 +107,7 @@ def test_a_study_has_views_of_its_own():
 def test_every_name_that_a_panel_shows_is_logged(tiny, charts):
     cell, _ = tiny()
     config = set(run_config(cell))
-    summary = {*CURVES, *RESULT_COLUMNS, "law.alpha", "law.beta", "law.r_squared"}
+    summary = {*CURVES, *RESULT_COLUMNS, "law.alpha", "law.beta", "law.r_squared", "law.mape"}
     for panel in every_panel(charts):
         match panel:
             case wr.LinePlot():

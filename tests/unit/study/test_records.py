@@ -45,7 +45,9 @@ def test_p_of_exactly_one_half_is_stubborn():
 
 
 def test_capacity_by_hand():
-    assert capacity(math.log(2), 8, 4) == {"memorized_bits": 8, "bits_per_parameter": 2}
+    bits = {"memorized_bits": 8, "bits_per_parameter": 2}
+    assert capacity(math.log(2), 8, 4, 2) == {**bits, "bits_per_effective_parameter": 4}
+    assert capacity(math.log(2), 8, 4, 0) == {**bits, "bits_per_effective_parameter": None}
 
 
 def test_the_token_table_is_written_and_read_back(tmp_path):

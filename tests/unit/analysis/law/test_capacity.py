@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from helpers.synthetic import table
 from memlaw_analysis.law.capacity import fit_capacity, leveling, loads
@@ -20,6 +21,20 @@ def test_bits_per_parameter_are_what_the_definition_says():
     one = table([(2, 100, 3.0)]).assign(trainable_parameters=4224)
     assert loads(one)["bits_per_parameter"].item() == pytest.approx(100 * 3 / np.log(2) / 4224)
     assert loads(one)["load"].item() == pytest.approx(100 * 13.24 / np.log(2) / 4224)
+
+
+def test_effective_parameters_count_in_place_of_trainable_ones_where_they_are_known():
+    cells = cells_with(level=1.2, k=3, longest=4096).assign(
+        effective_parameters=lambda rows: rows["trainable_parameters"] / 2
+    )
+    old = cells.head(4).assign(seed=1, effective_parameters=np.nan)
+    found = fit_capacity(pd.concat([cells, old], ignore_index=True), "effective_parameters")
+    assert found.parameter == "effective parameter"
+    assert len(found.loads) == len(cells)
+    assert found.plateau == pytest.approx(2.4, rel=0.02)
+    assert loads(cells, "effective_parameters")["load"].tolist() == pytest.approx((2 * loads(cells)["load"]).tolist())
+    with pytest.raises(TooFewCells, match="without a number of effective parameters"):
+        fit_capacity(cells.drop(columns="effective_parameters"), "effective_parameters")
 
 
 def test_a_plateau_is_found_with_its_level():

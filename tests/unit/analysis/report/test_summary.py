@@ -42,6 +42,18 @@ def test_law_exponents_rivals_capacity_theorem_and_recall_have_a_line_each(findi
     assert shown["recall"] == "0 of 9 cells are recalled verbatim|"
 
 
+def test_both_counts_of_parameters_have_a_level_where_they_are_known(findings):
+    assert findings.effective_capacity is None
+    level = replace(findings.capacity, best=1.5, slope_interval=(0.5, 0.6))
+    known = replace(
+        level, parameter="effective parameter", slope_interval=(0.0, 0.1), plateau=2.5, plateau_interval=(2, 3)
+    )
+    assert texts(replace(findings, capacity=level, effective_capacity=known))["capacity"] == (
+        "at least 1.50 bits per trainable parameter; no plateau yet|"
+        "2.50 bits per effective parameter (95 %: 2.00 to 3.00), a plateau|"
+    )
+
+
 def test_a_violated_theorem_is_a_problem(findings):
     last = findings.tokens.last.copy()
     last.loc[last["p"].idxmax(), "argmax_id"] = -1
