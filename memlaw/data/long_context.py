@@ -4,6 +4,7 @@ Paper section "Tasks" (arXiv 2605.30260): a share ρ (`data.random_ratio`) of th
 by tokens drawn uniformly from the ordinary vocabulary. ρ = 1 is pure noise, ρ = 0 the plain text.
 """
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -82,7 +83,8 @@ class LongContext:
         ordinary = ordinary_ids(tokenizer, known_ids)
         noise = ordinary[stream(seed, "random tokens").integers(len(ordinary), size=seq_len)]
         target = np.where(replaced_positions(seq_len, self.random_ratio, seed), noise, text)
-        return Memory((Pair(query_ids(tokenizer, query, self.chat_template), tuple(target.tolist())),))
+        entropy = math.log(len(ordinary)) if self.random_ratio == 1 else None  # that of a text is not known
+        return Memory((Pair(query_ids(tokenizer, query, self.chat_template), tuple(target.tolist())),), entropy)
 
 
 def fictional(name: str, random_ratio: float, query: str, chat_template: str) -> LongContext:
