@@ -190,7 +190,7 @@ class Table:
         nats, counts = self.source.target_entropy_nats, {len(pair.target_ids) for pair in pairs}
         if nats is None or len(counts) > 1:
             return None
-        decoded = (str(tokenizer.decode(pair.target_ids)) for pair in pairs)
+        decoded = (str(tokenizer.decode(list(pair.target_ids))) for pair in pairs)
         lossless = all("".join(text.split()) == target for text, target in zip(decoded, targets, strict=True))
         return nats / counts.pop() if lossless else None
 

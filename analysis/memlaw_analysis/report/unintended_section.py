@@ -6,8 +6,9 @@ from memlaw_analysis.law.unintended import HALF, Unintended
 from memlaw_analysis.report.section import CAUTION, INFO, Section
 
 COUNTED = (
-    "I = ℓ·(H − L): nats that the adapter stores about this target beyond its source, whose entropy is H nats per token "
-    "(unintended memorization, arXiv 2505.24832). ℓ·ΔL is larger by ℓ·(L0 − H), which is won by learning the source alone."
+    "I = ℓ·(H − L): nats that the adapter stores about this target beyond its source, whose entropy is H nats per "
+    "token (unintended memorization, arXiv 2505.24832). ℓ·ΔL is larger by ℓ·(L0 − H), which is won by learning the "
+    "source alone."
 )
 
 
