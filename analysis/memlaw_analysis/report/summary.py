@@ -124,10 +124,10 @@ def _unintended(findings: Findings) -> list[Line]:
     if not unintended:
         return []
     low, high = unintended.slope_interval
-    levels = [f"{nats:.0f} at r = {rank:g}" for rank, nats in unintended.by_rank.items()]
-    more = ", …" if len(levels) > MOST_RANKS else ""
+    levels = unintended.by_rank.head(MOST_RANKS)
+    nats, ranks = (", ".join(f"{value:.0f}" for value in values) for values in (levels, levels.index))
     return [
-        Line("beyond H", f"nats stored beyond the source: {', '.join(levels[:MOST_RANKS])}{more}"),
+        Line("beyond H", f"{nats} nats stored beyond the source at r = {ranks}"),
         Line("", f"they grow with the length like ℓ^{unintended.slope:.2f} (95 %: {low:.2f} to {high:.2f})"),
     ]
 
