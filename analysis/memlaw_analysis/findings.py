@@ -16,6 +16,7 @@ from memlaw_analysis.law.residuals import Residuals, diagnose
 from memlaw_analysis.law.rivals import compare_forms, ranked
 from memlaw_analysis.law.sensitivity import sensitivity
 from memlaw_analysis.law.uncertainty import Interval, bootstrap, bootstrap_intervals, profile_intervals
+from memlaw_analysis.law.unintended import Unintended
 from memlaw_analysis.law.usable import Usable
 from memlaw_analysis.recall.dynamics import evaluations, final, learned
 from memlaw_analysis.recall.transition import first_failures, transition
@@ -82,6 +83,7 @@ class Findings:
         collapse: the collapse.
         capacity: bits per trainable parameter.
         effective_capacity: bits per effective parameter; None for cells of a memlaw that did not count them.
+        unintended: what is stored beyond the source; None where its entropy is not known, and for several models.
         tokens: None for published points and for W&B runs.
         missing: name of a field that is None → why.
     """
@@ -97,6 +99,7 @@ class Findings:
     collapse: Collapse | None
     capacity: Capacity | None
     effective_capacity: Capacity | None
+    unintended: Unintended | None
     tokens: Tokens | None
     missing: dict[str, str]
 
@@ -141,6 +144,7 @@ def find(cells: pd.DataFrame, title: str, label: str, tables: Iterator[pd.DataFr
         collapse=attempt("collapse", lambda: fits.collapse),
         capacity=attempt("capacity", lambda: fits.capacity),
         effective_capacity=attempt("effective_capacity", lambda: fits.effective_capacity),
+        unintended=None if sized else attempt("unintended", lambda: fits.unintended),
         tokens=tokens,
         missing=missing,
     )

@@ -4,6 +4,7 @@ Paper section "Tasks" (arXiv 2605.30260): a share ρ (`data.random_ratio`) of th
 by tokens drawn uniformly from the ordinary vocabulary. ρ = 1 is pure noise, ρ = 0 the plain text.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -85,7 +86,9 @@ class LongContext:
         else:
             raise ConfigError(f"seq_len={seq_len} is longer than the text, which has {len(target)} tokens")
         query = self.query if text is None or text.query is None else text.query
-        return Memory((Pair(self.prompt.query_ids(tokenizer, query), tuple(target[:seq_len])),))
+        uniform = self.random_ratio == 1 and not self.retokenize
+        entropy = math.log(len(ordinary)) if uniform else None  # that of a text is not known
+        return Memory((Pair(self.prompt.query_ids(tokenizer, query), tuple(target[:seq_len])),), entropy)
 
     def _blocks(self, text: Iterator[int], ordinary: np.ndarray, seed: int, size: int) -> Iterator[list[int]]:
         """Yield the text with a share of its tokens replaced, `size` tokens at a time."""

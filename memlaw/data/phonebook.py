@@ -3,10 +3,11 @@
 The length ℓ (`seq_len`) counts target tokens over the whole table (paper section "Tasks").
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from faker import Faker
 from transformers import PreTrainedTokenizerBase
@@ -23,7 +24,13 @@ _QUERY_ALLOWANCE = 64
 
 
 class RowSource(Protocol):
-    """A source of (query, target) texts for `Table`."""
+    """A source of (query, target) texts for `Table`.
+
+    Attributes:
+        target_entropy_nats: entropy of a target's text, nats; None where it is not known.
+    """
+
+    target_entropy_nats: ClassVar[float | None]
 
     def check(self) -> None:
         """Read the file, if there is one. Raises ConfigError when it cannot be used."""
@@ -41,6 +48,8 @@ class InventedNumbers:
     Attributes:
         query: the query, with `{name}` in place of the name.
     """
+
+    target_entropy_nats: ClassVar[float | None] = 10 * math.log(10)
 
     query: str
 
@@ -72,6 +81,8 @@ class TableFile:
         path: of the file; see `memlaw.data.rows.read_rows`.
         content: the hash that the file must have (`memlaw.core.files.file_hash`); None allows any.
     """
+
+    target_entropy_nats: ClassVar[float | None] = None
 
     path: str
     content: str | None
@@ -140,6 +151,7 @@ class Table:
                 tokens, or the tokens of two queries are the same.
         """
         pairs: list[Pair] = []
+        targets: list[str] = []
         numbers: dict[tuple[int, ...], int] = {}
         room = seq_len
         for number, (query, target) in enumerate(self.source.rows(seed), start=1):
@@ -154,6 +166,7 @@ class Table:
                 raise ConfigError(_same_query(where, numbers[prompt_ids]))
             numbers[prompt_ids] = number
             pairs.append(Pair(prompt_ids, target_ids))
+            targets.append(target)
             room -= len(target_ids)
         else:
             if room > 0:
@@ -162,7 +175,21 @@ class Table:
                 )
         if not pairs:
             raise ConfigError(f"seq_len={seq_len} has no room for the table's first target")
-        return Memory(tuple(pairs))
+        return Memory(tuple(pairs), self._entropy(tokenizer, targets, pairs))
+
+    def _entropy(
+        self, tokenizer: PreTrainedTokenizerBase, targets: Sequence[str], pairs: Sequence[Pair]
+    ) -> float | None:
+        """Divide the entropy of a target's text by its number of tokens.
+
+        None where that number differs between targets, or the tokens of a target do not give its text back.
+        """
+        nats, counts = self.source.target_entropy_nats, {len(pair.target_ids) for pair in pairs}
+        if nats is None or len(counts) > 1:
+            return None
+        decoded = (str(tokenizer.decode(list(pair.target_ids))) for pair in pairs)
+        lossless = all("".join(text.split()) == target for text, target in zip(decoded, targets, strict=True))
+        return nats / counts.pop() if lossless else None
 
 
 def invented(

@@ -60,6 +60,9 @@ RESULT_COLUMNS = {
     "memorized_bits": "target_tokens · ΔL / ln 2",
     "bits_per_parameter": "memorized_bits / trainable_parameters",
     "bits_per_effective_parameter": "memorized_bits / effective_parameters; null: effective_parameters is 0",
+    "source_entropy_nats": "H: entropy of the source that drew the target, nats per token; null: not known exactly",
+    "unintended_memorization_nats": "target_tokens · (H - L): what is stored about this target beyond its source",
+    "unintended_bits_per_parameter": "unintended_memorization_nats / ln 2 / trainable_parameters",
     "trainable_parameters": "parameters of the adapter",
     "effective_parameters": "those that can matter: ρ · (out + k - ρ) with k = input_rank, ρ = min(lora.rank, out, k); "
     "an upper bound where input_rank is null (memlaw.adapters.degrees_of_freedom)",

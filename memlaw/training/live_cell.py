@@ -19,6 +19,7 @@ from memlaw.methods.schedule import Schedule
 from memlaw.study import records
 from memlaw.study.cell import Cell
 from memlaw.study.status import DONE, PENDING, RUNNING
+from memlaw.study.unintended_memorization import unintended_memorization
 from memlaw.tracking.contents import Decode
 from memlaw.tracking.tracker import CellTracker
 from memlaw.training.checkpoint import Checkpoint, read_checkpoint, step_of
@@ -185,14 +186,17 @@ class LiveCell:
 
     def _result(self, stop_reason: str) -> dict[str, Any]:
         scalars, steps = self.history.tokens.scalars(), self.history.tokens.evaluations[-1].step
-        delta_loss, tokens = scalars["delta_loss_nats"], self.memory.target_tokens
-        assert delta_loss is not None
+        delta_loss, loss, tokens = scalars["delta_loss_nats"], scalars["loss_nats"], self.memory.target_tokens
+        assert delta_loss is not None and loss is not None
         return {
             "cell": self.cell.name,
             **self.cell.flat,
             **scalars,
             **records.capacity(
                 delta_loss, tokens, self.facts["trainable_parameters"], self.facts["effective_parameters"]
+            ),
+            **unintended_memorization(
+                self.memory.source_entropy_nats, loss, tokens, self.facts["trainable_parameters"]
             ),
             **self.facts,
             "pairs": len(self.memory.pairs),

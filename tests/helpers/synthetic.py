@@ -24,6 +24,11 @@ def synthetic(noise: float = 0.0, seed: int = 0) -> pd.DataFrame:
     return table(list(zip(r.astype(int), l.astype(int), np.minimum(delta_loss, 13.2), strict=True)))
 
 
+def with_source(cells: pd.DataFrame, entropy: float = 10.8) -> pd.DataFrame:
+    """Cells whose targets come from a source of a known entropy, nats per token."""
+    return cells.assign(source_entropy_nats=entropy)
+
+
 # SmolLM2-135M, one down_proj, 200 steps, L0 = 13.24
 MEASURED = table(
     [

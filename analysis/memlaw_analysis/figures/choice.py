@@ -49,7 +49,7 @@ def figures(findings: Findings) -> dict[str, Figure]:
     """Draw every figure that the findings allow; names are those of `CAPTIONS`."""
     cells, fitted, title = findings.cells, findings.usable.cells, findings.title
     law = findings.law.fit if findings.law else None
-    line = law if law and law.form.size is None else None  # a law with the model's size is not a line over rank
+    line = law if law and law.form.needs is None else None  # a law with the model's size is not a line over rank
     drawn: dict[str, Figure] = {}
     if len(fitted):
         drawn["law"] = law_figure(fitted, line, title)

@@ -86,11 +86,11 @@ class LawFit:
     def exponent_ratio(self) -> float | None:
         """κ = α/β, on which fits agree best: a rank r holds a length that grows like r^κ.
 
-        None for a form without exponents; NaN where β is 0.
+        None for a form without exponents; NaN where β is 0. A form with α and without β has β = 1.
         """
-        if not {"alpha", "beta"} <= self.result.params.keys():
+        if "alpha" not in self.result.params:
             return None
-        alpha, beta = self.values["alpha"], self.values["beta"]
+        alpha, beta = self.values["alpha"], self.values.get("beta", 1.0)
         return alpha / beta if beta else float("nan")
 
     @property
@@ -211,6 +211,6 @@ def _scale(form: Form, start: Mapping[str, float], x: Inputs, delta_loss: np.nda
     """Start of the scale: the value that puts the unsaturated form in the middle of the data."""
     if form.scale == "a":
         return float(np.median(delta_loss - form.function(x, **{**start, "a": 0.0})))
-    size = x.parameters if form.size == "trainable_parameters" else x.r
+    size = x.parameters if form.needs == "trainable_parameters" else x.r
     assert size is not None
-    return float(np.median(delta_loss / (size ** start["alpha"] * x.l ** -start["beta"])))
+    return float(np.median(delta_loss / (size ** start["alpha"] * x.l ** -start.get("beta", 1.0))))

@@ -10,6 +10,7 @@ from memlaw_analysis.law.enough import TooFewCells
 from memlaw_analysis.law.fit import LawFit, default_rule, fit_law
 from memlaw_analysis.law.forms import POWER, Form
 from memlaw_analysis.law.saturation import Rule
+from memlaw_analysis.law.unintended import Unintended, fit_unintended
 from memlaw_analysis.law.usable import usable
 
 
@@ -57,6 +58,12 @@ class Fits:
         """Bits per effective parameter over the load, of the cells that know their number."""
         self._check_any()
         return fit_capacity(self.cells, "effective_parameters")
+
+    @cached_property
+    def unintended(self) -> Unintended:
+        """What is stored beyond the source, of the cells that know its entropy."""
+        self._check_any()
+        return fit_unintended(self.cells)
 
     def _check_any(self) -> None:
         if self.usable.nothing:

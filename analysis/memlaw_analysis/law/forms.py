@@ -25,6 +25,7 @@ class Inputs:
         base_loss: L0, nats per token.
         parameters: N, trainable parameters of the adapter.
         base_parameters: M, parameters of the base model.
+        source_entropy: H, entropy of the source of the target, nats per token.
     """
 
     r: Array
@@ -32,16 +33,18 @@ class Inputs:
     base_loss: Array
     parameters: Array | None = None
     base_parameters: Array | None = None
+    source_entropy: Array | None = None
 
     @classmethod
     def of(cls, cells: pd.DataFrame) -> "Inputs":
-        """Take the columns of a table of cells; a size without a column is None."""
+        """Take the columns of a table of cells; a size or entropy without a column is None."""
 
         def column(name: str) -> Array | None:
             return cells[name].to_numpy(float) if name in cells else None
 
         r, l, base_loss = (cells[name].to_numpy(float) for name in ("lora.rank", "target_tokens", "base_loss_nats"))
-        return cls(r, l, base_loss, column("trainable_parameters"), column("base_parameters"))
+        sizes = (column("trainable_parameters"), column("base_parameters"))
+        return cls(r, l, base_loss, *sizes, column("source_entropy_nats"))
 
     @classmethod
     def grid(cls, r: Array | float, l: Array | float, base_loss: Array | float) -> "Inputs":
@@ -102,6 +105,16 @@ def saturating_with_model(x: Inputs, C: float, alpha: float, beta: float, gamma:
     return saturate(power_with_model(x, C, alpha, beta, gamma, b), x.base_loss, q)
 
 
+def information(x: Inputs, C: float, alpha: float, q: float, beta: float = 1.0) -> Array:
+    """Return (L0 − H) + C · r^α · ℓ^(−β), its second term saturated at H.
+
+    The first term is won by learning the source alone, without one token by heart. The second, times ℓ, is the
+    information about the target: with β = 1, C nats at rank 1, at any length.
+    """
+    assert x.source_entropy is not None
+    return x.base_loss - x.source_entropy + saturate(C * x.r**alpha * x.l**-beta, x.source_entropy, q)
+
+
 @dataclass(frozen=True)
 class Form:
     """A candidate for ΔL(r, ℓ).
@@ -113,7 +126,7 @@ class Form:
         starts: values from which fits start, per parameter; the start of the scale comes from the data.
         bounds: allowed range per parameter; that of b is in units of the largest L0.
         saturates: whether it describes cells near L0 too, so that none is left out.
-        size: column that it needs beside rank, length and base loss; None for none.
+        needs: column that it needs beside rank, length and base loss; None for none.
     """
 
     name: str
@@ -122,13 +135,15 @@ class Form:
     starts: Mapping[str, tuple[float, ...]]
     bounds: Mapping[str, tuple[float, float]]
     saturates: bool = False
-    size: str | None = None
+    needs: str | None = None
 
     def can_describe(self, cells: pd.DataFrame) -> bool:
-        """Return whether the cells have what it needs. The base model's size must also vary among them."""
-        if self.size is None:
+        """Return whether all cells have what it needs. The base model's size must also vary among them."""
+        if self.needs is None:
             return True
-        return self.size in cells and cells[self.size].nunique() > (self.size == "base_parameters")
+        if self.needs not in cells or cells[self.needs].isna().any():
+            return False
+        return cells[self.needs].nunique() > (self.needs == "base_parameters")
 
     @property
     def scale(self) -> str:
@@ -145,6 +160,7 @@ _FREE = (-np.inf, np.inf)
 _START = {**_EXPONENTS, "b": (0.0,)}
 _BENT_START = {**_EXPONENTS, "q": (1.0, 4.0)}
 _SATURATED = "L0·x/(1+x^q)^(1/q), x = "
+_SATURATED_INFORMATION = "H·z/(1+z^q)^(1/q), z = "
 
 FORMS = {
     form.name: form
@@ -157,7 +173,7 @@ FORMS = {
             power_in_parameters,
             _START,
             {**_POWER, **_OFFSET},
-            size="trainable_parameters",
+            needs="trainable_parameters",
         ),
         Form(
             "power_model",
@@ -165,7 +181,7 @@ FORMS = {
             power_with_model,
             {**_START, "gamma": (0.0,)},
             {**_POWER, **_GAMMA, **_OFFSET},
-            size="base_parameters",
+            needs="base_parameters",
         ),
         Form(
             "log_linear",
@@ -204,7 +220,7 @@ FORMS = {
             {**_BENT_START, "b": (0.0,)},
             {**_POWER, **_BEND, **_OFFSET},
             saturates=True,
-            size="trainable_parameters",
+            needs="trainable_parameters",
         ),
         Form(
             "saturating_model",
@@ -213,7 +229,25 @@ FORMS = {
             {**_BENT_START, "gamma": (0.0,), "b": (0.0,)},
             {**_POWER, **_GAMMA, **_BEND, **_OFFSET},
             saturates=True,
-            size="base_parameters",
+            needs="base_parameters",
+        ),
+        Form(
+            "information",
+            f"L0 − H + {_SATURATED_INFORMATION}C·r^α/(ℓ·H)",
+            information,
+            {"alpha": (0.3, 1.0), "q": (1.0, 4.0)},
+            {"C": (0.0, np.inf), "alpha": (0.0, 5.0), **_BEND},
+            saturates=True,
+            needs="source_entropy_nats",
+        ),
+        Form(
+            "information_free",
+            f"L0 − H + {_SATURATED_INFORMATION}C·r^α·ℓ^(−β)/H",
+            information,
+            _BENT_START,
+            {**_POWER, **_BEND},
+            saturates=True,
+            needs="source_entropy_nats",
         ),
     )
 }

@@ -26,7 +26,7 @@ def sensitivity(fits: Fits) -> pd.DataFrame:
     rules = [rule for rule in COMPARED_RULES if rule.kind != "recalled" or "recalled_share" in fits.cells]
     choices = [(POWER, rule, "linear") for rule in rules]
     choices.append((POWER, DEFAULT, "huber"))
-    choices += [(form, NONE, "linear") for form in FORMS.values() if form.saturates and form.size is None]
+    choices += [(form, NONE, "linear") for form in FORMS.values() if form.saturates and form.needs is None]
     return pd.DataFrame([_row(fits, *choice) for choice in choices])
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from memlaw_analysis.findings import Findings, Tokens
 from memlaw_analysis.law.capacity import Capacity
 from memlaw_analysis.law.uncertainty import Interval
+from memlaw_analysis.law.unintended import Unintended
 from memlaw_analysis.recall.methods import PLACE, TIME, Comparison
 from memlaw_analysis.recall.transition import decoupled, lucky_share, violations
 from memlaw_analysis.report.strict import strict
@@ -21,7 +22,8 @@ def law_record(findings: Findings) -> dict[str, object]:
     """Record a condition's findings in full precision, and every choice made: the content of `law.json`.
 
     The same cells give the same record. A number that is not finite is None. `left_out` is present only where fits
-    leave out more than saturated cells, `effective_capacity` only where enough cells know their effective parameters.
+    leave out more than saturated cells, `effective_capacity` only where enough cells know their effective parameters,
+    `unintended` only where the entropy of the source is known.
     """
     left_out = findings.usable.record()
     base: dict[str, object] = {
@@ -31,6 +33,7 @@ def law_record(findings: Findings) -> dict[str, object]:
         "tokens": _tokens(findings.tokens),
         "capacity": _capacity(findings.capacity),
         **({"effective_capacity": _capacity(findings.effective_capacity)} if findings.effective_capacity else {}),
+        **({"unintended": _unintended(findings.unintended)} if findings.unintended else {}),
         "versions": versions(),
         **({"left_out": left_out} if left_out else {}),
     }
@@ -89,6 +92,15 @@ def _capacity(capacity: Capacity | None) -> dict[str, object] | None:
         "slope_95": list(capacity.slope_interval),
         "plateau": capacity.plateau if capacity.reached else None,
         "plateau_95": list(capacity.plateau_interval) if capacity.reached else None,
+    }
+
+
+def _unintended(unintended: Unintended) -> dict[str, object]:
+    return {
+        "cells": len(unintended.free),
+        "nats_by_rank": [[float(rank), float(nats)] for rank, nats in unintended.by_rank.items()],
+        "slope": unintended.slope,
+        "slope_95": list(unintended.slope_interval),
     }
 
 

@@ -8,6 +8,7 @@ from memlaw_analysis.report.law_sections import cells_section, law_section, riva
 from memlaw_analysis.report.next_commands import has_exponents, next_commands
 from memlaw_analysis.report.recall_sections import recall_section, side_effect_sections, transition_section
 from memlaw_analysis.report.section import COMMAND, INFO, MISSING, Section
+from memlaw_analysis.report.unintended_section import unintended_section
 
 
 def sections(findings: Findings, study: Path | None) -> list[Section]:
@@ -24,6 +25,8 @@ def sections(findings: Findings, study: Path | None) -> list[Section]:
         rivals_section(findings),
         capacity_section(findings, study),
     ]
+    if findings.unintended:
+        parts.append(unintended_section(findings.unintended))
     if findings.tokens:
         parts += [transition_section(findings.tokens), recall_section(findings, findings.tokens)]
     else:

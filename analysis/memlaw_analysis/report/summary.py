@@ -21,6 +21,7 @@ _CAPACITY = "capacity"
 
 MOST_CAUTIONS = 2
 MOST_DIFFERENCES = 3
+MOST_RANKS = 3
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def findings_summary(findings: Findings, sections: Sequence[Section], study: Pat
         sections: sections that the page shows of it; their cautions are repeated here.
         study: directory that commands add cells to; None for none.
     """
-    lines = [*_law(findings), *_rivals(findings), *_capacity(findings), *_recall(findings)]
+    lines = [*_law(findings), *_rivals(findings), *_capacity(findings), *_unintended(findings), *_recall(findings)]
     cautions = [
         text for section in sections if section.slug != _CAPACITY for kind, text in section.notes if kind == CAUTION
     ]
@@ -116,6 +117,19 @@ def _level(capacity: Capacity) -> str:
         return f"at least {capacity.best:.2f} bits per {capacity.parameter}; no plateau yet"
     low, high = capacity.plateau_interval
     return f"{capacity.plateau:.2f} bits per {capacity.parameter} (95 %: {low:.2f} to {high:.2f}), a plateau"
+
+
+def _unintended(findings: Findings) -> list[Line]:
+    unintended = findings.unintended
+    if not unintended:
+        return []
+    low, high = unintended.slope_interval
+    levels = unintended.by_rank.head(MOST_RANKS)
+    nats, ranks = (", ".join(f"{value:.0f}" for value in values) for values in (levels, levels.index))
+    return [
+        Line("beyond H", f"{nats} nats stored beyond the source at r = {ranks}"),
+        Line("", f"they grow with the length like ℓ^{unintended.slope:.2f} (95 %: {low:.2f} to {high:.2f})"),
+    ]
 
 
 def _recall(findings: Findings) -> list[Line]:

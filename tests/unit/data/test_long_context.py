@@ -52,6 +52,15 @@ def test_a_lower_ratio_keeps_more_of_the_text():
     assert kept[-1] < 0.05
 
 
+def test_uniform_tokens_have_the_entropy_of_their_number_and_a_text_has_none():
+    entropy = build(1, 20).source_entropy_nats
+    assert entropy == pytest.approx(np.log(len(ordinary_ids(TOKENIZER))))
+    assert build(1, 300, seed=1).source_entropy_nats == entropy
+    few = fictional("long_context", 1, "Recite.", "auto").build(TOKENIZER, 20, 0, known_ids=100)
+    assert few.source_entropy_nats == pytest.approx(np.log(len(ordinary_ids(TOKENIZER, 100))))
+    assert [build(ratio, 20).source_entropy_nats for ratio in (0.0, 0.5, 0.99)] == [None] * 3
+
+
 def test_token_ids_are_the_same_on_every_machine():
     assert build(0.5, 300, seed=3).fingerprint == "2e65fd7f3691e480"
 

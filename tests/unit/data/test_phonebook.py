@@ -1,8 +1,10 @@
 import json
+import math
 from itertools import islice
 
 import pytest
-from tokenizers import normalizers
+from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from memlaw.core.errors import ConfigError
 from memlaw.core.files import file_hash
@@ -37,10 +39,44 @@ def test_token_ids_are_the_same_on_every_machine():
     assert book(200, seed=1).fingerprint == "f88ce2b79db8c772"
 
 
+def test_numbers_have_the_entropy_of_their_digits():
+    assert book(200).source_entropy_nats == pytest.approx(math.log(10))
+
+
+def merging(pairs: list[str], pre_tokenizer: pre_tokenizers.PreTokenizer) -> PreTrainedTokenizerFast:
+    """The byte tokenizer with a token for each of these pairs of digits."""
+    backend = json.loads(TOKENIZER.backend_tokenizer.to_str())
+    backend["model"]["vocab"] |= {pair: 600 + number for number, pair in enumerate(pairs)}
+    backend["model"]["merges"] = [list(pair) for pair in pairs]
+    tokenizer = Tokenizer.from_str(json.dumps(backend))
+    tokenizer.pre_tokenizer = pre_tokenizer
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+
+
+def test_tokens_of_several_digits_share_the_entropy_of_the_number():
+    in_twos = pre_tokenizers.Split(Regex(r"\d\d"), "isolated")
+    bytewise = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer = merging([f"{n:02d}" for n in range(100)], pre_tokenizers.Sequence([in_twos, bytewise]))
+    memory = invented("p", "{name}", "off").build(tokenizer, 50, 0)
+    assert len(memory.pairs) == 10
+    assert memory.source_entropy_nats == pytest.approx(2 * math.log(10))
+
+
+def test_tokens_that_vary_in_number_or_lose_digits_have_no_known_entropy():
+    varying = merging(["00"], pre_tokenizers.ByteLevel(add_prefix_space=False))
+    memory = invented("p", "{name}", "off").build(varying, 400, 0)
+    assert len({len(pair.target_ids) for pair in memory.pairs}) > 1
+    assert memory.source_entropy_nats is None
+    lossy = byte_tokenizer(512)
+    lossy.backend_tokenizer.normalizer = normalizers.Replace(Regex(r"\d"), "a")
+    assert invented("p", "{name}", "off").build(lossy, 20, 0).source_entropy_nats is None
+
+
 def test_a_table_file_is_read(tmp_path):
     path = tmp_path / "table.jsonl"
     path.write_text("\n".join(json.dumps({"query": f"q{i}", "target": f"ans{i}"}) for i in range(3)))
     memory = from_file("table", "off", str(path), None).build(TOKENIZER, 12, 0)
+    assert memory.source_entropy_nats is None
     assert [TOKENIZER.decode(pair.target_ids) for pair in memory.pairs] == ["ans0", "ans1", "ans2"]
     with pytest.raises(ConfigError, match="which has 12 target tokens"):
         from_file("table", "off", str(path), None).build(TOKENIZER, 13, 0)

@@ -1,6 +1,7 @@
 """The columns of a result that are known before training."""
 
 import json
+import math
 
 import pytest
 from helpers.packs import make_cells
@@ -40,3 +41,13 @@ def test_several_modules_have_an_upper_bound_and_no_rank_of_their_own(tiny):
     for row in rows(tiny, "lora.target_modules=[up_proj,down_proj]"):
         assert row["input_rank"] is None
         assert row["effective_parameters"] <= row["trainable_parameters"]
+
+
+def test_what_is_stored_beyond_the_source_is_counted_where_its_entropy_is_known(tiny):
+    for row in rows(tiny, "data.random_ratio=1"):
+        stored = row["target_tokens"] * (row["source_entropy_nats"] - row["loss_nats"])
+        assert math.log(200) < row["source_entropy_nats"] <= math.log(row["model.sizes.vocab_size"])
+        assert row["unintended_memorization_nats"] == pytest.approx(stored)
+        assert row["unintended_bits_per_parameter"] * row["trainable_parameters"] == pytest.approx(stored / math.log(2))
+    names = ("source_entropy_nats", "unintended_memorization_nats", "unintended_bits_per_parameter")
+    assert {row[name] for row in rows(tiny, "data.random_ratio=0") for name in names} == {None}

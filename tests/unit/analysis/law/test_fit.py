@@ -1,12 +1,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.synthetic import MEASURED, TRUTH, synthetic, table
+from helpers.synthetic import MEASURED, TRUTH, synthetic, table, with_source
 from hypothesis import given
 from hypothesis import strategies as st
 from memlaw_analysis.law.enough import TooFewCells
 from memlaw_analysis.law.fit import MIN_CELLS_OFFSET, fit_law
-from memlaw_analysis.law.forms import FORMS, POWER, Inputs, power, saturating
+from memlaw_analysis.law.forms import FORMS, POWER, Inputs, information, power, saturating
 from memlaw_analysis.law.saturation import DEFAULT, NONE, Rule
 
 
@@ -28,10 +28,10 @@ def test_every_form_is_recovered_from_its_own_cells(name: str):
     form = FORMS[name]
     truth = {"C": 60.0, "alpha": 0.7, "beta": 0.6, "gamma": 0.02, "q": 3.0, "b": 0.4}
     truth = {key: value for key, value in truth.items() if key in form.bounds}
-    cells = synthetic().assign(trainable_parameters=lambda rows: 2112 * rows["lora.rank"])
-    if form.size == "base_parameters":
+    cells = with_source(synthetic()).assign(trainable_parameters=lambda rows: 2112 * rows["lora.rank"])
+    if form.needs == "base_parameters":
         cells = pd.concat([cells.assign(base_parameters=size) for size in (1e8, 4e8)], ignore_index=True)
-    if form.size == "trainable_parameters":
+    if form.needs == "trainable_parameters":
         truth["C"] = 0.3
     cells = cells.assign(delta_loss_nats=form.function(Inputs.of(cells), **truth))
     fit = fit_law(cells, form, NONE)
@@ -49,6 +49,38 @@ def test_the_saturating_form_lies_below_the_law_and_below_the_base_loss(C, q, ba
     )
     assert (bent <= base_loss * (1 + 1e-12)).all()
     assert (bent <= law * (1 + 1e-9)).all()
+
+
+@given(st.floats(0.1, 1e4), st.floats(0.3, 2), st.floats(0.5, 20), st.floats(1, 12), st.floats(-1, 4))
+def test_the_form_in_information_never_stores_more_than_the_target_has_nor_than_rank_holds(C, alpha, q, H, excess):
+    r, l = np.array([1.0, 4.0, 64.0]), np.array([2000.0, 300.0, 50.0])
+    base_loss = np.full(3, H + excess)
+    delta_loss = information(Inputs(r, l, base_loss, source_entropy=np.full(3, H)), C=C, alpha=alpha, q=q)
+    stored = l * (H - (base_loss - delta_loss))
+    tiny = 1e-9 * l * base_loss
+    assert (stored <= l * H + tiny).all()
+    assert (stored <= C * r**alpha + tiny).all()
+    assert (stored >= 2 ** (-1 / q) * np.minimum(l * H, C * r**alpha) - tiny).all()
+
+
+def test_stored_information_that_depends_on_the_rank_alone_has_beta_one():
+    cells = with_source(synthetic())
+    cells = cells.assign(delta_loss_nats=FORMS["information"].function(Inputs.of(cells), C=600.0, alpha=1.3, q=3.0))
+    fixed, free = (fit_law(cells, FORMS[name]) for name in ("information", "information_free"))
+    assert len(fixed.used) == len(cells)  # saturated ones too
+    assert fixed.values == pytest.approx({"C": 600, "alpha": 1.3, "q": 3}, rel=1e-3)
+    assert free.values == pytest.approx({"C": 600, "alpha": 1.3, "beta": 1, "q": 3}, rel=1e-3)
+    assert fixed.exponent_ratio == pytest.approx(1.3, rel=1e-3)
+    assert free.exponent_ratio == pytest.approx(1.3, rel=1e-3)
+
+
+@pytest.mark.parametrize("entropy", [np.nan, [10.8] * 19 + [np.nan]])
+def test_forms_in_information_need_the_entropy_of_every_source(entropy):
+    cells = synthetic()
+    for name in ("information", "information_free"):
+        assert FORMS[name].can_describe(with_source(cells))
+        assert not FORMS[name].can_describe(cells)
+        assert not FORMS[name].can_describe(cells.assign(source_entropy_nats=entropy))
 
 
 def test_a_known_law_is_within_its_errors_with_noise():

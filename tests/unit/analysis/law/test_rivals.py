@@ -1,11 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from helpers.synthetic import synthetic
+from helpers.synthetic import synthetic, with_source
 from memlaw_analysis.law.collapse import fit_collapse
 from memlaw_analysis.law.fit import fit_law
 from memlaw_analysis.law.fits import Fits
-from memlaw_analysis.law.forms import FORMS
+from memlaw_analysis.law.forms import FORMS, Inputs
 from memlaw_analysis.law.rivals import (
     compare_forms,
     folds,
@@ -39,10 +39,20 @@ def test_a_form_does_not_gain_by_failing_on_a_split():
     assert ranked(rivals)["error"].tolist() == [0.1, 0.2]
 
 
+def test_forms_in_information_compete_where_the_entropy_of_the_source_is_known():
+    cells = with_source(synthetic())
+    stored = FORMS["information"].function(Inputs.of(cells), C=600.0, alpha=1.3, q=3.0)
+    rows = ranked(compare_forms(Fits(cells.assign(delta_loss_nats=stored))))
+    assert {"information", "information_free"} <= set(rows["form"])
+    assert rows["form"].iloc[0].startswith("information")
+    assert rows["error"].iloc[0] < 1e-3
+
+
 def test_every_form_has_its_quality_on_the_cells_fitted_and_its_errors_on_unseen_ones():
     cells = synthetic(noise=0.1).assign(trainable_parameters=lambda rows: 2112 * rows["lora.rank"])
     rows = compare_forms(Fits(cells)).set_index("form")
-    assert set(rows.index) == {name for name in FORMS if not name.endswith("_model")} | {"collapse"}
+    known = {name for name, form in FORMS.items() if form.needs in (None, "trainable_parameters")}
+    assert set(rows.index) == known | {"collapse"}
     fit = fit_law(cells)
     assert rows.loc["power", "mape"] == pytest.approx(fit.mean_relative_error)
     assert rows.loc["power", "r_squared"] == pytest.approx(fit.r_squared)
