@@ -7,9 +7,16 @@ import pandas as pd
 
 from memlaw_analysis.experiments.estimate import Estimate, slope_of
 from memlaw_analysis.experiments.published import KEPT_BETA
-from memlaw_analysis.experiments.rows import EFFECTIVE, over_seeds
+from memlaw_analysis.experiments.rows import EFFECTIVE, ENTROPY, over_seeds
 from memlaw_analysis.law.enough import TooFewCells
 from memlaw_analysis.law.saturation import DEFAULT, Rule
+
+ORIGINS = {"source": "beyond its source, ℓ·(H − L)", "base": "below the base model, ℓ·ΔL"}
+"""Where stored information is counted from.
+
+The base model's loss on random tokens, L0, is above their entropy H. The difference is won by learning that the tokens
+are uniform, without one of them. What is stored of the text itself is what lies beyond H.
+"""
 
 TAIL = 4
 """The slope is that over the longest lengths, so many."""
@@ -26,12 +33,14 @@ class Curve:
     """The stored information of one rank and one number of steps over the length.
 
     Attributes:
+        origin: where its information is counted from, a key of `ORIGINS`.
         rank, steps: of its cells.
         cells: its unsaturated cells, seeds averaged, ascending in length; at least one.
         tail: those of the longest `TAIL` lengths that `BELOW` leaves.
-        slope: d ln(ℓ·ΔL) / d ln ℓ over the tail; None where it is too short.
+        slope: d ln(nats) / d ln ℓ over the tail; None where it is too short.
     """
 
+    origin: str
     rank: int
     steps: int
     cells: pd.DataFrame
@@ -57,23 +66,29 @@ class Curve:
         return "grows" if self.slope.low > 0 else "falls"
 
 
-def stored(rows: pd.DataFrame) -> pd.DataFrame:
+def stored(rows: pd.DataFrame, origin: str) -> pd.DataFrame:
     """Return the stored information of each rank, number of steps and length, seeds averaged.
 
-    Columns: those of `over_seeds`, and `nats`, `nats_per_parameter`, `nats_per_effective` (NaN: not measured).
+    Columns: those of `over_seeds`, and `nats`, `nats_per_parameter`, `nats_per_effective` (NaN: not known).
+
+    Args:
+        rows: of the experiment.
+        origin: where it is counted from, a key of `ORIGINS`.
     """
     cells = over_seeds(rows, ["lora.rank", "steps", "target_tokens"])
-    nats = cells["target_tokens"] * cells["delta_loss_nats"]
+    generic = cells["base_loss_nats"] - cells[ENTROPY] if origin == "source" else 0.0
+    nats = cells["target_tokens"] * (cells["delta_loss_nats"] - generic)
     return cells.assign(
         nats=nats, nats_per_parameter=nats / cells["trainable_parameters"], nats_per_effective=nats / cells[EFFECTIVE]
     )
 
 
-def curves(cells: pd.DataFrame) -> list[Curve]:
-    """Split cells of `stored` into curves, without saturated cells: those store all that there is.
+def curves(rows: pd.DataFrame, origin: str) -> list[Curve]:
+    """Split the cells of `stored` into curves, without saturated cells: those store all that there is.
 
     Cells that stored nothing have no logarithm and are left out too.
     """
+    cells = stored(rows, origin)
     usable = cells[~DEFAULT.excludes(cells) & (cells["nats"] > 0)]
     found = []
     for (rank, steps), rows in usable.groupby(["lora.rank", "steps"]):
@@ -83,5 +98,5 @@ def curves(cells: pd.DataFrame) -> list[Curve]:
             slope = slope_of(np.log(tail["target_tokens"]), np.log(tail["nats"]))
         except TooFewCells:
             slope = None
-        found.append(Curve(int(rank), int(steps), ascending, tail, slope))
+        found.append(Curve(origin, int(rank), int(steps), ascending, tail, slope))
     return found

@@ -1,11 +1,11 @@
-"""Is the stored information constant in the length? ℓ·ΔL in nats over ℓ, at few ranks and several numbers of steps."""
+"""Is the stored information constant in the length? Nats over ℓ, at few ranks and several numbers of steps."""
 
 import math
 
 import numpy as np
 import pandas as pd
 
-from memlaw_analysis.experiments.curves import BELOW, LAW_SLOPE, Curve, curves, stored
+from memlaw_analysis.experiments.curves import BELOW, LAW_SLOPE, ORIGINS, Curve, curves, stored
 from memlaw_analysis.experiments.experiment import Claim, Experiment, Outcome, Stance, ordered
 from memlaw_analysis.experiments.length_figure import length_figure
 from memlaw_analysis.experiments.markdown import UNKNOWN
@@ -20,21 +20,25 @@ GAIN = 0.05
 
 def analyze(rows: pd.DataFrame) -> Outcome:
     """Analyze the rows of the experiment `length`."""
-    cells = stored(rows)
-    found = curves(cells)
-    ranks = sorted({curve.rank for curve in found})
-    claims = [_level_claim(_most_trained(found, rank)) for rank in ranks]
-    claims += [claim for rank in ranks for claim in _steps_claims(cells[cells["lora.rank"] == rank])]
+    found = [curve for origin in ORIGINS for curve in curves(rows, origin)]
+    most = [
+        _most_trained([curve for curve in found if (curve.origin, curve.rank) == pair])
+        for pair in dict.fromkeys((curve.origin, curve.rank) for curve in found)
+    ]
+    claims = [_level_claim(curve) for curve in most]
+    cells = {origin: stored(rows, origin) for origin in ORIGINS}
+    known = "source" if cells["source"]["nats"].notna().any() else "base"
+    claims += [claim for _, of_rank in cells[known].groupby("lora.rank") for claim in _steps_claims(of_rank)]
     if not found:
         claims.append(Claim(Stance.OPEN, "Every cell run so far is saturated: longer texts are needed."))
     return Outcome(
         claims=ordered(claims),
         numbers={
             "law_slope": LAW_SLOPE,
-            "longest": {f"r = {rank}": _longest(_most_trained(found, rank)) for rank in ranks},
+            "longest": {f"r = {curve.rank}, {curve.origin}": _longest(curve) for curve in most},
         },
-        tables={"cells": _cells_table(cells), "slopes": _slopes_table(found)},
-        figure=length_figure(cells, found),
+        tables={"slopes": _slopes_table(found), "cells": _cells_table(cells)},
+        figure=length_figure(cells[known], [curve for curve in found if curve.origin == known], ORIGINS[known]),
     )
 
 
@@ -42,6 +46,7 @@ def _longest(curve: Curve) -> dict[str, object]:
     """The longest text of a curve, and the curve's verdict."""
     cell = curve.longest
     return {
+        "origin": curve.origin,
         "rank": curve.rank,
         "steps": curve.steps,
         "length": int(cell["target_tokens"]),
@@ -51,16 +56,14 @@ def _longest(curve: Curve) -> dict[str, object]:
     }
 
 
-def _most_trained(found: list[Curve], rank: int) -> Curve:
-    """The curve of a rank with the most steps; those without a slope only where there is no other."""
-    return max(
-        (curve for curve in found if curve.rank == rank), key=lambda curve: (curve.slope is not None, curve.steps)
-    )
+def _most_trained(found: list[Curve]) -> Curve:
+    """The curve with the most steps; one without a slope only where there is no other."""
+    return max(found, key=lambda curve: (curve.slope is not None, curve.steps))
 
 
 def _level_claim(curve: Curve) -> Claim:
     """Whether a curve levels off."""
-    where = f"r = {curve.rank}, {curve.steps} steps"
+    where = f"r = {curve.rank}, {curve.steps} steps, {ORIGINS[curve.origin]}"
     longest = curve.longest
     amount = f"{longest['nats']:.0f} nats at ℓ = {longest['target_tokens']:g}, {_per_parameter(longest)}"
     if curve.slope is None:
@@ -113,18 +116,20 @@ def _steps_claims(cells: pd.DataFrame) -> list[Claim]:
     return []
 
 
-def _cells_table(cells: pd.DataFrame) -> pd.DataFrame:
+def _cells_table(cells: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    base, source = cells["base"], cells["source"]
     return pd.DataFrame(
         {
-            "r": cells["lora.rank"],
-            "steps": cells["steps"],
-            "ℓ": cells["target_tokens"],
-            "seeds": cells["seeds"],
-            "ΔL (nats)": cells["delta_loss_nats"],
-            "ΔL/L0": cells["delta_loss_nats"] / cells["base_loss_nats"],
-            "stored (nats)": cells["nats"],
-            "nats per parameter": cells["nats_per_parameter"],
-            "nats per effective parameter": cells["nats_per_effective"],
+            "r": base["lora.rank"],
+            "steps": base["steps"],
+            "ℓ": base["target_tokens"],
+            "seeds": base["seeds"],
+            "ΔL (nats)": base["delta_loss_nats"],
+            "ΔL/L0": base["delta_loss_nats"] / base["base_loss_nats"],
+            "ℓ·ΔL (nats)": base["nats"],
+            "ℓ·(H − L) (nats)": source["nats"],
+            "the same per parameter": source["nats_per_parameter"],
+            "per effective parameter": source["nats_per_effective"],
         }
     )
 
@@ -133,6 +138,7 @@ def _slopes_table(found: list[Curve]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
+                "counted": ORIGINS[curve.origin],
                 "r": curve.rank,
                 "steps": curve.steps,
                 "lengths": ", ".join(f"{length:g}" for length in curve.tail["target_tokens"]) or UNKNOWN,
@@ -142,7 +148,7 @@ def _slopes_table(found: list[Curve]) -> pd.DataFrame:
             }
             for curve in found
         ],
-        columns=["r", "steps", "lengths", "d ln(nats)/d ln ℓ", "verdict", "largest (nats)"],
+        columns=["counted", "r", "steps", "lengths", "d ln(nats)/d ln ℓ", "verdict", "largest (nats)"],
     )
 
 

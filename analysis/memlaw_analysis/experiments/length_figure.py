@@ -10,9 +10,15 @@ from memlaw_analysis.figures.style import GREY, MARKERS, ORANGE, new_figure, ord
 from memlaw_analysis.law.saturation import DEFAULT
 
 
-def length_figure(cells: pd.DataFrame, found: list[Curve]) -> Figure:
-    """Draw stored nats against the length, and the local slope between neighbouring lengths."""
-    caption = f"n = {len(cells)} cells, seeds averaged; hollow: saturated, {DEFAULT}; dashed: all of the text, ℓ·L0"
+def length_figure(cells: pd.DataFrame, found: list[Curve], counted: str) -> Figure:
+    """Draw stored nats against the length, and the local slope between neighbouring lengths.
+
+    Args:
+        cells: of `memlaw_analysis.experiments.curves.stored`.
+        found: their curves.
+        counted: where the information is counted from, in words.
+    """
+    caption = f"n = {len(cells)} cells, seeds averaged; hollow: saturated, {DEFAULT}; dashed: ℓ·L0"
     figure = new_figure("What an adapter stores, by the length of the text", caption, 10, 4.8)
     left, right = figure.subplots(1, 2)
     steps, ranks = sorted(cells["steps"].unique()), sorted(cells["lora.rank"].unique())
@@ -42,8 +48,8 @@ def length_figure(cells: pd.DataFrame, found: list[Curve]) -> Figure:
     right.set_xlim(left.get_xlim())
     low, high = cells["nats"].min() / 1.5, 1.5 * (offered.index * offered).max()
     plain_ticks(left, [2.0**power for power in range(4, 24) if low < 2**power < high], "y")
-    left.set_ylabel("stored: ℓ·ΔL (nats)")
-    right.set_ylabel("local slope d ln(ℓ·ΔL) / d ln ℓ")
+    left.set_ylabel(f"stored {counted} (nats)")
+    right.set_ylabel("local slope d ln(nats) / d ln ℓ")
     for axes in (left, right):
         axes.set_xlabel("length ℓ (tokens)")
         axes.grid(alpha=0.25)

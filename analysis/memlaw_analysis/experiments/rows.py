@@ -11,11 +11,14 @@ from memlaw_analysis.tables.studies import NoCells, load_studies
 EFFECTIVE = "effective_parameters"
 """Column of the parameters that can matter. Rows of cells that were trained before it was measured lack it."""
 
-_AVERAGED = ("delta_loss_nats", "base_loss_nats", "trainable_parameters", EFFECTIVE)
+ENTROPY = "source_entropy_nats"
+"""Column of the entropy of the targets' source. Rows of cells that were trained before it was recorded lack it."""
+
+_AVERAGED = ("delta_loss_nats", "base_loss_nats", ENTROPY, "trainable_parameters", EFFECTIVE)
 
 
 def load_rows(file: Path) -> pd.DataFrame:
-    """Read the rows of an experiment; `effective_parameters` is NaN where it was not measured.
+    """Read the rows of an experiment; `EFFECTIVE` and `ENTROPY` are NaN where they are not known.
 
     Raises:
         NoCells: the file cannot be read, has no row, or has rows of several base models.
@@ -24,17 +27,18 @@ def load_rows(file: Path) -> pd.DataFrame:
     models = sorted(rows["model.name"].unique())
     if len(models) > 1:
         raise NoCells(f"{file} holds rows of several models, {', '.join(models)}; keep a file for each")
-    return with_effective(rows)
+    return with_later_columns(rows)
 
 
-def with_effective(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with the column `effective_parameters` as numbers, NaN where it was not measured."""
-    measured = rows[EFFECTIVE] if EFFECTIVE in rows else pd.Series(float("nan"), index=rows.index)
-    return rows.assign(**{EFFECTIVE: pd.to_numeric(measured).where(lambda count: count > 0)})
+def with_later_columns(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with the columns `EFFECTIVE` and `ENTROPY` as positive numbers, NaN where they are not known."""
+    unknown = pd.Series(float("nan"), index=rows.index)
+    columns = {name: pd.to_numeric(rows.get(name, unknown)) for name in (EFFECTIVE, ENTROPY)}
+    return rows.assign(**{name: values.where(values > 0) for name, values in columns.items()})
 
 
 def over_seeds(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Average ΔL, L0 and the numbers of parameters over cells that agree in `by`; `seeds` counts them."""
+    """Average ΔL, L0, H and the numbers of parameters over cells that agree in `by`; `seeds` counts them."""
     groups = rows.groupby(list(by))
     return groups[list(_AVERAGED)].mean().assign(seeds=groups.size()).reset_index()
 

@@ -4,7 +4,7 @@ from memlaw_analysis.experiments.curves import Curve, curves, stored
 from memlaw_analysis.experiments.estimate import Estimate
 from memlaw_analysis.experiments.experiment import Stance
 from memlaw_analysis.experiments.length import analyze
-from memlaw_analysis.experiments.rows import with_effective
+from memlaw_analysis.experiments.rows import with_later_columns
 
 
 def constant(point) -> float:
@@ -28,12 +28,12 @@ def power(point) -> float:
     ],
 )
 def test_the_slopes_interval_decides(slope: Estimate | None, verdict: str):
-    assert Curve(1, 200, None, None, slope).verdict == verdict
+    assert Curve("base", 1, 200, None, None, slope).verdict == verdict
 
 
 def test_stored_nats_are_length_times_gain_and_are_divided_by_each_count():
-    rows = with_effective(rows_of(["length"], constant, noise=0.0).assign(effective_parameters=1000))
-    cells = stored(rows)
+    rows = with_later_columns(rows_of(["length"], constant, noise=0.0).assign(effective_parameters=1000))
+    cells = stored(rows, "base")
     cell = cells[(cells["lora.rank"] == 2) & (cells["target_tokens"] == 4096)].iloc[0]
     assert cell["nats"] == pytest.approx(3000)
     assert cell["nats_per_parameter"] == pytest.approx(3000 / 4224)
@@ -41,8 +41,8 @@ def test_stored_nats_are_length_times_gain_and_are_divided_by_each_count():
 
 
 def test_saturated_cells_are_in_no_curve_and_nearly_saturated_ones_in_no_slope():
-    rows = with_effective(rows_of(["length"], constant, noise=0.0))
-    for curve in curves(stored(rows)):
+    rows = with_later_columns(rows_of(["length"], constant, noise=0.0))
+    for curve in curves(rows, "base"):
         assert (curve.cells["delta_loss_nats"] < 0.85 * BASE_LOSS).all()
         assert (curve.tail["delta_loss_nats"] < 0.5 * BASE_LOSS).all()
         assert len(curve.tail) <= 4
@@ -50,19 +50,34 @@ def test_saturated_cells_are_in_no_curve_and_nearly_saturated_ones_in_no_slope()
 
 @pytest.mark.parametrize(("world", "verdict"), [(constant, "levels off"), (power, "grows")])
 def test_the_page_tells_a_constant_from_the_law(world, verdict: str):
-    outcome = analyze(with_effective(rows_of(["length"], world)))
+    outcome = analyze(with_later_columns(rows_of(["length"], world)))
     assert {each["verdict"] for each in outcome.numbers["longest"].values()} == {verdict}
     stances = {claim.stance for claim in outcome.claims if verdict in claim.text}
     assert stances == {Stance.AGAINST if verdict == "levels off" else Stance.FOR}
 
 
 def test_a_gain_by_more_steps_is_against_convergence():
-    outcome = analyze(with_effective(rows_of(["length"], lambda point: power(point) * point["steps"] ** 0.1, noise=0)))
+    outcome = analyze(
+        with_later_columns(rows_of(["length"], lambda point: power(point) * point["steps"] ** 0.1, noise=0))
+    )
     gain = 4**0.1 - 1
     assert any(f"{gain:.0%} more than 1000" in claim.text for claim in outcome.claims if claim.stance is Stance.AGAINST)
 
 
 def test_too_few_lengths_leave_it_open():
-    rows = with_effective(rows_of(["length"], power))
+    rows = with_later_columns(rows_of(["length"], power))
     outcome = analyze(rows[rows["seq_len"] <= 128])
     assert {claim.stance for claim in outcome.claims if "too few lengths" in claim.text} == {Stance.OPEN}
+
+
+def test_what_any_random_text_would_give_is_not_stored_of_this_one():
+    entropy = 0.8 * BASE_LOSS
+    rows = with_later_columns(
+        rows_of(["length"], lambda point: min(0.2 * BASE_LOSS + 800 / point["seq_len"], BASE_LOSS), noise=0.005).assign(
+            source_entropy_nats=entropy
+        )
+    )
+    outcome = analyze(rows)
+    verdicts = {each["origin"]: each["verdict"] for each in outcome.numbers["longest"].values()}
+    assert verdicts == {"base": "grows", "source": "levels off"}
+    assert stored(rows, "source")["nats"].median() == pytest.approx(800, rel=0.1)

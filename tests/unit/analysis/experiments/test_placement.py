@@ -14,13 +14,13 @@ from memlaw_analysis.experiments.placement import (
     contrast,
     placed,
 )
-from memlaw_analysis.experiments.rows import with_effective
+from memlaw_analysis.experiments.rows import with_later_columns
 from memlaw_analysis.law.enough import TooFewCells
 
 
 def per_parameter(attention: float = 1.0, many: float = 1.0, depth: float = 0.0, noise: float = 0.001):
     """Rows whose bits per parameter have known ratios: attention to others, many layers to one, and by the layer."""
-    rows = with_effective(rows_of(PLACEMENT.parts, law, noise=0.0))
+    rows = with_later_columns(rows_of(PLACEMENT.parts, law, noise=0.0))
     cells = placed(rows)
     jitter = 1 + noise * (2 * cells["seed"] - 1)
     factor = (cells["kind"] == ATTENTION).map({True: attention, False: 1.0}) * jitter
@@ -31,7 +31,7 @@ def per_parameter(attention: float = 1.0, many: float = 1.0, depth: float = 0.0,
 
 
 def test_each_comparison_takes_the_cells_of_its_part():
-    cells = placed(with_effective(rows_of(PLACEMENT.parts)))
+    cells = placed(with_later_columns(rows_of(PLACEMENT.parts)))
     modules = by_modules(cells)
     assert set(modules["kind"]) == {ATTENTION, UP_GATE, DOWN, ALL}
     sizes = modules["trainable_parameters"]
