@@ -69,7 +69,8 @@ class Curve:
 def stored(rows: pd.DataFrame, origin: str) -> pd.DataFrame:
     """Return the stored information of each rank, number of steps and length, seeds averaged.
 
-    Columns: those of `over_seeds`, and `nats`, `nats_per_parameter`, `nats_per_effective` (NaN: not known).
+    Columns: those of `over_seeds`, and `nats`, `nats_per_parameter`, `nats_per_effective` (NaN: not known), and
+    `offered`, the nats that a text recalled whole stores.
 
     Args:
         rows: of the experiment.
@@ -79,7 +80,10 @@ def stored(rows: pd.DataFrame, origin: str) -> pd.DataFrame:
     generic = cells["base_loss_nats"] - cells[ENTROPY] if origin == "source" else 0.0
     nats = cells["target_tokens"] * (cells["delta_loss_nats"] - generic)
     return cells.assign(
-        nats=nats, nats_per_parameter=nats / cells["trainable_parameters"], nats_per_effective=nats / cells[EFFECTIVE]
+        nats=nats,
+        nats_per_parameter=nats / cells["trainable_parameters"],
+        nats_per_effective=nats / cells[EFFECTIVE],
+        offered=cells["target_tokens"] * (cells["base_loss_nats"] - generic),
     )
 
 

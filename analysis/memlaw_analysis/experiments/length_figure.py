@@ -18,7 +18,7 @@ def length_figure(cells: pd.DataFrame, found: list[Curve], counted: str) -> Figu
         found: their curves.
         counted: where the information is counted from, in words.
     """
-    caption = f"n = {len(cells)} cells, seeds averaged; hollow: saturated, {DEFAULT}; dashed: ℓ·L0"
+    caption = f"n = {len(cells)} cells, seeds averaged; hollow: saturated, {DEFAULT}; dashed: the whole text"
     figure = new_figure("What an adapter stores, by the length of the text", caption, 10, 4.8)
     left, right = figure.subplots(1, 2)
     steps, ranks = sorted(cells["steps"].unique()), sorted(cells["lora.rank"].unique())
@@ -33,8 +33,8 @@ def length_figure(cells: pd.DataFrame, found: list[Curve], counted: str) -> Figu
         x, y = np.log(curve.cells["target_tokens"].to_numpy(float)), np.log(curve.cells["nats"].to_numpy(float))
         look = {"color": colours[curve.steps], "marker": markers[curve.rank], "markersize": 5}
         right.plot(np.exp((x[1:] + x[:-1]) / 2), np.diff(y) / np.diff(x), linewidth=0.9, **look)
-    offered = cells.groupby("target_tokens")["base_loss_nats"].mean()
-    left.plot(offered.index, offered.index * offered, "--", color=GREY, linewidth=0.8)
+    offered = cells.groupby("target_tokens")["offered"].mean()
+    left.plot(offered.index, offered, "--", color=GREY, linewidth=0.8)
     left.axhline(VECTOR_NATS.value, color=ORANGE, linewidth=0.9, linestyle=":")
     vector = "one input vector, Pythia-160M"
     left.text(offered.index[-1], VECTOR_NATS.value, vector, color="#8a5f00", fontsize=7, ha="right", va="bottom")
@@ -46,7 +46,7 @@ def length_figure(cells: pd.DataFrame, found: list[Curve], counted: str) -> Figu
     plain_ticks(left, lengths)
     plain_ticks(right, lengths)
     right.set_xlim(left.get_xlim())
-    low, high = cells["nats"].min() / 1.5, 1.5 * (offered.index * offered).max()
+    low, high = cells["nats"].min() / 1.5, 1.5 * offered.max()
     plain_ticks(left, [2.0**power for power in range(4, 24) if low < 2**power < high], "y")
     left.set_ylabel(f"stored {counted} (nats)")
     right.set_ylabel("local slope d ln(nats) / d ln ℓ")

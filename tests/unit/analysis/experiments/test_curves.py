@@ -80,4 +80,6 @@ def test_what_any_random_text_would_give_is_not_stored_of_this_one():
     outcome = analyze(rows)
     verdicts = {each["origin"]: each["verdict"] for each in outcome.numbers["longest"].values()}
     assert verdicts == {"base": "grows", "source": "levels off"}
-    assert stored(rows, "source")["nats"].median() == pytest.approx(800, rel=0.1)
+    cells = stored(rows, "source")
+    assert (cells["offered"] / cells["target_tokens"]).to_numpy() == pytest.approx(entropy)
+    assert cells["nats"].median() == pytest.approx(800, rel=0.1)
