@@ -14,8 +14,8 @@ from memlaw_analysis.law.saturation import DEFAULT, Rule
 ORIGINS = {"source": "beyond its source, ℓ·(H − L)", "base": "below the base model, ℓ·ΔL"}
 """Where stored information is counted from.
 
-The base model's loss on random tokens, L0, is above their entropy H. The difference is won by learning that the tokens
-are uniform, without one of them. What is stored of the text itself is what lies beyond H.
+The base model's loss on random tokens, L0, is above their entropy H. The difference can be won by learning that the
+tokens are uniform, without one of them. So what lies beyond H is stored of the text itself; of the rest one cannot tell.
 """
 
 TAIL = 4
