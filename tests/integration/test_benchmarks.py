@@ -4,11 +4,27 @@ import json
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from helpers.checkout import ROOT
+from helpers.packs import LONG, make_cells, train
 from helpers.processes import python
 
 HERE = ROOT / "benchmarks"
+
+
+def test_adapters_are_scored_on_their_own_tokens_and_on_others(tiny, tmp_path: Path):
+    cells, cfg = make_cells(tiny, [(*LONG, "lora.rank=2", "precision=fp32")])
+    train(cells, cfg)
+    out = tmp_path / "rows.parquet"
+    done = python(HERE / "held_out_tokens.py", cells[0].study, "--out", out, "--others", "1", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    own, other = pd.read_parquet(out).to_dict("records")
+    recorded = json.loads(cells[0].paths.result.read_text(encoding="utf-8"))
+    assert (own["seed"], own["other_seed"], other["other_seed"]) == (0, 0, 1)
+    for name in ("base_loss_nats", "loss_nats", "source_entropy_nats"):
+        assert own[name] == pytest.approx(recorded[name], abs=1e-3)
+    assert other["base_loss_nats"] - other["loss_nats"] < recorded["delta_loss_nats"] / 2
 
 
 def report(raw: Path) -> subprocess.CompletedProcess[str]:
