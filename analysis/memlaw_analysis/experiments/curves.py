@@ -15,7 +15,8 @@ ORIGINS = {"source": "beyond its source, ℓ·(H − L)", "base": "below the bas
 """Where stored information is counted from.
 
 The base model's loss on random tokens, L0, is above their entropy H. The difference can be won by learning that the
-tokens are uniform, without one of them. So what lies beyond H is stored of the text itself; of the rest one cannot tell.
+tokens are uniform, without one of them. So what lies beyond H is stored of the text itself. Of the rest, one cannot
+tell.
 """
 
 TAIL = 4
