@@ -62,7 +62,10 @@ def test_the_wheel_holds_three_packages_the_configuration_and_nothing_stray(whee
     assert (wheel / "memlaw/conf/config.yaml").is_file()
     assert (wheel / "hydra_plugins/memlaw_launchers/local.py").is_file()
     assert not (wheel / "hydra_plugins/__init__.py").exists()
-    packed = [path for path in wheel.rglob("*") if path.is_file() and ".dist-info" not in str(path)]
+    templates = wheel / "memlaw_analysis/experiments/pages"
+    assert {path.suffix for path in templates.iterdir()} == {".md"}
+    files = (path for path in wheel.rglob("*") if path.is_file())
+    packed = [path for path in files if ".dist-info" not in str(path) and path.parent != templates]
     assert {path.suffix for path in packed} <= {".py", ".yaml", ".csv", ".html", ".css", ".js", ".json", ".txt"}
 
 
