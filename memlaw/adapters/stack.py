@@ -1,8 +1,8 @@
 """Stacked LoRA adapters: N cells on one module; PEFT checkpoint out.
 
 A cell's adapter adds scale · B A x to a module's output. The adapters of a pack's N cells are stacked in one tensor
-per module, zero-padded to the largest rank. Padding gets zero gradient, so it is exact. The cells of a pack share
-`lora.dropout` and `lora.dtype`.
+per module, zero-padded to the largest rank. Padding gets zero gradient, so it is exact up to rounding. The cells of a
+pack share `lora.dropout` and `lora.dtype`.
 
 Shapes: N cells, B rows of a batch per cell, T positions, R rank, I and O input and output size of a module.
 """

@@ -88,7 +88,7 @@ def text_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 def _check_arguments(arguments: Any) -> None:
     """Raise ConfigError unless `arguments` are values by names that a chat template can have."""
-    if not isinstance(arguments, Mapping):
+    if not isinstance(arguments, Mapping) or not arguments:  # an empty mapping would be another cell than null
         raise ConfigError(f"data.template_arguments={spelled(arguments)} is neither null nor {{NAME: VALUE}}")
     for name in arguments:
         if not isinstance(name, str) or not name.isidentifier() or name in _TAKEN:

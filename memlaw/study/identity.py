@@ -50,8 +50,15 @@ def add_later_keys(config: DictConfig) -> None:
 
 
 def with_later_keys(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flat row of a config with the `LATER_KEYS` that it lacks, at their neutral values."""
-    return {**row, **{key: neutral for key, neutral in LATER_KEYS.items() if key not in row}}
+    """Return a flat row of a config with the `LATER_KEYS` that it lacks, at their neutral values.
+
+    A mapping stands in a row as the values below its key, and is not lacking then.
+    """
+
+    def lacks(key: str) -> bool:
+        return key not in row and not any(name.startswith(f"{key}.") for name in row)
+
+    return {**row, **{key: neutral for key, neutral in LATER_KEYS.items() if lacks(key)}}
 
 
 def _canonical(value: Any, prefix: str = "") -> Any:

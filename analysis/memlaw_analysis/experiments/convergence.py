@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from memlaw.core.wording import count
 from memlaw_analysis.experiments.convergence_figure import convergence_figure
 from memlaw_analysis.experiments.estimate import Estimate
 from memlaw_analysis.experiments.experiment import Claim, Experiment, Outcome, Stance, ordered
@@ -19,6 +20,9 @@ GRID = ["lora.rank", "target_tokens"]
 
 GOAL = 0.05
 """Mean relative error on held-out cells that the law should keep to."""
+
+ENOUGH = 12
+"""Unsaturated cells below which held-out errors decide nothing: splits would hold out one or two."""
 
 
 def analyze(rows: pd.DataFrame) -> Outcome:
@@ -155,6 +159,10 @@ def _rivals_claims(rivals: pd.DataFrame, where: str) -> list[Claim]:
     text = f"at {where} the best form, {best['form']}, misses held-out cells by {best['held-out error']:.1%}"
     if len(law):
         text += f", the law by {law['held-out error'].iloc[0]:.1%}"
+    used = int(law["cells"].iloc[0]) if len(law) else 0
+    if used < ENOUGH:
+        few = f"{count(used, 'unsaturated cell')}, too few for a verdict, which needs {ENOUGH}"
+        return [Claim(Stance.OPEN, f"{text[0].upper()}{text[1:]}, over {few}.")]
     kept = best["held-out error"] <= GOAL
     return [Claim(Stance.FOR if kept else Stance.AGAINST, f"{text[0].upper()}{text[1:]} (goal: {GOAL:.0%}).")]
 

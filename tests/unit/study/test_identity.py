@@ -66,6 +66,12 @@ def test_what_a_config_or_a_row_has_stays():
     assert with_later_keys({"lora.init": "paper"}) == {**LATER_KEYS, "lora.init": "paper"}
 
 
+def test_a_mapping_in_a_row_stands_as_its_values():
+    row = with_later_keys({"data.template_arguments.enable_thinking": False})
+    assert "data.template_arguments" not in row
+    assert row["data.system_prompt"] is None
+
+
 def test_a_section_that_names_a_class_keeps_its_keys():
     config = OmegaConf.create({"lora": {"_target_": "x.Y"}})
     add_later_keys(config)
