@@ -191,3 +191,8 @@ def test_turns_and_arguments_without_a_template_are_refused(settings: dict):
         put(None, **settings)
     with pytest.raises(ConfigError, match=rf"^data\.{key} needs a chat template, and data\.chat_template=off; "):
         Prompt("off", **settings)
+
+
+def test_no_arguments_are_spelled_null_alone():
+    with pytest.raises(ConfigError, match=r"^data\.template_arguments=\{\} is neither null nor "):
+        Prompt("auto", template_arguments={})

@@ -3,9 +3,11 @@ import pandas as pd
 import pytest
 from helpers.experiments import law, rows_of
 from helpers.synthetic import synthetic
-from memlaw_analysis.experiments.convergence import moved_exponents
+from memlaw_analysis.experiments.convergence import CONVERGENCE, moved_exponents
 from memlaw_analysis.experiments.estimate import Estimate
+from memlaw_analysis.experiments.experiment import Stance
 from memlaw_analysis.experiments.laws import Law, difference
+from memlaw_analysis.experiments.rows import with_later_columns
 from memlaw_analysis.experiments.settings import compare_settings, reference, with_setting
 
 GAINS = {0.005: 0.7, 0.01: 0.9, 0.02: 1.0, 0.04: 0.97, 0.08: 0.6}
@@ -71,3 +73,10 @@ def test_exponents_move_where_their_draws_part():
     assert moved_exponents([few, drawn("many", 0.7, 0.6)]) == []
     assert moved_exponents([few, drawn("many", 0.9, 0.6)]) == ["α", "α/β"]
     assert moved_exponents([few]) is None
+
+
+def test_held_out_errors_of_few_cells_decide_nothing():
+    rows = with_later_columns(rows_of(["convergence"], law))
+    few = rows[(rows["steps"] == 200) & (rows["lora.rank"] <= 2)]
+    stances = {claim.stance for claim in CONVERGENCE.analyze(few).claims if "held-out cells" in claim.text}
+    assert stances == {Stance.OPEN}
