@@ -86,12 +86,16 @@ class PackModule(LightningModule):
         wrong_NBL = losses.argmax != self.pack.table.targets(rows_NB)
         return self.pack.weighting(BatchLosses(losses.nll, wrong_NBL & valid_NBL, valid_NBL), rows_NB, advance)
 
-    def training_step(self, rows_NB: torch.Tensor, _batch_index: int) -> torch.Tensor:
+    def training_step(self, rows_NB: torch.Tensor, batch_index: int) -> torch.Tensor:
         """Sum each cell's weighted loss over the cells; no cell's gradient contains another's loss.
 
         With `lora.dropout` these losses, and the weights of the cells' methods, are those of a forward with dropout.
+
+        Args:
+            rows_NB: the step's rows.
+            batch_index: steps since training started or went on; each batch is a step.
         """
-        with self.adapters.dropping(self.steps_taken, rows_NB.shape[1], self.pack.row_tokens):
+        with self.adapters.dropping(self.pack.steps.start + batch_index, rows_NB.shape[1], self.pack.row_tokens):
             losses, valid_NBL = self(rows_NB)
         detached = losses._replace(nll=losses.nll.detach())
         weight_NBL = self.weigh(detached, valid_NBL, rows_NB, advance=True)
