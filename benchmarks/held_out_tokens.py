@@ -96,9 +96,13 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
         delta=rows["base_loss_nats"] - rows["loss_nats"], source=rows["base_loss_nats"] - rows["source_entropy_nats"]
     )
     is_own, keys = gain["seed"] == gain["other_seed"], ["rank", "steps", "seq_len"]
-    own, others = (part.groupby(keys) for part in (gain[is_own], gain[~is_own]))
+    on_own, on_others = (part.groupby(keys) for part in (gain[is_own], gain[~is_own]))
     return pd.DataFrame(
-        {"own ΔL": own["delta"].mean(), "others' ΔL": others["delta"].mean(), "others' L0 − H": others["source"].mean()}
+        {
+            "own ΔL": on_own["delta"].mean(),
+            "others' ΔL": on_others["delta"].mean(),
+            "others' L0 − H": on_others["source"].mean(),
+        }
     )
 
 

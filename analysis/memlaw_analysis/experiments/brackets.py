@@ -16,15 +16,15 @@ def brackets(rows: pd.DataFrame) -> pd.DataFrame:
     shorter one was not, it lies between these two all the same, and `orderly` is false.
 
     Columns: lora.rank, seed, cells, low (0: nothing was recalled), high (∞: everything was), orderly,
-    bits_per_token (L0/ln 2) and trainable_parameters.
+    bits_per_token (L0/ln 2, or H/ln 2 in rows that are counted from the source) and trainable_parameters.
     """
-    found = []
+    bracketed = []
     for (rank, seed), cells in rows[rows[RECALLED].notna()].groupby(["lora.rank", "seed"]):
         whole = cells[RECALLED] == 1
         recalled, failed = cells.loc[whole, "target_tokens"], cells.loc[~whole, "target_tokens"]
         longest = float(recalled.max()) if len(recalled) else 0.0
         shortest = float(failed.min()) if len(failed) else math.inf
-        found.append(
+        bracketed.append(
             {
                 "lora.rank": rank,
                 "seed": seed,
@@ -37,9 +37,9 @@ def brackets(rows: pd.DataFrame) -> pd.DataFrame:
             }
         )
     names = ["lora.rank", "seed", "cells", "low", "high", "orderly", "bits_per_token", "trainable_parameters"]
-    return pd.DataFrame(found, columns=names)
+    return pd.DataFrame(bracketed, columns=names)
 
 
-def closed(found: pd.DataFrame) -> pd.Series:
+def closed(ends: pd.DataFrame) -> pd.Series:
     """Return whether each bracket has two ends."""
-    return (found["low"] > 0) & np.isfinite(found["high"])
+    return (ends["low"] > 0) & np.isfinite(ends["high"])

@@ -6,7 +6,7 @@ from memlaw_analysis.experiments.capacity_figure import capacity_figure
 from memlaw_analysis.experiments.estimate import Estimate, ratio_of
 from memlaw_analysis.experiments.experiment import Claim, Experiment, Outcome, Stance, ordered
 from memlaw_analysis.experiments.published import FACT_BITS, TOKEN_BITS
-from memlaw_analysis.experiments.rows import EFFECTIVE
+from memlaw_analysis.experiments.rows import EFFECTIVE, ORIGINS, counted
 from memlaw_analysis.law.capacity import COUNTS, Capacity, fit_capacity, loads
 from memlaw_analysis.law.enough import TooFewCells
 
@@ -53,11 +53,12 @@ def precision_ratio(rows: pd.DataFrame) -> Estimate:
 
 def analyze(rows: pd.DataFrame) -> Outcome:
     """Analyze the rows of the experiment `capacity`."""
-    table = plateaus(rows)
+    stored, origin = counted(rows)
+    table = plateaus(stored)
     most = table[table["steps"] == table.groupby("precision")["steps"].transform("max")]
     claims = [_plateau_claim(row) for _, row in most.iterrows()]
     try:
-        ratio = precision_ratio(rows)
+        ratio = precision_ratio(stored)
         claims.append(_precision_claim(ratio))
     except TooFewCells as error:
         ratio = None
@@ -65,6 +66,7 @@ def analyze(rows: pd.DataFrame) -> Outcome:
     return Outcome(
         claims=ordered(claims),
         numbers={
+            "counted": ORIGINS[origin],
             "bf16_over_fp32": ratio,
             "effective_measured": bool(rows[EFFECTIVE].notna().any()),
             "reached": any(capacity.reached for capacity in most["capacity"] if capacity)
@@ -72,8 +74,8 @@ def analyze(rows: pd.DataFrame) -> Outcome:
             else None,
             "levels": [{"where": _where(row), "text": _level(row)} for _, row in most.iterrows()],
         },
-        tables={"plateaus": _plateaus_table(table), "cells": _cells_table(rows)},
-        figure=capacity_figure(rows),
+        tables={"plateaus": _plateaus_table(table), "cells": _cells_table(stored)},
+        figure=capacity_figure(stored, ORIGINS[origin]),
     )
 
 
@@ -125,7 +127,10 @@ def relation(plateau: Estimate) -> tuple[bool, str]:
 def _precision_claim(ratio: Estimate) -> Claim:
     text = f"over a base of bf16 an adapter holds {ratio} times the bits that it holds over one of fp32"
     if ratio.includes(1):
-        return Claim(Stance.FOR, f"The precision of the base makes no difference that shows: {text}.")
+        return Claim(
+            Stance.FOR if ratio.is_close_to(1) else Stance.OPEN,
+            f"The precision of the base makes no difference that shows: {text}.",
+        )
     return Claim(Stance.AGAINST, f"**The precision of the base matters**: {text}.")
 
 
@@ -162,8 +167,8 @@ def _cells_table(rows: pd.DataFrame) -> pd.DataFrame:
             "r": ordered_rows["lora.rank"],
             "ℓ": ordered_rows["target_tokens"],
             "seed": ordered_rows["seed"],
-            "ΔL (nats)": ordered_rows["delta_loss_nats"],
-            "ΔL/L0": ordered_rows["delta_loss_nats"] / ordered_rows["base_loss_nats"],
+            "stored (nats per token)": ordered_rows["delta_loss_nats"],
+            "of the text": ordered_rows["delta_loss_nats"] / ordered_rows["base_loss_nats"],
             "bits per parameter": ordered_rows["memorized_bits"] / ordered_rows["trainable_parameters"],
             "bits per effective parameter": ordered_rows["memorized_bits"] / ordered_rows[EFFECTIVE],
         }

@@ -11,8 +11,13 @@ from memlaw_analysis.law.capacity import COUNTS, loads
 _TICKS = [2.0**power for power in range(-6, 12)]
 
 
-def capacity_figure(rows: pd.DataFrame) -> Figure:
-    """Draw bits per parameter over the load, plain and effective."""
+def capacity_figure(rows: pd.DataFrame, origin: str) -> Figure:
+    """Draw bits per parameter over the load, plain and effective.
+
+    Args:
+        rows: of the experiment.
+        origin: where their information is counted from, in words.
+    """
     counts = [count for count in COUNTS if (rows[count] > 0).any()]
     figure = new_figure("Bits that an adapter holds, by the bits that it is offered",
                         f"n = {len(rows)} cells; dashed: all that is offered; dotted: whole models",
@@ -30,8 +35,8 @@ def capacity_figure(rows: pd.DataFrame) -> Figure:
             axes.axhline(level, color=ORANGE, linewidth=0.9, linestyle=":")
         plain_ticks(axes, [tick for tick in _TICKS if points["load"].min() <= tick <= points["load"].max()] or [1.0])
         axes.set_ylim(0, 1.15 * max(float(points["bits_per_parameter"].max()), TOKEN_BITS[1].value))
-        axes.set_xlabel(f"offered: ℓ·L0/ln 2 (bits per {COUNTS[count]})")
-        axes.set_ylabel(f"memorized: ℓ·ΔL/ln 2 (bits per {COUNTS[count]})")
+        axes.set_xlabel(f"offered: the whole text (bits per {COUNTS[count]})")
+        axes.set_ylabel(f"stored {origin}\n(bits per {COUNTS[count]})")
         axes.grid(alpha=0.25)
         axes.legend(fontsize=7)
     return figure

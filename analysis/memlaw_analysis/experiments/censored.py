@@ -59,8 +59,8 @@ def fit_line(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> Line:
             return _loss(x, low, high, slope, point[1], max(math.exp(point[0]), _SMALLEST_SPREAD))
 
         first = np.array([math.log(0.2), float(np.mean(middle - slope * x[closed]))])
-        found = optimize.minimize(at, first, method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-10})
-        return float(found.fun), found.x
+        optimum = optimize.minimize(at, first, method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-10})
+        return float(optimum.fun), optimum.x
 
     best = optimize.minimize_scalar(lambda slope: loss(slope)[0], bracket=(start[0] - 0.1, start[0] + 0.1), tol=1e-9)
     slope, (log_spread, at_zero) = float(best.x), loss(best.x)[1]

@@ -5,7 +5,7 @@ import pandas as pd
 
 from memlaw.core.wording import count
 from memlaw_analysis.experiments.convergence_figure import convergence_figure
-from memlaw_analysis.experiments.estimate import Estimate
+from memlaw_analysis.experiments.estimate import CLOSE, Estimate
 from memlaw_analysis.experiments.experiment import Claim, Experiment, Outcome, Stance, ordered
 from memlaw_analysis.experiments.extrapolation import MIN_STEPS, SHARE, Convergence, extrapolate
 from memlaw_analysis.experiments.laws import EXPONENTS, Law, difference
@@ -104,7 +104,8 @@ def _exponents_claim(laws: list[Law]) -> Claim:
         which = f"{' and '.join(moved)} move{'' if len(moved) > 1 else 's'} beyond the noise"
         head = "**The law's exponents depend on how long one trains**"
         return Claim(Stance.AGAINST, f"{head}: {span} {which} ({text}).")
-    return Claim(Stance.FOR, f"**The exponents do not move beyond the noise** {span} ({text}).")
+    small = all(difference(last, first, name).within(CLOSE) for name in EXPONENTS)
+    return Claim(Stance.FOR if small else Stance.OPEN, f"The exponents do not move beyond the noise {span} ({text}).")
 
 
 def _convergence_claims(converged: Convergence | None, reason: str) -> list[Claim]:
@@ -136,7 +137,8 @@ def _settings_claims(compared: list[Compared], base: str) -> list[Claim]:
     text = f"at {steps} steps {best.setting} reaches {best.ratio} times the ΔL of {base}, over {best.pairs} pairs"
     if best.ratio.low > 1:
         return [Claim(Stance.AGAINST, f"**A better setting than the default exists**: {text}.")]
-    return [Claim(Stance.FOR, f"No tried setting beats the default beyond the noise: {text}.")]
+    stance = Stance.FOR if best.ratio.high < 1 + CLOSE else Stance.OPEN
+    return [Claim(stance, f"No tried setting beats the default beyond the noise: {text}.")]
 
 
 def _rivals(trained: pd.DataFrame) -> tuple[pd.DataFrame, str]:

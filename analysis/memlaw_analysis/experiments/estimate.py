@@ -11,6 +11,9 @@ from memlaw.core.wording import count
 from memlaw_analysis.law.enough import TooFewCells
 from memlaw_analysis.law.uncertainty import LEVEL
 
+CLOSE = 0.1
+"""Share of a number within which an interval is close to it. A wide interval includes the number and shows nothing."""
+
 
 class Estimate(NamedTuple):
     """A number and the ends of its 95 % interval."""
@@ -22,6 +25,14 @@ class Estimate(NamedTuple):
     def includes(self, number: float) -> bool:
         """Return whether a number lies in the interval."""
         return self.low <= number <= self.high
+
+    def within(self, bound: float) -> bool:
+        """Return whether the whole interval lies in ±`bound`."""
+        return -bound <= self.low and self.high <= bound
+
+    def is_close_to(self, number: float) -> bool:
+        """Return whether the whole interval lies within `CLOSE` of a positive number, as a share of it."""
+        return (1 - CLOSE) * number <= self.low and self.high <= (1 + CLOSE) * number
 
     def __str__(self) -> str:
         width = self.high - self.low

@@ -86,8 +86,8 @@ def _line(group: pd.DataFrame, power: float) -> tuple[np.ndarray, np.ndarray, fl
     design = np.column_stack([np.ones(len(group)), group["steps"].to_numpy(float) ** -power])
     inverse = np.linalg.pinv(design.T @ design)
     measured = group["delta_loss_nats"].to_numpy(float)
-    found = inverse @ design.T @ measured
-    return found, inverse, float(((design @ found - measured) ** 2).sum())
+    solution = inverse @ design.T @ measured
+    return solution, inverse, float(((design @ solution - measured) ** 2).sum())
 
 
 def _point(group: pd.DataFrame, by: list[str], power: float, variance: float, uncertain: float) -> dict[str, object]:

@@ -44,16 +44,16 @@ def analyze(experiment: Experiment, directory: Path) -> Analyzed:
 
 def write_pages(directory: Path) -> list[Analyzed]:
     """Write the index and, per experiment, its page, record and figure. Returns what they show."""
-    found = [analyze(experiment, directory) for experiment in EXPERIMENTS]
-    figures = {each.experiment.name: each.outcome.figure for each in found if each.outcome.figure}
+    analyzed = [analyze(experiment, directory) for experiment in EXPERIMENTS]
+    figures = {each.experiment.name: each.outcome.figure for each in analyzed if each.outcome.figure}
     for name, drawing in draw(figures, "experiment").items():
         with atomic_path(directory / f"{name}.png") as temporary:
             temporary.write_bytes(drawing.png)
-    for each in found:
+    for each in analyzed:
         write_json(directory / f"{each.experiment.name}.json", record(each.outcome, each.coverage))
         write_text(directory / f"{each.experiment.name}.md", page(*each))
-    write_text(directory / INDEX, index(found))
-    return found
+    write_text(directory / INDEX, index(analyzed))
+    return analyzed
 
 
 def check_pages(directory: Path) -> tuple[list[str], list[str]]:
@@ -63,10 +63,10 @@ def check_pages(directory: Path) -> tuple[list[str], list[str]]:
         A line for each number, page or figure that differs from what is written, and a line for each package whose
         version differs.
     """
-    found = [analyze(experiment, directory) for experiment in EXPERIMENTS]
+    analyzed = [analyze(experiment, directory) for experiment in EXPERIMENTS]
     moved: list[str] = []
     versions: set[str] = set()
-    for each in found:
+    for each in analyzed:
         file = directory / f"{each.experiment.name}.json"
         try:
             before = read_object(file)
@@ -79,7 +79,7 @@ def check_pages(directory: Path) -> tuple[list[str], list[str]]:
         moved += _text_moved(directory / f"{each.experiment.name}.md", page(*each))
         if each.outcome.figure and not (directory / f"{each.experiment.name}.png").is_file():
             moved.append(f"{each.experiment.name}.png is missing")
-    return moved + list(_text_moved(directory / INDEX, index(found))), sorted(versions)
+    return moved + list(_text_moved(directory / INDEX, index(analyzed))), sorted(versions)
 
 
 def _text_moved(file: Path, now: str) -> Iterator[str]:

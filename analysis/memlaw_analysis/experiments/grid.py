@@ -107,9 +107,9 @@ def cover(rows: pd.DataFrame, points: Sequence[Point]) -> Coverage:
     values = {key: {*map(spelled, rows.get(key, ())), *(spelled(point[key]) for point in points)} for key in shared}
     keys = [key for key in shared if len(values[key]) > 1]
     declared = {tuple(spelled(point[key]) for key in keys): point for point in points}
-    found = [tuple(map(spelled, row)) for row in rows[keys].itertuples(index=False)] if len(rows) else []
+    names = [tuple(map(spelled, row)) for row in rows[keys].itertuples(index=False)] if len(rows) else []
     varying = [key for key in keys if len({spelled(point[key]) for point in points}) > 1]
-    run = set(found)
+    run = set(names)
     missing = [{key: spelled(point[key]) for key in varying} for name, point in declared.items() if name not in run]
-    own = rows[[name in declared for name in found]].reset_index(drop=True)
-    return Coverage(own, len(declared), tuple(missing))
+    matching = rows[[name in declared for name in names]].reset_index(drop=True)
+    return Coverage(matching, len(declared), tuple(missing))

@@ -12,7 +12,7 @@ from memlaw_analysis.experiments.published import KEPT_KAPPA, PAPER_KAPPA
 from memlaw_analysis.figures.style import BLUE, GREY, ORANGE, RED, new_figure, plain_ticks
 
 
-def horizon_figure(rows: pd.DataFrame, found: pd.DataFrame, line: Line | None) -> Figure:
+def horizon_figure(rows: pd.DataFrame, ends: pd.DataFrame, line: Line | None) -> Figure:
     """Draw each cell by whether it was recalled, the brackets of ℓ*, and the fitted line."""
     cells = rows[rows[RECALLED].notna()]
     caption = (
@@ -28,7 +28,7 @@ def horizon_figure(rows: pd.DataFrame, found: pd.DataFrame, line: Line | None) -
             axes.plot(
                 shown["lora.rank"] * shift, shown["target_tokens"], "o", color=BLUE, markerfacecolor=face, markersize=4
             )
-        bars = found[(found["seed"] == seed) & closed(found)]
+        bars = ends[(ends["seed"] == seed) & closed(ends)]
         axes.vlines(bars["lora.rank"] * shift, bars["low"], bars["high"], color=ORANGE, linewidth=3, alpha=0.8)
     ranks = np.array([cells["lora.rank"].min(), cells["lora.rank"].max()], dtype=float)
     if line:

@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pandas as pd
 
-from memlaw_analysis.experiments.curves import BELOW, LAW_SLOPE, ORIGINS, Curve, curves, stored
+from memlaw_analysis.experiments.curves import BELOW, FLAT, Curve, curves, stored
 from memlaw_analysis.experiments.experiment import Claim, Experiment, Outcome, Stance, ordered
 from memlaw_analysis.experiments.length_figure import length_figure
 from memlaw_analysis.experiments.markdown import UNKNOWN
-from memlaw_analysis.experiments.published import KEPT_BETA
+from memlaw_analysis.experiments.rows import ORIGINS
 from memlaw_analysis.law.saturation import DEFAULT
 
-WINDOW = f"ΔL < {BELOW.at:g}·L0"
+WINDOW = f"at most {BELOW.at:.0%} of the text stored"
 
 GAIN = 0.05
 """Share of stored nats up to which a gain by more steps counts as none."""
@@ -20,25 +20,25 @@ GAIN = 0.05
 
 def analyze(rows: pd.DataFrame) -> Outcome:
     """Analyze the rows of the experiment `length`."""
-    found = [curve for origin in ORIGINS for curve in curves(rows, origin)]
+    lines = [curve for origin in ORIGINS for curve in curves(rows, origin)]
     most = [
-        _most_trained([curve for curve in found if (curve.origin, curve.rank) == pair])
-        for pair in dict.fromkeys((curve.origin, curve.rank) for curve in found)
+        _most_trained([curve for curve in lines if (curve.origin, curve.rank) == pair])
+        for pair in dict.fromkeys((curve.origin, curve.rank) for curve in lines)
     ]
     claims = [_level_claim(curve) for curve in most]
     cells = {origin: stored(rows, origin) for origin in ORIGINS}
     known = "source" if cells["source"]["nats"].notna().any() else "base"
     claims += [claim for _, of_rank in cells[known].groupby("lora.rank") for claim in _steps_claims(of_rank)]
-    if not found:
+    if not lines:
         claims.append(Claim(Stance.OPEN, "Every cell run so far is saturated: longer texts are needed."))
     return Outcome(
         claims=ordered(claims),
         numbers={
-            "law_slope": LAW_SLOPE,
+            "flat": FLAT,
             "longest": {f"r = {curve.rank}, {curve.origin}": _longest(curve) for curve in most},
         },
-        tables={"slopes": _slopes_table(found), "cells": _cells_table(cells)},
-        figure=length_figure(cells[known], [curve for curve in found if curve.origin == known], ORIGINS[known]),
+        tables={"slopes": _slopes_table(lines), "cells": _cells_table(cells)},
+        figure=length_figure(cells[known], [curve for curve in lines if curve.origin == known], ORIGINS[known]),
     )
 
 
@@ -56,38 +56,29 @@ def _longest(curve: Curve) -> dict[str, object]:
     }
 
 
-def _most_trained(found: list[Curve]) -> Curve:
+def _most_trained(lines: list[Curve]) -> Curve:
     """The curve with the most steps; one without a slope only where there is no other."""
-    return max(found, key=lambda curve: (curve.slope is not None, curve.steps))
+    return max(lines, key=lambda curve: (curve.slope is not None, curve.steps))
 
 
 def _level_claim(curve: Curve) -> Claim:
-    """Whether a curve levels off."""
+    """Whether a curve levels off. The law, ΔL ∝ ℓ^(−β) with β < 1, says that it grows."""
     where = f"r = {curve.rank}, {curve.steps} steps, {ORIGINS[curve.origin]}"
     longest = curve.longest
     amount = f"{longest['nats']:.0f} nats at ℓ = {longest['target_tokens']:g}, {_per_parameter(longest)}"
     if curve.slope is None:
-        too_few = f"too few lengths with {WINDOW} for a slope ({len(curve.tail)})"
+        too_few = f"too few lengths with {WINDOW}, for a slope ({len(curve.tail)})"
         return Claim(Stance.OPEN, f"{where}: {too_few}; so far {amount}.")
     first = curve.tail["target_tokens"].iloc[0]
     span = f"from ℓ = {first:g} to {longest['target_tokens']:g} it goes like ℓ^s with s = {curve.slope}"
-    law = f"{LAW_SLOPE:.2f} (the law with β = {KEPT_BETA.value:.2f})"
-    agrees = curve.verdict == "grows" and curve.slope.includes(LAW_SLOPE)
     heads = {
         "levels off": "**{}: the stored information levels off**",
         "falls": "**{}: a longer text stores less in total**",
         "grows": "**{}: the stored information still grows with the length**",
         "open": "{}: whether the stored information levels off is open",
     }
-    against = {
-        "levels off": f"which excludes {law}",
-        "falls": f"which excludes {law}",
-        "grows": f"which includes {law}" if agrees else f"which excludes {law}",
-        "open": f"which allows both 0 (a constant) and {law}",
-    }
-    stance = Stance.OPEN if curve.verdict == "open" else Stance.FOR if agrees else Stance.AGAINST
-    head = heads[curve.verdict].format(where)
-    return Claim(stance, f"{head}: {span}, {against[curve.verdict]}. It is {amount}.")
+    stance = {"open": Stance.OPEN, "grows": Stance.FOR}.get(curve.verdict, Stance.AGAINST)
+    return Claim(stance, f"{heads[curve.verdict].format(where)}: {span}. It is {amount}.")
 
 
 def _per_parameter(cell: pd.Series) -> str:
@@ -134,7 +125,7 @@ def _cells_table(cells: dict[str, pd.DataFrame]) -> pd.DataFrame:
     )
 
 
-def _slopes_table(found: list[Curve]) -> pd.DataFrame:
+def _slopes_table(lines: list[Curve]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
@@ -146,7 +137,7 @@ def _slopes_table(found: list[Curve]) -> pd.DataFrame:
                 "verdict": curve.verdict,
                 "largest (nats)": curve.cells["nats"].max(),
             }
-            for curve in found
+            for curve in lines
         ],
         columns=["counted", "r", "steps", "lengths", "d ln(nats)/d ln ℓ", "verdict", "largest (nats)"],
     )

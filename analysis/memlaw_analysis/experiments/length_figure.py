@@ -4,21 +4,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from memlaw_analysis.experiments.curves import LAW_SLOPE, Curve
-from memlaw_analysis.experiments.published import KEPT_BETA, VECTOR_NATS
+from memlaw_analysis.experiments.curves import FLAT, Curve
+from memlaw_analysis.experiments.published import VECTOR_NATS
 from memlaw_analysis.figures.style import GREY, MARKERS, ORANGE, new_figure, ordered_colours, plain_ticks
 from memlaw_analysis.law.saturation import DEFAULT
 
 
-def length_figure(cells: pd.DataFrame, found: list[Curve], counted: str) -> Figure:
+def length_figure(cells: pd.DataFrame, lines: list[Curve], counted: str) -> Figure:
     """Draw stored nats against the length, and the local slope between neighbouring lengths.
 
     Args:
         cells: of `memlaw_analysis.experiments.curves.stored`.
-        found: their curves.
+        lines: their curves.
         counted: where the information is counted from, in words.
     """
-    caption = f"n = {len(cells)} cells, seeds averaged; hollow: saturated, {DEFAULT}; dashed: the whole text"
+    caption = f"n = {len(cells)} cells, seeds averaged; hollow: over {DEFAULT.at:.0%} stored; dashed: the whole text"
     figure = new_figure("What an adapter stores, by the length of the text", caption, 10, 4.8)
     left, right = figure.subplots(1, 2)
     steps, ranks = sorted(cells["steps"].unique()), sorted(cells["lora.rank"].unique())
@@ -29,7 +29,7 @@ def length_figure(cells: pd.DataFrame, found: list[Curve], counted: str) -> Figu
         left.plot(rows["target_tokens"], rows["nats"], linewidth=0.9, label=f"r = {rank:g}, {count:g} steps", **look)
         full = rows[DEFAULT.excludes(rows)]
         left.plot(full["target_tokens"], full["nats"], linestyle="none", markerfacecolor="white", **look)
-    for curve in found:
+    for curve in lines:
         x, y = np.log(curve.cells["target_tokens"].to_numpy(float)), np.log(curve.cells["nats"].to_numpy(float))
         look = {"color": colours[curve.steps], "marker": markers[curve.rank], "markersize": 5}
         right.plot(np.exp((x[1:] + x[:-1]) / 2), np.diff(y) / np.diff(x), linewidth=0.9, **look)
@@ -39,7 +39,7 @@ def length_figure(cells: pd.DataFrame, found: list[Curve], counted: str) -> Figu
     vector = "one input vector, Pythia-160M"
     left.text(offered.index[-1], VECTOR_NATS.value, vector, color="#8a5f00", fontsize=7, ha="right", va="bottom")
     at_left = right.get_yaxis_transform()
-    for level, name in ((0, "constant"), (LAW_SLOPE, f"law, β = {KEPT_BETA.value:.2f}"), (1, "all is stored")):
+    for level, name in ((FLAT, "constant, up to here"), (1, "all is stored")):
         right.axhline(level, color=GREY, linewidth=0.8, linestyle=":")
         right.text(0.01, level, name, color="#555555", fontsize=7, va="bottom", transform=at_left)
     lengths = [float(length) for length in sorted(cells["target_tokens"].unique())]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-SHARES = {"ΔL/L0", "MAPE", "held-out error", "reached"}
+SHARES = {"ΔL/L0", "of the text", "MAPE", "held-out error", "reached"}
 """Columns that are shown in percent."""
 
 UNKNOWN = "–"

@@ -8,8 +8,9 @@ import pandas as pd
 from memlaw_analysis.experiments.estimate import Estimate, ratio_of
 from memlaw_analysis.experiments.experiment import Claim, Experiment, Outcome, Stance, ordered
 from memlaw_analysis.experiments.placement_figure import BITS, placement_figure
-from memlaw_analysis.experiments.rows import EFFECTIVE, listed
+from memlaw_analysis.experiments.rows import EFFECTIVE, ORIGINS, counted, listed
 from memlaw_analysis.law.enough import TooFewCells
+from memlaw_analysis.law.saturation import DEFAULT
 
 ATTENTION, UP_GATE, DOWN, ALL = "attention", "up and gate", "down", "all linear"
 
@@ -81,7 +82,8 @@ def contrast(cells: pd.DataFrame, column: str, above: object, below: object, by:
 
 def analyze(rows: pd.DataFrame) -> Outcome:
     """Analyze the rows of the experiment `placement`."""
-    cells = placed(rows)
+    stored, origin = counted(rows)
+    cells = placed(stored[~DEFAULT.excludes(stored)])  # a text recalled whole says how long it is, not what fits
     modules, depth, spread = by_modules(cells), by_depth(cells), by_spread(cells)
     ratios = {"mlp_over_attention": _mlp_over_attention(modules), "one_over_many": _one_over_many(spread)}
     claims = [
@@ -93,6 +95,7 @@ def analyze(rows: pd.DataFrame) -> Outcome:
         claims=ordered(claims),
         numbers={
             **{name: value if isinstance(value, Estimate) else None for name, value in ratios.items()},
+            "counted": ORIGINS[origin],
             "layers_of_modules": sorted({layer for layers in modules["layers"] for layer in layers}),
         },
         tables={
@@ -108,13 +111,13 @@ def _mlp_over_attention(modules: pd.DataFrame) -> Estimate | str:
     """Ratio of the best kind of an MLP to attention; why there is none as a text."""
     if modules.empty:
         return "no cells compare kinds of maps"
-    found, reason = [], ""
+    measured, reason = [], ""
     for kind in (UP_GATE, DOWN):
         try:
-            found.append(contrast(modules, "kind", kind, ATTENTION, ["layers", *_TASK]))
+            measured.append(contrast(modules, "kind", kind, ATTENTION, ["layers", *_TASK]))
         except TooFewCells as error:
             reason = str(error)
-    return max(found) if found else reason
+    return max(measured) if measured else reason
 
 
 def _mlp_claim(ratio: Estimate | str) -> Claim:
@@ -142,7 +145,8 @@ def _depth_claim(depth: pd.DataFrame) -> Claim:
         return Claim(Stance.OPEN, f"The best depth is open ({error}); so far {text}.")
     if ratio.low > 1:
         return Claim(Stance.AGAINST, f"**The layer matters beside rank and length**: {text}, {ratio} to 1.")
-    return Claim(Stance.FOR, f"The layer makes no difference beyond the noise: {text}, {ratio} to 1.")
+    stance = Stance.FOR if ratio.is_close_to(1) else Stance.OPEN
+    return Claim(stance, f"The layer makes no difference beyond the noise: {text}, {ratio} to 1.")
 
 
 def _one_over_many(spread: pd.DataFrame) -> Estimate | str:
@@ -168,7 +172,9 @@ def _spread_claim(ratio: Estimate | str, spread: pd.DataFrame) -> Claim:
     if ratio.low > 1:
         return Claim(Stance.AGAINST, f"**One layer with a high rank holds more than many with a low rank**: {text}. "
                      f"That contradicts {peak}.")  # fmt: skip
-    return Claim(Stance.FOR, f"Equal parameters hold the same in one layer or many: {text}, which includes 1.")
+    if ratio.is_close_to(1):
+        return Claim(Stance.FOR, f"Equal parameters hold the same in one layer or many: {text}.")
+    return Claim(Stance.OPEN, f"One layer against many is open: {text}.")
 
 
 def _summary(cells: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
@@ -184,7 +190,7 @@ def _summary(cells: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
                 "parameters": parameters,
                 "effective parameters": group[EFFECTIVE].mean(),
                 "cells": len(group),
-                "ΔL (nats)": group["delta_loss_nats"].mean(),
+                "stored (nats per token)": group["delta_loss_nats"].mean(),
                 "bits per parameter": group[BITS].mean(),
             }
         )

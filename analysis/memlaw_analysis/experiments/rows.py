@@ -1,6 +1,7 @@
 """The kept rows of an experiment: read them, and average their seeds."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,14 @@ EFFECTIVE = "effective_parameters"
 
 ENTROPY = "source_entropy_nats"
 """Column of the entropy of the targets' source. Rows of cells that were trained before it was recorded lack it."""
+
+ORIGINS = {"source": "beyond its source, ℓ·(H − L)", "base": "below the base model, ℓ·ΔL"}
+"""Where stored information is counted from.
+
+The base model's loss on random tokens, L0, is above their entropy H. The difference can be won by learning that the
+tokens are uniform, without one of them. So what lies beyond H is stored of the text itself. Of the rest, one cannot
+tell.
+"""
 
 _AVERAGED = ("delta_loss_nats", "base_loss_nats", ENTROPY, "trainable_parameters", EFFECTIVE)
 
@@ -35,6 +44,27 @@ def with_later_columns(rows: pd.DataFrame) -> pd.DataFrame:
     unknown = pd.Series(float("nan"), index=rows.index)
     columns = {name: pd.to_numeric(rows.get(name, unknown)) for name in (EFFECTIVE, ENTROPY)}
     return rows.assign(**{name: values.where(values > 0) for name, values in columns.items()})
+
+
+def from_source(rows: pd.DataFrame) -> pd.DataFrame:
+    """Count what is stored from the entropy H of the targets' source in place of the base model's loss L0.
+
+    ΔL becomes H − L, L0 becomes H, and the memorized bits go with them. They are NaN where H is not known.
+    """
+    delta = rows["delta_loss_nats"] - (rows["base_loss_nats"] - rows[ENTROPY])
+    bits = rows["target_tokens"] * delta / math.log(2)
+    return rows.assign(
+        delta_loss_nats=delta,
+        base_loss_nats=rows[ENTROPY],
+        memorized_bits=bits,
+        bits_per_parameter=bits / rows["trainable_parameters"],
+    )
+
+
+def counted(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Return rows counted from the source where all know H, else as they are; and from where, a key of `ORIGINS`."""
+    known = rows[ENTROPY].notna().all()
+    return (from_source(rows), "source") if known else (rows, "base")
 
 
 def over_seeds(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

@@ -60,7 +60,7 @@ def compare_settings(rows: pd.DataFrame) -> list[Compared]:
         rows: with the column `setting`.
     """
     base = reference(rows)
-    found = []
+    compared = []
     for steps, cells in rows.groupby("steps"):
         wide = cells.pivot_table(index=PAIR, columns="setting", values="delta_loss_nats")
         if base not in wide:
@@ -69,8 +69,8 @@ def compare_settings(rows: pd.DataFrame) -> list[Compared]:
         for setting in wide.columns.drop(base):
             pairs = wide.loc[~wide.index.isin(full), [base, setting]].dropna()
             if len(pairs):
-                found.append(Compared(str(setting), int(steps), len(pairs), _ratio(pairs[setting], pairs[base])))
-    return found
+                compared.append(Compared(str(setting), int(steps), len(pairs), _ratio(pairs[setting], pairs[base])))
+    return compared
 
 
 def _ratio(above: pd.Series, below: pd.Series) -> Estimate | None:

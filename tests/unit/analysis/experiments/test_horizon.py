@@ -7,6 +7,7 @@ from memlaw_analysis.experiments.brackets import RECALLED, brackets, closed
 from memlaw_analysis.experiments.estimate import Estimate
 from memlaw_analysis.experiments.experiment import Stance
 from memlaw_analysis.experiments.horizon import analyze, horizons, slope_claim
+from memlaw_analysis.experiments.rows import with_later_columns
 
 
 def recalled(cells: dict[int, float | None]) -> pd.DataFrame:
@@ -51,6 +52,8 @@ def world(kappa: float):
         (Estimate(1.15, 1.1, 1.2), Stance.AGAINST, "includes 1.17 (of the paper's points) and excludes 1.26"),
         (Estimate(1.0, 0.9, 1.1), Stance.AGAINST, "more slowly"),
         (Estimate(1.4, 1.3, 1.5), Stance.AGAINST, "otherwise"),
+        (Estimate(1.2, -3.0, math.inf), Stance.OPEN, "is open"),
+        (Estimate(1.2, 0.9, 1.5), Stance.OPEN, "is open"),
     ],
 )
 def test_the_slope_is_held_against_both_ratios(slope: Estimate, stance: Stance, words: str):
@@ -59,7 +62,7 @@ def test_the_slope_is_held_against_both_ratios(slope: Estimate, stance: Stance, 
 
 
 def test_the_slope_of_the_horizon_is_found():
-    outcome = analyze(rows_of(["horizon"], world(1.1), noise=0))
+    outcome = analyze(with_later_columns(rows_of(["horizon"], world(1.1), noise=0)))
     assert outcome.numbers["slope"].value == pytest.approx(1.1, abs=0.08)
 
 
@@ -71,10 +74,17 @@ def test_bits_per_parameter_are_those_of_the_whole_text():
 
 
 def test_two_ranks_leave_the_slope_open():
-    rows = rows_of(["horizon"], world(1.2), noise=0)
+    rows = with_later_columns(rows_of(["horizon"], world(1.2), noise=0))
     outcome = analyze(rows[rows["lora.rank"] <= 2])
     assert outcome.numbers["slope"] is None
     assert outcome.claims[0].stance is Stance.OPEN
+
+
+def test_where_the_entropy_is_known_a_recalled_token_holds_its_entropy():
+    rows = with_later_columns(rows_of(["horizon"], world(1.2), noise=0).assign(source_entropy_nats=8.0))
+    known, plain = (analyze(cells).tables["horizons"] for cells in (rows, rows.assign(source_entropy_nats=math.nan)))
+    ratio = known["bits per parameter"] / plain["bits per parameter"]
+    assert ratio.dropna().to_numpy() == pytest.approx(8.0 / BASE_LOSS)
 
 
 def test_open_brackets_have_one_end():

@@ -78,13 +78,28 @@ def test_one_layer_and_many_are_told_apart(many: float, stance: Stance, words: s
     assert [claim.stance for claim in claims if words in claim.text] == [stance]
 
 
+def test_wide_intervals_agree_with_nothing():
+    rows = per_parameter()
+    factor = [1.3 if index % 3 else 0.7 for index in range(len(rows))]  # scatters within pairs
+    noisy = rows.assign(**{name: rows[name] * factor for name in ("bits_per_parameter", "delta_loss_nats")})
+    claims = analyze(noisy).claims
+    assert not [claim for claim in claims if claim.stance is Stance.FOR]
+
+
+def test_texts_that_are_recalled_whole_are_not_compared():
+    rows = per_parameter()
+    full = rows.assign(delta_loss_nats=rows["base_loss_nats"])
+    assert all(table.empty for table in analyze(full).tables.values())
+
+
 def test_the_layer_matters_where_it_does():
     assert any("layer matters" in claim.text for claim in analyze(per_parameter(depth=0.02)).claims)
 
 
 def test_parts_that_were_not_run_are_open():
     rows = per_parameter()
-    only_down = rows[(rows["adapted_layers"] == "[20]") & (rows["lora.rank"] == 10)]
+    only_down = rows[(rows["adapted_layers"] == "[20]") & (rows["lora.rank"] == 5)]
+    assert len(only_down)
     outcome = analyze(only_down)
     assert {claim.stance for claim in outcome.claims} == {Stance.OPEN}
     assert outcome.figure is None
