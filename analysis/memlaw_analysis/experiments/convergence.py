@@ -211,6 +211,6 @@ CONVERGENCE = Experiment(
     "convergence",
     "Do the exponents move with the steps, and which rate is best?",
     "law",
-    ("convergence", "convergence_rate"),
+    ("convergence", "convergence_long", "convergence_rate"),
     analyze,
 )

@@ -1,8 +1,9 @@
-"""Numbers with 95 % intervals: means, ratios and slopes of a few measurements, by Student's t."""
+"""Numbers with 95 % intervals: means, ratios and slopes of a few measurements, by Student's t or Tukey's range."""
 
+import itertools
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -41,8 +42,12 @@ class Estimate(NamedTuple):
         return text.replace("-", "−")
 
 
-def mean_of(values: Sequence[float] | np.ndarray) -> Estimate:
+def mean_of(values: Sequence[float] | np.ndarray, at_once: int = 1) -> Estimate:
     """Return the mean of independent measurements.
+
+    Args:
+        values: the measurements.
+        at_once: how many intervals shall all hold at once (Bonferroni), where the largest of them is picked.
 
     Raises:
         TooFewCells: fewer than two.
@@ -50,17 +55,41 @@ def mean_of(values: Sequence[float] | np.ndarray) -> Estimate:
     numbers = np.asarray(values, dtype=float)
     if len(numbers) < 2:
         raise TooFewCells(f"{count(len(numbers), 'measurement')}; an interval needs 2")
-    return _around(float(numbers.mean()), float(stats.sem(numbers)), len(numbers) - 1)
+    return _around(float(numbers.mean()), float(stats.sem(numbers)), len(numbers) - 1, at_once)
 
 
-def ratio_of(above: Sequence[float] | np.ndarray, below: Sequence[float] | np.ndarray) -> Estimate:
-    """Return the geometric mean of above/below over pairs of positive measurements.
+def ratio_of(above: Sequence[float] | np.ndarray, below: Sequence[float] | np.ndarray, at_once: int = 1) -> Estimate:
+    """Return the geometric mean of above/below over pairs of positive measurements; `at_once` as in `mean_of`.
 
     Raises:
         TooFewCells: fewer than two pairs.
     """
     logarithms = np.log(np.asarray(above, dtype=float) / np.asarray(below, dtype=float))
-    return Estimate(*(math.exp(end) for end in mean_of(logarithms)))
+    return Estimate(*(math.exp(end) for end in mean_of(logarithms, at_once)))
+
+
+def ratios_among(groups: Mapping[Any, Sequence[float] | np.ndarray]) -> dict[tuple[Any, Any], Estimate]:
+    """Return the ratio of geometric means of any two groups of positive measurements.
+
+    The intervals hold all at once (Tukey's honestly significant differences of logarithms, with the variance that the
+    groups share). So they hold for the largest and the smallest of the groups too.
+
+    Raises:
+        TooFewCells: fewer than two groups, or a group with a single measurement.
+    """
+    short = [str(name) for name, values in groups.items() if len(values) < 2]
+    if short:
+        raise TooFewCells(f"1 measurement of {', '.join(short)}; an interval needs 2")
+    if len(groups) < 2:
+        raise TooFewCells(f"{count(len(groups), 'place')}; a comparison needs 2")
+    logarithms = [np.log(np.asarray(values, dtype=float)) for values in groups.values()]
+    difference = stats.tukey_hsd(*logarithms)
+    ends = difference.confidence_interval(LEVEL)
+    names = list(groups)
+    return {
+        (names[i], names[j]): Estimate(*(math.exp(of[i, j]) for of in (difference.statistic, ends.low, ends.high)))
+        for i, j in itertools.permutations(range(len(names)), 2)
+    }
 
 
 def slope_of(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> Estimate:
@@ -75,6 +104,6 @@ def slope_of(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -
     return _around(float(line.slope), float(line.stderr), len(x) - 2)
 
 
-def _around(value: float, error: float, freedom: int) -> Estimate:
-    half = error * float(stats.t.ppf((1 + LEVEL) / 2, freedom))
+def _around(value: float, error: float, freedom: int, at_once: int = 1) -> Estimate:
+    half = error * float(stats.t.isf((1 - LEVEL) / 2 / at_once, freedom))
     return Estimate(value, value - half, value + half)

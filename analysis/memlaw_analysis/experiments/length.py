@@ -143,4 +143,10 @@ def _slopes_table(lines: list[Curve]) -> pd.DataFrame:
     )
 
 
-LENGTH = Experiment("length", "Is the stored information constant in the length?", "law", ("length",), analyze)
+LENGTH = Experiment(
+    "length",
+    "Is the stored information constant in the length?",
+    "law",
+    ("length", "convergence", "convergence_long"),
+    analyze,
+)

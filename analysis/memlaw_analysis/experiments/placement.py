@@ -3,9 +3,11 @@
 The parts of the study are told apart by the cells' columns, so a cell can serve several.
 """
 
+from typing import Any
+
 import pandas as pd
 
-from memlaw_analysis.experiments.estimate import Estimate, ratio_of
+from memlaw_analysis.experiments.estimate import Estimate, ratios_among
 from memlaw_analysis.experiments.experiment import Claim, Experiment, Outcome, Stance, ordered
 from memlaw_analysis.experiments.placement_figure import BITS, placement_figure
 from memlaw_analysis.experiments.rows import EFFECTIVE, ORIGINS, counted, listed
@@ -67,17 +69,16 @@ def _compared(cells: pd.DataFrame, by: list[str], differing: str) -> pd.DataFram
     return cells[cells.groupby(by)[differing].transform("nunique") > 1] if len(cells) else cells
 
 
-def contrast(cells: pd.DataFrame, column: str, above: object, below: object, by: list[str]) -> Estimate:
-    """Return the ratio of bits per parameter at two values of a column, over cells that agree in `by`.
+def contrasts(cells: pd.DataFrame, column: str) -> dict[tuple[Any, Any], Estimate]:
+    """Return the ratio of bits per parameter at any two values of a column.
+
+    Of several lengths the longest counts, which is the farthest from saturation.
 
     Raises:
-        TooFewCells: fewer than two pairs.
+        TooFewCells: fewer than two values, or one with a single cell.
     """
-    wide = cells.pivot_table(index=by, columns=column, values=BITS)
-    if not {above, below} <= set(wide.columns):
-        raise TooFewCells(f"no cell of {above if above not in wide.columns else below}")
-    pairs = wide[[above, below]].dropna()
-    return ratio_of(pairs[above], pairs[below])
+    longest = cells[cells["target_tokens"] == cells["target_tokens"].max()]
+    return ratios_among({value: group[BITS].to_numpy(float) for value, group in longest.groupby(column)})
 
 
 def analyze(rows: pd.DataFrame) -> Outcome:
@@ -109,15 +110,12 @@ def analyze(rows: pd.DataFrame) -> Outcome:
 
 def _mlp_over_attention(modules: pd.DataFrame) -> Estimate | str:
     """Ratio of the best kind of an MLP to attention; why there is none as a text."""
-    if modules.empty:
-        return "no cells compare kinds of maps"
-    measured, reason = [], ""
-    for kind in (UP_GATE, DOWN):
-        try:
-            measured.append(contrast(modules, "kind", kind, ATTENTION, ["layers", *_TASK]))
-        except TooFewCells as error:
-            reason = str(error)
-    return max(measured) if measured else reason
+    try:
+        ratios = contrasts(modules, "kind")
+    except TooFewCells as error:
+        return str(error)
+    measured = [ratios[kind, ATTENTION] for kind in (UP_GATE, DOWN) if (kind, ATTENTION) in ratios]
+    return max(measured) if measured else "no cells compare the two"
 
 
 def _mlp_claim(ratio: Estimate | str) -> Claim:
@@ -140,7 +138,7 @@ def _depth_claim(depth: pd.DataFrame) -> Claim:
     tried = ", ".join(str(layers[0]) for layers in sorted(means.index))
     text = f"of layers {tried}, layer {best[0]} holds the most and layer {worst[0]} the least"
     try:
-        ratio = contrast(depth, "layers", best, worst, ["kind", "lora.rank", *_TASK])
+        ratio = contrasts(depth, "layers")[best, worst]
     except TooFewCells as error:
         return Claim(Stance.OPEN, f"The best depth is open ({error}); so far {text}.")
     if ratio.low > 1:
@@ -150,11 +148,8 @@ def _depth_claim(depth: pd.DataFrame) -> Claim:
 
 
 def _one_over_many(spread: pd.DataFrame) -> Estimate | str:
-    if spread.empty:
-        return "no cells compare one layer with several"
-    counts = sorted(spread["count"].unique())
     try:
-        return contrast(spread, "count", counts[0], counts[-1], ["kind", "total", *_TASK])
+        return contrasts(spread, "count")[spread["count"].min(), spread["count"].max()]
     except TooFewCells as error:
         return str(error)
 

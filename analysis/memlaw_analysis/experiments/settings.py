@@ -23,7 +23,8 @@ class Compared:
         setting: its name.
         steps: of the cells.
         pairs: cells that both have, unsaturated under the reference.
-        ratio: ΔL of the setting over that of the reference; None where the pairs are fewer than two.
+        ratio: ΔL of the setting over that of the reference; None where the pairs are fewer than two. The intervals of
+            all settings at this number of steps hold at once, so also for the best.
     """
 
     setting: str
@@ -66,17 +67,19 @@ def compare_settings(rows: pd.DataFrame) -> list[Compared]:
         if base not in wide:
             continue
         full = cells[(cells["setting"] == base) & DEFAULT.excludes(cells)].set_index(PAIR).index
-        for setting in wide.columns.drop(base):
+        others = wide.columns.drop(base)
+        for setting in others:
             pairs = wide.loc[~wide.index.isin(full), [base, setting]].dropna()
             if len(pairs):
-                compared.append(Compared(str(setting), int(steps), len(pairs), _ratio(pairs[setting], pairs[base])))
+                ratio = _ratio(pairs[setting], pairs[base], len(others))
+                compared.append(Compared(str(setting), int(steps), len(pairs), ratio))
     return compared
 
 
-def _ratio(above: pd.Series, below: pd.Series) -> Estimate | None:
+def _ratio(above: pd.Series, below: pd.Series, at_once: int) -> Estimate | None:
     if (above <= 0).any():  # training diverged: no logarithm, and no ratio that means anything
         return None
     try:
-        return ratio_of(above, below)
+        return ratio_of(above, below, at_once)
     except TooFewCells:
         return None

@@ -1,6 +1,6 @@
 import pytest
 from helpers.experiments import BASE_LOSS, rows_of
-from memlaw_analysis.experiments.capacity import analyze, plateaus, precision_ratio, relation
+from memlaw_analysis.experiments.capacity import CAPACITY, analyze, plateaus, precision_ratio, relation
 from memlaw_analysis.experiments.estimate import Estimate
 from memlaw_analysis.experiments.experiment import Stance
 from memlaw_analysis.experiments.rows import from_source, with_later_columns
@@ -18,7 +18,7 @@ def full(level: float, bf16: float = 1.0):
 
 
 def rows(world, noise: float = 0.01, effective: float | None = None):
-    cells = rows_of(["capacity"], world, noise)
+    cells = rows_of(CAPACITY.parts, world, noise)
     cells["base_loss_nats"] += 0.01 * cells["lora.rank"]  # equal loads of two ranks differ a little, as in real cells
     return with_later_columns(cells.assign(effective_parameters=effective) if effective else cells)
 

@@ -1,3 +1,4 @@
+import pandas as pd
 import pytest
 from helpers.experiments import law, rows_of
 from memlaw_analysis.experiments.catalogue import PLACEMENT
@@ -11,7 +12,7 @@ from memlaw_analysis.experiments.placement import (
     by_depth,
     by_modules,
     by_spread,
-    contrast,
+    contrasts,
     placed,
 )
 from memlaw_analysis.experiments.rows import with_later_columns
@@ -40,16 +41,18 @@ def test_each_comparison_takes_the_cells_of_its_part():
     assert set(depth["kind"]) == {DOWN}
     assert depth["layers"].nunique() > 4
     spread = by_spread(cells)
-    assert set(spread["count"]) == {1, 2, 8}
+    assert set(spread["count"]) == {1, 8}
     assert (spread["lora.rank"] * spread["count"]).nunique() == 1
 
 
-def test_a_ratio_is_that_of_pairs():
+def test_a_ratio_is_that_of_the_longest_text():
     cells = by_modules(placed(per_parameter(attention=0.5)))
-    found = contrast(cells, "kind", DOWN, ATTENTION, ["layers", "target_tokens", "steps", "seed"])
-    assert found.value == pytest.approx(2, rel=1e-2)
-    with pytest.raises(TooFewCells, match="no cell of"):
-        contrast(cells, "kind", "none", ATTENTION, ["seed"])
+    shorter = cells.assign(target_tokens=cells["target_tokens"] / 2, bits_per_parameter=0.2)
+    ratios = contrasts(pd.concat([cells, shorter]), "kind")
+    assert ratios[DOWN, ATTENTION].value == pytest.approx(2, rel=1e-2)
+    assert ratios[ATTENTION, DOWN].value == pytest.approx(0.5, rel=1e-2)
+    with pytest.raises(TooFewCells, match="1 measurement of attention"):
+        contrasts(cells[(cells["kind"] != ATTENTION) | (cells["seed"] == 0)], "kind")
 
 
 @pytest.mark.parametrize(
