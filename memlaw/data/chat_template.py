@@ -1,8 +1,8 @@
-"""Writes a query as a conversation, with the tokenizer's chat template."""
+"""Writes turns as a conversation, with the tokenizer's chat template."""
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import product
@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.utils import chat_template_utils
 
 from memlaw.core.errors import ConfigError, one_line
+from memlaw.data.turns import NAMES, Turn
 
 FIXED_DATE = "26 Jul 2024"
 """The current date for chat templates, so that token ids are the same on every day."""
@@ -30,39 +31,43 @@ class _FixedDay(datetime):
 
 
 def conversation(
-    tokenizer: PreTrainedTokenizerBase, query: str, system_prompt: str | None, arguments: Mapping[str, Any]
+    tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], arguments: Mapping[str, Any], opened: bool = True
 ) -> str:
     """Write the turns up to the opening of the assistant's, in the first form that the template takes.
 
-    Contents are offered as strings, then as lists of parts. Without a `system_prompt` the query stands alone, unless
-    the template demands a system turn.
+    Contents are offered as strings, then as lists of parts. Turns without a system turn stay so, unless the template
+    demands one.
 
     Args:
         tokenizer: it has a chat template.
-        query: text of the user's turn.
-        system_prompt: text of the system turn; None: no such turn.
+        turns: up to the user's last.
         arguments: arguments of the template beside the turns.
+        opened: whether to open the assistant's turn.
 
     Raises:
         ConfigError: the template lacks an argument, fails in every form, or leaves a turn out.
     """
     _check_arguments(tokenizer, arguments)
     causes = []
-    systems = (None, SYSTEM) if system_prompt is None else (system_prompt,)
+    has_system = any(turn.role == "system" for turn in turns)
+    offers = (tuple(turns),) if has_system else (tuple(turns), (Turn("system", SYSTEM), *turns))
     forms: tuple[Form, ...] = (str, _parts)
-    for system, content in product(systems, forms):
-        turns = {"system prompt": system, "query": query}
+    for offer, content in product(offers, forms):
+
+        def render(offer: Sequence[Turn], content: Form = content) -> str:
+            return _rendered(tokenizer, offer, content, {"add_generation_prompt": opened, **arguments})
+
         try:
-            text = _rendered(tokenizer, turns, content, arguments)
-            lost = [turn for turn in turns if _is_lost(turn, turns, text, tokenizer, content, arguments)]
+            text = render(offer)
+            lost = [turn.name for index, turn in enumerate(offer) if _is_lost(index, offer, text, render)]
         except Exception as error:  # templates are programs and may raise anything
             causes.append(one_line(error))
             continue
         if not lost:
             return text
         causes.append(f"it leaves the {lost[-1]} out")
-    key = "data.chat_template=auto" if system_prompt is None else "data.system_prompt"
-    remedy = "data.chat_template=off" if system_prompt is None else "data.system_prompt=null"
+    key = "data.system_prompt" if has_system else "data.chat_template=auto"
+    remedy = "data.system_prompt=null" if has_system else "data.chat_template=off"
     raise ConfigError(f"{key}: the tokenizer's chat template cannot be used: {causes[0]}; {remedy} leaves it out")
 
 
@@ -80,20 +85,16 @@ def _parts(text: str) -> list[dict[str, str]]:
     return [{"type": "text", "text": text}]
 
 
-def _is_lost(
-    turn: str,
-    turns: Mapping[str, str | None],
-    text: str,
-    tokenizer: PreTrainedTokenizerBase,
-    content: Form,
-    arguments: Mapping[str, Any],
-) -> bool:
-    """Tell whether `text` lacks a turn: it does not contain the turn, or does not change with it."""
-    words = turns[turn]
-    if words is None or not words.strip():
+def _is_lost(index: int, turns: Sequence[Turn], text: str, render: Callable[[Sequence[Turn]], str]) -> bool:
+    """Tell whether `text` lacks a turn: it does not contain the turn, or does not change with it.
+
+    Turns of the assistant do not count: templates shorten them, for instance by earlier thoughts.
+    """
+    turn = turns[index]
+    if turn.role not in NAMES or not turn.content.strip():
         return False
-    other = _rendered(tokenizer, {**turns, turn: f"{words} {words}"}, content, arguments)
-    return not _contains(text, words) or text == other
+    changed = Turn(turn.role, f"{turn.content} {turn.content}")
+    return not _contains(text, turn.content) or text == render([*turns[:index], changed, *turns[index + 1 :]])
 
 
 def _contains(text: str, words: str) -> bool:
@@ -104,19 +105,11 @@ def _contains(text: str, words: str) -> bool:
 
 
 def _rendered(
-    tokenizer: PreTrainedTokenizerBase,
-    turns: Mapping[str, str | None],
-    content: Form,
-    arguments: Mapping[str, Any],
+    tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], content: Form, arguments: Mapping[str, Any]
 ) -> str:
-    named = (("system", turns["system prompt"]), ("user", turns["query"]))
-    messages: list[dict[str, Any]] = [
-        {"role": role, "content": content(words)} for role, words in named if words is not None
-    ]
+    messages: list[dict[str, Any]] = [{"role": turn.role, "content": content(turn.content)} for turn in turns]
     with _fixed_day():
-        text = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, date_string=FIXED_DATE, **arguments
-        )
+        text = tokenizer.apply_chat_template(messages, tokenize=False, date_string=FIXED_DATE, **arguments)
     return str(text)
 
 

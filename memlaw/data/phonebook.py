@@ -12,19 +12,21 @@ from typing import Any, ClassVar, Protocol
 from faker import Faker
 from transformers import PreTrainedTokenizerBase
 
-from memlaw.core.errors import ConfigError
+from memlaw.core.errors import ConfigError, spelled
 from memlaw.core.seeding import stream, stream_seed
+from memlaw.data.fields import text_pairs
 from memlaw.data.memory import Memory, Pair
 from memlaw.data.prompt import Prompt, text_ids
-from memlaw.data.rows import FORMATS, field_text, read_rows
+from memlaw.data.rows import read_rows
 from memlaw.data.text_file import check_path, checked_hash, named
+from memlaw.data.turns import TextPair, Turn
 
 _TARGET_TOKENS = 10
 _QUERY_ALLOWANCE = 64
 
 
 class RowSource(Protocol):
-    """A source of (query, target) texts for `Table`.
+    """A source of pairs of text for `Table`.
 
     Attributes:
         target_entropy_nats: entropy of a target's text, nats; None where it is not known.
@@ -36,7 +38,7 @@ class RowSource(Protocol):
         """Read the file, if there is one. Raises ConfigError when it cannot be used."""
         ...
 
-    def rows(self, seed: int) -> Iterator[tuple[str, str]]:
+    def rows(self, seed: int) -> Iterator[TextPair]:
         """Yield the rows in order; only invented rows depend on the seed."""
         ...
 
@@ -60,7 +62,7 @@ class InventedNumbers:
     def check(self) -> None:
         """Do nothing: there is no file."""
 
-    def rows(self, seed: int) -> Iterator[tuple[str, str]]:
+    def rows(self, seed: int) -> Iterator[TextPair]:
         """Yield rows without end; equal seeds give equal rows."""
         fake = Faker("en_US")
         fake.seed_instance(stream_seed(seed, "phonebook names"))
@@ -70,49 +72,57 @@ class InventedNumbers:
             name = f"{fake.first_name()} {fake.last_name()}"
             if name not in listed:
                 listed.add(name)
-                yield self.query.replace("{name}", name), "".join(map(str, digits.integers(10, size=10)))
+                number = "".join(map(str, digits.integers(10, size=10)))
+                yield TextPair.of(self.query.replace("{name}", name), number)
 
 
 @dataclass(frozen=True)
 class TableFile:
-    """A file of rows that hold `query` and `target`.
+    """A file of rows that hold queries and targets, in a form of `memlaw.data.fields`.
 
     Attributes:
         path: of the file; see `memlaw.data.rows.read_rows`.
         content: the hash that the file must have (`memlaw.core.files.file_hash`); None allows any.
+        query_field, target_field: fields that hold query and target; None: guessed by their names.
     """
 
     target_entropy_nats: ClassVar[float | None] = None
 
     path: str
     content: str | None
+    query_field: str | None = None
+    target_field: str | None = None
 
     def __post_init__(self) -> None:
         check_path(self.path)
+        for key in ("query_field", "target_field"):
+            if not isinstance(getattr(self, key), str | None):
+                raise ConfigError(f"data.{key}={spelled(getattr(self, key))} is neither the name of a field nor null")
 
     def check(self) -> None:
         """Read the file. Raises ConfigError when it is missing or malformed, or a row cannot be stored."""
-        _file_rows(self.path, checked_hash(self.path, self.content))
+        self._pairs()
 
-    def rows(self, seed: int) -> Iterator[tuple[str, str]]:
+    def rows(self, seed: int) -> Iterator[TextPair]:
         """Yield the file's rows. Raises ConfigError as `check` does."""
-        return iter(_file_rows(self.path, checked_hash(self.path, self.content)))
+        return iter(self._pairs())
+
+    def _pairs(self) -> tuple[TextPair, ...]:
+        return _distinct(self.path, checked_hash(self.path, self.content), self.query_field, self.target_field)
 
 
 @lru_cache(maxsize=4)
-def _file_rows(path: str, content: str | None) -> tuple[tuple[str, str], ...]:
-    rows = []
-    numbers: dict[str, int] = {}
-    for number, row in enumerate(read_rows(path, content), start=1):
-        where = f"{named(path)}, row {number}"
-        if "query" not in row or "target" not in row:
-            raise ConfigError(f"{where}: needs the fields query and target; it has {sorted(row)}; {FORMATS}")
-        query, target = field_text(row, "query", where), field_text(row, "target", where)
-        if query in numbers:
-            raise ConfigError(_same_query(where, numbers[query]))
-        numbers[query] = number
-        rows.append((query, target))
-    return tuple(rows)
+def _distinct(
+    path: str, content: str | None, query_field: str | None, target_field: str | None
+) -> tuple[TextPair, ...]:
+    """The pairs of a file, whose queries must differ."""
+    pairs = text_pairs(read_rows(path, content), named(path), query_field, target_field).pairs
+    numbers: dict[tuple[Turn, ...], int] = {}
+    for number, pair in enumerate(pairs, start=1):
+        if pair.turns in numbers:
+            raise ConfigError(_same_query(f"{named(path)}, row {number}", numbers[pair.turns]))
+        numbers[pair.turns] = number
+    return pairs
 
 
 def _same_query(where: str, before: int) -> str:
@@ -154,19 +164,19 @@ class Table:
         targets: list[str] = []
         numbers: dict[tuple[int, ...], int] = {}
         room = seq_len
-        for number, (query, target) in enumerate(self.source.rows(seed), start=1):
+        for number, pair in enumerate(self.source.rows(seed), start=1):
             where = f"data: row {number}"
-            target_ids = tuple(text_ids(tokenizer, target))
+            target_ids = tuple(text_ids(tokenizer, pair.target))
             if not target_ids:
                 raise ConfigError(f"{where}: the tokenizer makes no token of its target")
             if len(target_ids) > room:
                 break
-            prompt_ids = self.prompt.query_ids(tokenizer, query, f"{where}, its query")
+            prompt_ids = self.prompt.turns_ids(tokenizer, pair.turns, f"{where}, its query")
             if prompt_ids in numbers:
                 raise ConfigError(_same_query(where, numbers[prompt_ids]))
             numbers[prompt_ids] = number
             pairs.append(Pair(prompt_ids, target_ids))
-            targets.append(target)
+            targets.append(pair.target)
             room -= len(target_ids)
         else:
             if room > 0:
@@ -210,6 +220,9 @@ def from_file(
     content: str | None,
     system_prompt: str | None = None,
     template_arguments: Mapping[str, Any] | None = None,
+    query_field: str | None = None,
+    target_field: str | None = None,
 ) -> Table:
     """Make `data=table`: a file of queries and targets."""
-    return Table(name, Prompt(chat_template, system_prompt, template_arguments), TableFile(path, content))
+    prompt = Prompt(chat_template, system_prompt, template_arguments)
+    return Table(name, prompt, TableFile(path, content, query_field, target_field))

@@ -1,7 +1,7 @@
 """Turns a query into the token ids that the model reads before the target."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from memlaw.config.values import check_characters, check_choice
 from memlaw.core.errors import ConfigError, spelled
 from memlaw.data.chat_template import conversation
+from memlaw.data.turns import Turn
 
 CHAT_TEMPLATES = ("auto", "off")
 
@@ -47,31 +48,50 @@ class Prompt:
             self._refuse_turns("data.chat_template=off")
 
     def query_ids(self, tokenizer: PreTrainedTokenizerBase, query: str, where: str = "data.query") -> tuple[int, ...]:
-        """Tokenize a query. The result is never empty, since the first target token needs a token before it.
+        """Tokenize a query that is a single turn of the user; see `turns_ids`."""
+        return self.turns_ids(tokenizer, (Turn("user", query),), where)
+
+    def turns_ids(self, tokenizer: PreTrainedTokenizerBase, turns: Sequence[Turn], where: str) -> tuple[int, ...]:
+        """Tokenize turns. The result is never empty, since the first target token needs a token before it.
 
         Args:
             tokenizer: the base model's.
-            query: the user's text.
+            turns: up to the user's last.
             where: name of the query in errors.
 
         Raises:
-            ConfigError: the chat template cannot be used, or the query has no tokens.
+            ConfigError: the chat template cannot be used or is lacking, there are two system turns, or no tokens.
         """
         if self.chat_template == "auto" and tokenizer.chat_template:
-            text = conversation(tokenizer, query, self.system_prompt, self.template_arguments or {})
+            text = conversation(tokenizer, self._with_system(turns, where), self.template_arguments or {})
             ids = tokenizer(text, add_special_tokens=False)["input_ids"]  # the template adds them
         else:
-            self._refuse_turns("the tokenizer has no chat template")
-            ids = tokenizer(query)["input_ids"]
+            missing = "data.chat_template=off" if self.chat_template == "off" else "the tokenizer has no chat template"
+            self._refuse_turns(missing)
+            ids = tokenizer(_single(turns, where, missing))["input_ids"]
         if not ids:
             raise ConfigError(f"{where} has no tokens; give the query some text")
         return tuple(ids)
+
+    def _with_system(self, turns: Sequence[Turn], where: str) -> Sequence[Turn]:
+        if self.system_prompt is None:
+            return turns
+        if any(turn.role == "system" for turn in turns):
+            raise ConfigError(f"{where} has a system turn of its own; data.system_prompt=null keeps it")
+        return (Turn("system", self.system_prompt), *turns)
 
     def _refuse_turns(self, cause: str) -> None:
         """Raise ConfigError where a setting needs a chat template, and there is none for the given cause."""
         for key in ("system_prompt", "template_arguments"):
             if getattr(self, key):
                 raise ConfigError(f"data.{key} needs a chat template, and {cause}; data.{key}=null leaves it out")
+
+
+def _single(turns: Sequence[Turn], where: str, missing: str) -> str:
+    """The content of the only turn, where there is no chat template for several, for the given cause."""
+    if len(turns) > 1 or turns[0].role != "user":
+        raise ConfigError(f"{where} is a conversation of {len(turns)} turns, which needs a chat template; {missing}")
+    return turns[0].content
 
 
 def check_query(query: Any) -> None:

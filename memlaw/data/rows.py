@@ -3,22 +3,22 @@
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from pyarrow import parquet
+
 from memlaw.config.values import check_characters
 from memlaw.core.errors import ConfigError, one_line
 from memlaw.data.text_file import named, read_file
 
-SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv")
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".parquet")
 """Suffixes of files that hold rows; any other file is one text."""
 
-FORMATS = (
-    "allowed are .jsonl (an object per line), .json (an array of objects) and .csv (with a header), not conversations"
-)
+FORMATS = "allowed are .jsonl (an object per line), .json (an array of objects), .csv (with a header) and .parquet"
 
 _KINDS = {type(None): "null", list: "a list", dict: "an object", bool: "a truth value", float: "a fraction"}
 
@@ -34,6 +34,8 @@ def read_rows(path: str, content: str | None) -> tuple[Mapping[str, Any], ...]:
     Raises:
         ConfigError: the file cannot be read, is malformed or has no rows.
     """
+    if Path(path).suffix.lower() == ".parquet":
+        return _parquet_rows(path)
     text = read_file(path)
     try:
         if Path(path).suffix.lower() == ".csv":
@@ -45,9 +47,21 @@ def read_rows(path: str, content: str | None) -> tuple[Mapping[str, Any], ...]:
             rows = [_checked(_parsed(line, f"line {number}: "), f"line {number}") for number, line in lines]
     except ValueError as error:
         raise ConfigError(f"{named(path)}, {one_line(error)}; {FORMATS}") from error
+    return _some(rows, path)
+
+
+def _some(rows: Sequence[Mapping[str, Any]], path: str) -> tuple[Mapping[str, Any], ...]:
     if not rows:
         raise ConfigError(f"{named(path)} has no rows")
     return tuple(rows)
+
+
+def _parquet_rows(path: str) -> tuple[Mapping[str, Any], ...]:
+    try:
+        rows = parquet.read_table(Path(path).expanduser()).to_pylist()
+    except (OSError, RuntimeError, ValueError) as error:  # pyarrow's own errors are of these classes
+        raise ConfigError(f"{named(path)} cannot be read: {one_line(error)}") from error
+    return _some(rows, path)
 
 
 def field_text(row: Mapping[str, Any], field: str, where: str) -> str:

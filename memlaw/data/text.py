@@ -62,7 +62,8 @@ class TextFile:
         """Read the file. Raises ConfigError when it is missing, malformed, empty or has no such row."""
         content = checked_hash(self.path, self.content)
         if Path(self.path).suffix.lower() in SUFFIXES:
-            return _from_row(read_rows(self.path, content), self.row, named(self.path), FORMATS)
+            formats = f"{FORMATS}; conversations are not allowed"
+            return _from_row(read_rows(self.path, content), self.row, named(self.path), formats)
         text = read_file(self.path)
         if not text:
             raise ConfigError(f"{named(self.path)} is an empty file")

@@ -17,6 +17,8 @@ LATER_KEYS: dict[str, Any] = {
     "data.system_prompt": None,
     "data.template_arguments": None,
     "data.retokenize": False,
+    "data.query_field": None,
+    "data.target_field": None,
 }
 """Key that earlier versions lack → its neutral value, at which a cell is what it is without the key.
 

@@ -31,8 +31,8 @@ def test_a_shorter_table_is_a_prefix_and_whole_rows_only():
 
 def test_names_are_distinct_in_the_largest_table_of_the_paper():
     rows = list(islice(invented("p", "{name}", "off").source.rows(0), 8000))
-    assert len({name for name, _ in rows}) == 8000
-    assert all(len(number) == 10 for _, number in rows)
+    assert len({pair.query for pair in rows}) == 8000
+    assert all(len(pair.target) == 10 for pair in rows)
 
 
 def test_token_ids_are_the_same_on_every_machine():
@@ -85,7 +85,7 @@ def test_a_table_file_is_read(tmp_path):
 def test_a_table_without_the_fields_is_refused(tmp_path):
     path = tmp_path / "table.jsonl"
     path.write_text(json.dumps({"name": "x", "number": "1"}))
-    with pytest.raises(ConfigError, match="needs the fields query and target"):
+    with pytest.raises(ConfigError, match="cannot guess query and target"):
         from_file("table", "off", str(path), None).build(TOKENIZER, 12, 0)
 
 
@@ -113,7 +113,7 @@ def table(tmp_path, *rows: dict, chat_template: str = "off"):
         ({"query": "B?", "target": ""}, "row 2, field target is empty"),
         ({"query": "A?", "target": "other"}, "row 2: the model gets the same query as in row 1"),
         ({"query": "A?", "target": "first"}, "row 2: the model gets the same query as in row 1"),
-        ({"messages": [{"role": "user", "content": "hi"}]}, "needs .* has \\['messages'\\]; .* not conversations"),
+        ({"messages": [{"role": "user", "content": "hi"}]}, "needs the field query, .* it has \\['messages'\\]"),
     ],
 )
 def test_a_row_that_cannot_be_stored_is_refused_before_there_is_a_tokenizer(tmp_path, row: dict, said: str):

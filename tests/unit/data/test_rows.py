@@ -1,5 +1,6 @@
 import json
 
+import pandas as pd
 import pytest
 
 from memlaw.core.errors import ConfigError
@@ -87,7 +88,8 @@ def test_what_is_no_text_names_row_and_field(value, said: str):
         ("a.csv", "a,b\n1,2\n1,2,3", "row 2: it has 3 fields, the header 2"),
         ("a.csv", "a,b\n1", "row 1: it has 1 fields, the header 2"),
         ("a.csv", 'a,b\n1,"2', "not CSV: unexpected end of data"),
-        ("a.parquet", b"PAR1\x00\xff", "not UTF-8 text"),
+        ("a.txt", b"PAR1\x00\xff", "not UTF-8 text"),
+        ("a.parquet", b"PAR1\x00\xff", "cannot be read: .*Parquet"),
     ],
 )
 def test_what_is_malformed_is_one_line_that_says_where(tmp_path, name: str, content, said: str):
@@ -102,3 +104,8 @@ def test_cells_that_share_a_file_read_it_once_and_an_edited_one_again(tmp_path, 
     for content in ("1", "1", "2", "2"):
         read_rows(str(tmp_path / "shared.jsonl"), content)
     assert len(seen) == 2
+
+
+def test_parquet_gives_the_same_rows(tmp_path):
+    pd.DataFrame([ONE]).to_parquet(tmp_path / "a.parquet")
+    assert [dict(row) for row in read_rows(str(tmp_path / "a.parquet"), None)] == [ONE]
