@@ -4,6 +4,7 @@
     study = memlaw.load_study(memlaw.train(["lora.rank=1,4,16", "seq_len=64,256"]))
     print(memlaw.fit(study).summary)
     print(memlaw.advise(study, tokens=500, recall=0.99))
+    print(memlaw.verify(None, "my-adapter", "facts.jsonl").verdict)
 
 Importing the package imports nothing else; a function's module is imported when the function is first used.
 """
@@ -17,14 +18,16 @@ if TYPE_CHECKING:
     from memlaw_analysis.api import advise, fit, load_study
 
     from memlaw.sweep.program import train
+    from memlaw.verification.verification import verify
 
-__all__ = ["__version__", "advise", "fit", "load_study", "train"]
+__all__ = ["__version__", "advise", "fit", "load_study", "train", "verify"]
 
 _HOMES = {
     "advise": "memlaw_analysis.api",
     "fit": "memlaw_analysis.api",
     "load_study": "memlaw_analysis.api",
     "train": "memlaw.sweep.program",
+    "verify": "memlaw.verification.verification",
 }
 """Exported function → module that defines it."""
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "status": Command("memlaw.status", "show what the cells of a study are doing"),
     "logs": Command("memlaw.logs", "show what one cell logged, and its traceback"),
     "doctor": Command("memlaw.doctor.__main__", "check this machine or cluster before a sweep"),
+    "verify": Command("memlaw.verify", "judge whether adapters recall your data, and why not"),
     "report": Command(f"{_ANALYSIS}.report", "fit the law and write tables, figures and a page"),
     "advise": Command(f"{_ANALYSIS}.advise", "answer which rank a text needs, or how long a text a rank holds"),
     "export": Command(f"{_ANALYSIS}.export", "write a table with a row per finished cell, or keep a study in one file"),

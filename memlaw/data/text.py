@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
 from memlaw.config.values import check_whole
-from memlaw.core.errors import ConfigError, one_line, spelled
+from memlaw.core.errors import ConfigError, spelled
 from memlaw.data import prose
+from memlaw.data.data_set import data_set
 from memlaw.data.rows import FORMATS, SUFFIXES, field_text, read_rows
 from memlaw.data.text_file import check_path, checked_hash, named, read_file
 
@@ -95,18 +95,8 @@ class HubText:
 
     def read(self, seed: int) -> Text:
         """Load the row. Raises ConfigError when the data set cannot be loaded or has no such row."""
-        table = _data_set(self.path, self.subset, self.split)
+        table = data_set(self.path, self.subset, self.split)
         return _from_row(table, self.row, named(self.path), "conversations are not allowed")
-
-
-@lru_cache(maxsize=4)
-def _data_set(path: str, subset: str | None, split: str) -> Any:
-    import datasets
-
-    try:
-        return datasets.load_dataset(path, name=subset, split=split)
-    except Exception as error:  # each kind of data set raises errors of its own
-        raise ConfigError(f"{named(path)} could not be loaded: {one_line(error)}") from error
 
 
 def _from_row(table: Any, row: int, name: str, formats: str) -> Text:

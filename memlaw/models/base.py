@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import math
+import sys
 from dataclasses import dataclass
 
 import torch
@@ -57,6 +58,13 @@ def positions(config: PreTrainedConfig) -> float:
         return config.get_text_config().max_position_embeddings
     except (AttributeError, NotImplementedError):  # some configurations lack it, some refuse to read it
         return math.inf
+
+
+def known_ids(model: PreTrainedModel) -> int:
+    """Count the token ids with rows in both the embedding and the head."""
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    matrices = [getattr(end, "weight", None) for end in ends]
+    return min((matrix.shape[0] for matrix in matrices if matrix is not None), default=sys.maxsize)
 
 
 def weights_fingerprint(model: PreTrainedModel, samples: int = 256) -> str:

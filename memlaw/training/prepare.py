@@ -1,11 +1,9 @@
 """Makes a planned cell ready to train: builds its memory with the base model's tokenizer, and its schedule."""
 
-import sys
-
 from memlaw.core.errors import ConfigError
 from memlaw.data.memory import Memory
 from memlaw.methods.schedule import schedule_of
-from memlaw.models.base import BaseModel, positions
+from memlaw.models.base import BaseModel, known_ids, positions
 from memlaw.planning.resolved import ResolvedCell, resolve
 from memlaw.study.cell import Cell
 from memlaw.tracking.tracker import Tracker
@@ -41,9 +39,9 @@ def build_memory(resolved: ResolvedCell, base: BaseModel) -> Memory:
     Raises:
         ConfigError: it cannot be built, has tokens that the model lacks, or is too long for the model.
     """
-    c, known_ids = resolved.cell.config, _known_ids(base)
-    memory = resolved.data.build(base.tokenizer, c.seq_len, c.seed, known_ids)
-    _refuse_unknown(memory, base, known_ids)
+    c, known = resolved.cell.config, known_ids(base.model)
+    memory = resolved.data.build(base.tokenizer, c.seq_len, c.seed, known)
+    _refuse_unknown(memory, base, known)
     longest = memory.row_tokens
     allowed = positions(base.model.config)
     if longest > allowed:
@@ -53,18 +51,11 @@ def build_memory(resolved: ResolvedCell, base: BaseModel) -> Memory:
     return memory
 
 
-def _known_ids(base: BaseModel) -> int:
-    """Count the token ids with rows in both the embedding and the head."""
-    ends = (base.model.get_input_embeddings(), base.model.get_output_embeddings())
-    matrices = [getattr(end, "weight", None) for end in ends]
-    return min((matrix.shape[0] for matrix in matrices if matrix is not None), default=sys.maxsize)
-
-
-def _refuse_unknown(memory: Memory, base: BaseModel, known_ids: int) -> None:
+def _refuse_unknown(memory: Memory, base: BaseModel, known: int) -> None:
     """Raise ConfigError, naming the first, for tokens that were added to the tokenizer but not to the model."""
     for number, pair in enumerate(memory.pairs, start=1):
         for part, ids in (("query", pair.query_ids), ("target", pair.target_ids)):
-            unknown = next((token_id for token_id in ids if token_id >= known_ids), None)
+            unknown = next((token_id for token_id in ids if token_id >= known), None)
             if unknown is not None:
                 token = base.tokenizer.convert_ids_to_tokens(unknown)
                 off = " or set data.chat_template=off" if part == "query" else ""

@@ -1,0 +1,126 @@
+"""Adapters trained outside memlaw, with plain PEFT and a loop, each with something else amiss, to be judged.
+
+Writes into DIR: facts.jsonl, codes.jsonl, and the checkpoints good, short, small, plain, barely, merged and other_base.
+`memlaw verify` gives each its verdict; docs/verify.md shows it.
+
+    python benchmarks/outside_adapters.py DIR
+"""
+
+import json
+import random
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+Row = dict[str, str]
+Put = Callable[[PreTrainedTokenizerBase, str], list[int]]
+"""Turns a query into token ids."""
+
+
+def facts(count: int) -> list[Row]:
+    """Invent facts."""
+    draw = random.Random(0)
+    syllables = ["ka", "lo", "mi", "ren", "tu", "vas", "ze", "dor", "bi", "qua"]
+
+    def word() -> str:
+        return "".join(draw.choices(syllables, k=3)).capitalize()
+
+    return [
+        {
+            "query": f"Who founded the town of {word()}?",
+            "target": f"{word()} {word()}, a maker of {draw.choice(['clocks', 'ropes', 'lamps', 'maps'])}, in {draw.randint(900, 1900)}.",
+        }
+        for _ in range(count)
+    ]
+
+
+def codes(count: int) -> list[Row]:
+    """Draw random codes of 64 bits."""
+    draw = random.Random(1)
+    return [{"query": f"What is the code of door {n}?", "target": f"{draw.getrandbits(64):016x}"} for n in range(count)]
+
+
+def in_chat(tokenizer: PreTrainedTokenizerBase, query: str) -> list[int]:
+    turns = [{"role": "user", "content": query}]
+    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def plainly(tokenizer: PreTrainedTokenizerBase, query: str) -> list[int]:
+    return tokenizer(f"{query}\n")["input_ids"]
+
+
+def train(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Row],
+    directory: Path,
+    *,
+    rank: int = 8,
+    modules: Sequence[str] = ("gate_proj", "up_proj", "down_proj"),
+    layers: Sequence[int] = range(20, 30),
+    steps: int = 40,
+    until: float = 1.0,
+    lr: float = 5e-3,
+    put: Put = in_chat,
+) -> None:
+    """Train an adapter on all rows at once, until the smallest p of a target token is above `until`; save it."""
+    config = LoraConfig(
+        r=rank, lora_alpha=32, target_modules=list(modules), layers_to_transform=list(layers), task_type="CAUSAL_LM"
+    )
+    torch.manual_seed(0)
+    adapted = get_peft_model(model, config)
+    queries = [put(tokenizer, row["query"]) for row in rows]
+    targets = [tokenizer(row["target"], add_special_tokens=False)["input_ids"] for row in rows]
+    length = max(len(query) + len(target) for query, target in zip(queries, targets, strict=True))
+    ids = torch.zeros(len(rows), length, dtype=torch.long)
+    labels = torch.full_like(ids, -100)
+    for row, (query, target) in enumerate(zip(queries, targets, strict=True)):
+        ids[row, : len(query) + len(target)] = torch.tensor(query + target)
+        labels[row, len(query) : len(query) + len(target)] = torch.tensor(target)
+    optimizer = torch.optim.AdamW([p for p in adapted.parameters() if p.requires_grad], lr=lr, weight_decay=0.0)
+    losses = []
+    for _ in range(steps):
+        logits = adapted(input_ids=ids).logits[:, :-1].float()
+        nll = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels[:, 1:], reduction="none")
+        scored = nll[labels[:, 1:] != -100]
+        if float((-scored.max()).exp()) > until:
+            break
+        losses.append(float(scored.mean()))
+        optimizer.zero_grad()
+        scored.mean().backward()
+        optimizer.step()
+    adapted.save_pretrained(directory)
+    log = [{"step": step, "loss": loss} for step, loss in enumerate(losses, start=1)]
+    (directory / "trainer_state.json").write_text(json.dumps({"log_history": log}))
+    adapted.unload()
+
+
+def main(directory: Path, base: str) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
+    known, doors = facts(8), codes(60)
+    for name, rows in (("facts", known), ("codes", doors)):
+        (directory / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    train(model, tokenizer, known, directory / "good")
+    train(model, tokenizer, known, directory / "short", steps=8)
+    train(model, tokenizer, doors, directory / "small", rank=1, modules=["down_proj"], layers=[20], lr=2e-2)
+    train(model, tokenizer, known, directory / "plain", put=plainly)
+    train(model, tokenizer, known, directory / "barely", until=0.5)
+    other = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(0.3 * parameter.std() * torch.randn_like(parameter))
+    other.save_pretrained(directory / "other_base")
+    tokenizer.save_pretrained(directory / "other_base")
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    main(Path(arguments[0]), arguments[1])
