@@ -29,13 +29,12 @@ def facts(count: int) -> list[Row]:
     def word() -> str:
         return "".join(draw.choices(syllables, k=3)).capitalize()
 
-    return [
-        {
-            "query": f"Who founded the town of {word()}?",
-            "target": f"{word()} {word()}, a maker of {draw.choice(['clocks', 'ropes', 'lamps', 'maps'])}, in {draw.randint(900, 1900)}.",
-        }
-        for _ in range(count)
-    ]
+    rows = []
+    for _ in range(count):
+        town, founder, trade = word(), f"{word()} {word()}", draw.choice(["clocks", "ropes", "lamps", "maps"])
+        target = f"{founder}, a maker of {trade}, in {draw.randint(900, 1900)}."
+        rows.append({"query": f"Who founded the town of {town}?", "target": target})
+    return rows
 
 
 def codes(count: int) -> list[Row]:
@@ -88,9 +87,9 @@ def train(
         logits = adapted(input_ids=ids).logits[:, :-1].float()
         nll = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels[:, 1:], reduction="none")
         scored = nll[labels[:, 1:] != -100]
-        if float((-scored.max()).exp()) > until:
+        if float((-scored.detach().max()).exp()) > until:
             break
-        losses.append(float(scored.mean()))
+        losses.append(float(scored.detach().mean()))
         optimizer.zero_grad()
         scored.mean().backward()
         optimizer.step()
