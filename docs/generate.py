@@ -7,8 +7,9 @@ tables, docstrings.
 import ast
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -18,6 +19,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs")]  # an uninstalled checkout; and w
 
 from import_graph import layers, mermaid, read_arrows  # noqa: E402
 
+from memlaw.study import verification  # noqa: E402
 from memlaw.study.records import RESULT_COLUMNS, TOKEN_COLUMNS  # noqa: E402
 
 CONF = ROOT / "conf"
@@ -177,9 +179,9 @@ def configuration() -> str:
     return "\n\n".join([root + table(["key", "default", "meaning"], rows), *map(group_text, groups())])
 
 
-def results() -> str:
-    """List the columns of `result.json`."""
-    return table(["column", "meaning"], [[f"`{name}`", meaning] for name, meaning in RESULT_COLUMNS.items()])
+def meanings(columns: Mapping[str, str], head: str = "column") -> str:
+    """List names and their meanings."""
+    return table([head, "meaning"], [[f"`{name}`", meaning] for name, meaning in columns.items()])
 
 
 def tokens() -> str:
@@ -235,11 +237,14 @@ def modules() -> str:
 
 PARTS = {
     "keys": configuration,
-    "results": results,
+    "results": partial(meanings, RESULT_COLUMNS),
     "tokens": tokens,
     "tree": tree,
     "imports": imports,
     "modules": modules,
+    "verdicts": partial(meanings, verification.VERDICTS, "verdict"),
+    "verified pairs": partial(meanings, verification.PAIR_COLUMNS),
+    "verified tokens": partial(meanings, verification.TOKEN_COLUMNS),
 }
 """Name of a part → what writes it."""
 

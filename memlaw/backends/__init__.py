@@ -1,1 +1,1 @@
-"""Run packs in this process, in local worker processes or with Slurm: implementations of `memlaw.backends.backend`."""
+"""Run packs in this process, in local worker processes or with Slurm."""
