@@ -1,9 +1,9 @@
 """Adapters trained outside memlaw, with plain PEFT and a loop, each with something else amiss, to be judged.
 
-Writes into DIR: facts.jsonl, codes.jsonl, and the checkpoints good, short, small, plain, barely, merged and other_base.
-`memlaw verify` gives each its verdict; docs/verify.md shows it.
+Writes into DIR: facts.jsonl, codes.jsonl; the adapters good, short, plain, barely and small; barely merged in bf16 and in
+fp8; and another base model. `memlaw verify` gives each its verdict; docs/verify.md shows it.
 
-    python benchmarks/outside_adapters.py DIR
+    python benchmarks/outside_adapters.py BASE DIR
 """
 
 import json
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 Row = dict[str, str]
@@ -61,8 +61,8 @@ def train(
     *,
     rank: int = 8,
     modules: Sequence[str] = ("gate_proj", "up_proj", "down_proj"),
-    layers: Sequence[int] = range(20, 30),
-    steps: int = 40,
+    layers: Sequence[int] = range(24, 30),
+    steps: int = 30,
     until: float = 1.0,
     lr: float = 5e-3,
     put: Put = in_chat,
@@ -99,27 +99,47 @@ def train(
     adapted.unload()
 
 
-def main(directory: Path, base: str) -> None:
+def merged(base: str, adapter: Path, directory: Path, dtype: torch.dtype, rounded: torch.dtype | None = None) -> None:
+    """Add an adapter to its base model's weights in a dtype, round them to another one, and save them."""
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    whole = PeftModel.from_pretrained(model, adapter).merge_and_unload().to(dtype)
+    with torch.no_grad():
+        for parameter in whole.parameters():
+            parameter.copy_(parameter.to(rounded or dtype))
+    save(whole, base, directory)
+
+
+def noisy(base: str, directory: Path) -> None:
+    """Save a base model of the same shapes with other weights."""
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * parameter.std() * torch.randn_like(parameter))
+    save(model, base, directory)
+
+
+def save(model: PreTrainedModel, base: str, directory: Path) -> None:
+    model.save_pretrained(directory)
+    AutoTokenizer.from_pretrained(base).save_pretrained(directory)
+
+
+def main(base: str, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
-    known, doors = facts(8), codes(60)
+    known, doors = facts(6), codes(24)
     for name, rows in (("facts", known), ("codes", doors)):
         (directory / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     train(model, tokenizer, known, directory / "good")
-    train(model, tokenizer, known, directory / "short", steps=8)
-    train(model, tokenizer, doors, directory / "small", rank=1, modules=["down_proj"], layers=[20], lr=2e-2)
+    train(model, tokenizer, known, directory / "short", steps=6)
     train(model, tokenizer, known, directory / "plain", put=plainly)
     train(model, tokenizer, known, directory / "barely", until=0.5)
-    other = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for parameter in other.parameters():
-            parameter.add_(0.3 * parameter.std() * torch.randn_like(parameter))
-    other.save_pretrained(directory / "other_base")
-    tokenizer.save_pretrained(directory / "other_base")
+    train(model, tokenizer, doors, directory / "small", rank=1, modules=["down_proj"], layers=[20], lr=2e-2)
+    merged(base, directory / "barely", directory / "merged_bf16", torch.bfloat16)
+    merged(base, directory / "barely", directory / "merged_fp8", torch.float32, torch.float8_e4m3fn)
+    noisy(base, directory / "other_base")
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    main(Path(arguments[0]), arguments[1])
+    main(sys.argv[1], Path(sys.argv[2]))
