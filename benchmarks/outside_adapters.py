@@ -1,7 +1,7 @@
 """Adapters trained outside memlaw, with plain PEFT and a loop, each with something else amiss, to be judged.
 
-Writes into DIR: facts.jsonl, codes.jsonl; the adapters good, short, plain, barely and small; barely merged in bf16 and in
-fp8; and another base model. `memlaw verify` gives each its verdict; docs/verify.md shows it.
+Writes into DIR: facts.jsonl, codes.jsonl; the adapters good, short, plain, barely and small; barely merged in bf16 and
+in fp8; and another base model. `memlaw verify` gives each its verdict; docs/verify.md shows it.
 
     python benchmarks/outside_adapters.py BASE DIR
 """

@@ -179,9 +179,10 @@ def _content(content: Any, field: str, where: str) -> str:
     """The text of a turn; of a list of parts, that of its text parts."""
     if isinstance(content, Sequence) and not isinstance(content, str):
         parts = [part.get("text") if isinstance(part, Mapping) else part for part in content]
-        if not all(isinstance(part, str) for part in parts):
+        texts = [part for part in parts if isinstance(part, str)]
+        if len(texts) < len(parts):
             raise ConfigError(f"{where}, field {field}: a part that is not text cannot be read")
-        content = "".join(parts)
+        content = "".join(texts)
     if not isinstance(content, str) or not content:
         raise ConfigError(f"{where}, field {field}: the turn has no text")
     _check_length(content, field, where)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from peft import PeftType
 from transformers import PreTrainedTokenizerBase
 
 from memlaw.data.memory import Memory, Pair
@@ -88,7 +89,7 @@ class Judged:
         return {
             "name": self.subject.name,
             "path": str(self.subject.path) if self.subject.path else None,
-            "tuner": str(config.peft_type.value) if config else None,
+            "tuner": PeftType(config.peft_type).value if config else None,
             "rank": self.size.rank,
             "trainable_parameters": self.size.parameters,
             "adapted_modules": [*self.modules],

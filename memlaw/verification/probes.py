@@ -91,8 +91,8 @@ def probe_decoding(model: PreTrainedModel, pairs: Sequence[Pair], asked: pd.Data
 def probe(kind: str, name: str, model: PreTrainedModel, pairs: Sequence[Pair], asked: pd.DataFrame) -> Probe:
     """Score pairs another way, each in a row alone."""
     tokens = pd.concat([score(model, [pair]).assign(pair=index) for index, pair in enumerate(pairs)])
-    means = (float(each["nll"].mean()) for each in (tokens, asked))
-    return Probe(kind, name, len(pairs), *means, _recalled(tokens), _recalled(asked))
+    loss, asked_loss = float(tokens["nll"].mean()), float(asked["nll"].mean())
+    return Probe(kind, name, len(pairs), loss, asked_loss, _recalled(tokens), _recalled(asked))
 
 
 def _recalled(tokens: pd.DataFrame) -> float:
