@@ -11,11 +11,18 @@ from memlaw.data.memory import Pair
 from memlaw.data.prompt import Prompt, text_ids
 from memlaw.data.turns import TextPair, Turn
 
-ALPACA = (
-    "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
-    "### Instruction:\n{query}\n\n### Response:\n"
-)
-"""The prompt of the Alpaca data and of many tools that followed it."""
+FORMS = {
+    "with a space between query and target": "{query} ",
+    "with a line end between query and target": "{query}\n",
+    "with an empty line between query and target": "{query}\n\n",
+    "as question and answer": "Question: {query}\nAnswer: ",
+    "in Alpaca's form": "Below is an instruction that describes a task. Write a response that appropriately completes the "
+    "request.\n\n### Instruction:\n{query}\n\n### Response:\n",
+    "in ChatML": "<|im_start|>user\n{query}<|im_end|>\n<|im_start|>assistant\n",
+    "in Llama 2's form": "[INST] {query} [/INST] ",
+    "in Vicuna's form": "USER: {query} ASSISTANT: ",
+}
+"""Forms that trainers put queries in, without the tokenizer's chat template: name → text before the target."""
 
 Make = Callable[[TextPair], Pair]
 
@@ -42,10 +49,8 @@ def variants(tokenizer: PreTrainedTokenizerBase, asked: Prompt) -> Iterator[Vari
         yield from _in_chat(tokenizer, asked)
         yield Variant("without the chat template", _prompted(tokenizer, Prompt("off")))
     plain = "without the chat template, " if templated else ""
-    for words, before in (("a space", " "), ("a line end", "\n"), ("an empty line", "\n\n")):
-        yield Variant(f"{plain}with {words} between query and target", _plain(tokenizer, "{query}" + before))
-    yield Variant(f"{plain}in Alpaca's form", _plain(tokenizer, ALPACA))
-    yield Variant(f"{plain}as question and answer", _plain(tokenizer, "Question: {query}\nAnswer: "))
+    for name, form in FORMS.items():
+        yield Variant(f"{plain}{name}", _plain(tokenizer, form))
     if tokenizer.bos_token_id is not None:
         yield Variant("with the beginning-of-sequence token added or left out", _other_bos(tokenizer, asked))
 
