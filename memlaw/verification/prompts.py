@@ -16,8 +16,10 @@ FORMS = {
     "with a line end between query and target": "{query}\n",
     "with an empty line between query and target": "{query}\n\n",
     "as question and answer": "Question: {query}\nAnswer: ",
-    "in Alpaca's form": "Below is an instruction that describes a task. Write a response that appropriately completes the "
-    "request.\n\n### Instruction:\n{query}\n\n### Response:\n",
+    "in Alpaca's form": (
+        "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+        "### Instruction:\n{query}\n\n### Response:\n"
+    ),
     "in ChatML": "<|im_start|>user\n{query}<|im_end|>\n<|im_start|>assistant\n",
     "in Llama 2's form": "[INST] {query} [/INST] ",
     "in Vicuna's form": "USER: {query} ASSISTANT: ",
