@@ -72,13 +72,15 @@ def _compared(cells: pd.DataFrame, by: list[str], differing: str) -> pd.DataFram
 def contrasts(cells: pd.DataFrame, column: str) -> dict[tuple[Any, Any], Estimate]:
     """Return the ratio of bits per parameter at any two values of a column.
 
-    Of several lengths the longest counts, which is the farthest from saturation.
+    Of several lengths the longest counts, which is the farthest from saturation. Cells that stored nothing, for which
+    this learning rate was too high, have no ratio.
 
     Raises:
         TooFewCells: fewer than two values, or one with a single cell.
     """
     longest = cells[cells["target_tokens"] == cells["target_tokens"].max()]
-    return ratios_among({value: group[BITS].to_numpy(float) for value, group in longest.groupby(column)})
+    stored = longest[longest[BITS] > 0]
+    return ratios_among({value: group[BITS].to_numpy(float) for value, group in stored.groupby(column)})
 
 
 def analyze(rows: pd.DataFrame) -> Outcome:
@@ -97,6 +99,7 @@ def analyze(rows: pd.DataFrame) -> Outcome:
         numbers={
             **{name: value if isinstance(value, Estimate) else None for name, value in ratios.items()},
             "counted": ORIGINS[origin],
+            "diverged": _names(modules[modules[BITS] <= 0], "kind"),
             "layers_of_modules": sorted({layer for layers in modules["layers"] for layer in layers}),
         },
         tables={
@@ -106,6 +109,10 @@ def analyze(rows: pd.DataFrame) -> Outcome:
         },
         figure=placement_figure(modules, depth, spread),
     )
+
+
+def _names(cells: pd.DataFrame, column: str) -> list[str]:
+    return sorted(map(str, cells[column].unique()))
 
 
 def _mlp_over_attention(modules: pd.DataFrame) -> Estimate | str:

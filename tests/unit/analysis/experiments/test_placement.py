@@ -106,3 +106,16 @@ def test_parts_that_were_not_run_are_open():
     outcome = analyze(only_down)
     assert {claim.stance for claim in outcome.claims} == {Stance.OPEN}
     assert outcome.figure is None
+
+
+def test_places_that_stored_nothing_are_named_and_have_no_ratio():
+    rows = per_parameter()
+    everywhere = rows["lora.target_modules"] == "all-linear"
+    diverged = rows.assign(
+        bits_per_parameter=rows["bits_per_parameter"].where(~everywhere, -0.1),
+        delta_loss_nats=rows["delta_loss_nats"].where(~everywhere, -0.5),
+    )
+    outcome = analyze(diverged)
+    assert outcome.numbers["diverged"] == [ALL]
+    assert any("MLP" in claim.text for claim in outcome.claims)
+    assert (ALL, DOWN) not in contrasts(by_modules(placed(diverged)), "kind")
