@@ -9,6 +9,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from memlaw_analysis.verification.page import write_page
 from rich.console import Console
@@ -42,6 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     asking = parser.add_argument_group("how to ask and to compute")
     asking.add_argument("--chat-template", choices=CHAT_TEMPLATES, default="auto", help="default %(default)s")
     asking.add_argument("--system-prompt", help="text of a system turn before the query")
+    asking.add_argument("--template-arguments", type=_arguments, metavar="JSON", help="arguments of the chat template, "
+                        """such as '{"enable_thinking": false}'""")  # fmt: skip
     asking.add_argument("--precision", choices=("fp32", "bf16", "auto"), default="fp32", help="default %(default)s")
     asking.add_argument("--device", default="auto", help="a name of torch's (default %(default)s)")
     asking.add_argument("--merge", action="store_true", help="add adapters to the weights first, as for serving")
@@ -52,6 +55,16 @@ def _parser() -> argparse.ArgumentParser:
     results.add_argument("--require-recall", type=_share, metavar="SHARE", help="exit with code 1 unless each adapter "
                          f"recalls this share of the pairs (a verdict asks for {REQUIRED:g})")  # fmt: skip
     return parser
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    try:
+        arguments = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"not JSON: {error}") from error
+    if not isinstance(arguments, dict):
+        raise argparse.ArgumentTypeError("not a JSON object")
+    return arguments
 
 
 def _share(text: str) -> float:
@@ -104,7 +117,7 @@ def main() -> None:
     where = Where(given.data, given.query_field, given.target_field, given.query, given.subset, given.split)
     try:
         how = How(
-            Prompt(given.chat_template, given.system_prompt),
+            Prompt(given.chat_template, given.system_prompt, given.template_arguments),
             given.precision,
             given.device,
             given.merge,
