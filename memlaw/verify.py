@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from memlaw.core.errors import ConfigError, leave_interrupted, refuse
+from memlaw.core.wording import count
 from memlaw.data.prompt import CHAT_TEMPLATES, Prompt
 from memlaw.study.verification import VerificationPaths
 from memlaw.verification.batches import Batch
@@ -90,6 +91,12 @@ def show(found: Verification, console: Console) -> None:
         f"target: {data['target_from']}; asked by {found.record['prompt']}",
         soft_wrap=True,
     )
+    if data["contradictions"]:
+        console.print(
+            f"{count(data['contradictions'], 'row')} with the query of an earlier row and another target: at most one of "
+            "them can be recalled",
+            soft_wrap=True,
+        )
     table = Table(box=None, pad_edge=False)
     table.add_column("adapter", overflow="fold")
     for heading in ("L0", "L", "bits asked", "stored", "bits/par", "p>0.5", "pairs recalled", "verdict"):

@@ -15,7 +15,7 @@ from memlaw.data.memory import Pair
 from memlaw.data.prompt import Prompt, text_ids
 from memlaw.data.rows import SUFFIXES, read_rows
 from memlaw.data.text_file import check_path, named, read_file
-from memlaw.data.turns import TextPair
+from memlaw.data.turns import TextPair, Turn
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,12 @@ class Material:
     pairs: tuple[TextPair, ...]
     query_from: str
     target_from: str
+
+    @property
+    def contradictions(self) -> int:
+        """Number of pairs whose query an earlier pair has with another target: at most one of them can be recalled."""
+        first: dict[tuple[Turn, ...], str] = {}
+        return sum(first.setdefault(pair.turns, pair.target) != pair.target for pair in self.pairs)
 
 
 def read_material(where: Where) -> Material:

@@ -197,6 +197,7 @@ def _full_or_short(case: Case, share: str) -> Verdict:
     evidence = [
         f"the data asks for {needed:.2g} bits per parameter; {stored:.2g} are stored",
         f"adapters recalled random texts whole up to {low:g} to {high:g} bits per parameter",
+        _where(case.tokens),
         *([trend.text] if trend else ["no log of the training lies beside the checkpoint"]),
     ]
     larger = _larger(size, needed)
@@ -211,6 +212,14 @@ def _full_or_short(case: Case, share: str) -> Verdict:
         return Verdict("training", text, tuple(evidence), ("train longer", f"if that does not do, {larger}"))
     text = f"Far from recalled ({share}); whether it is too small or trained too little cannot be told."
     return Verdict("training or capacity", text, tuple(evidence), ("train longer", larger))
+
+
+def _where(tokens: pd.DataFrame) -> str:
+    """Where in their targets the wrong tokens lie: evenly spread, their median is near the middle."""
+    last = tokens.groupby("pair")["position"].transform("max").clip(lower=1)
+    wrong = tokens["argmax_id"] != tokens["token_id"]
+    median = (tokens["position"] / last)[wrong].median()
+    return f"{wrong.mean():.0%} of the tokens are wrong, at a median of {median:.0%} of the way through their target"
 
 
 def _larger(size: Size, needed: float) -> str:

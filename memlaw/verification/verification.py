@@ -116,6 +116,7 @@ def verify(
             "query_from": material.query_from,
             "target_from": material.target_from,
             "pairs": len(pairs),
+            "contradictions": material.contradictions,
             "target_tokens": sum(len(pair.target_ids) for pair in pairs),
         },
         "prompt": _in_words(how.prompt, tokenizer),

@@ -36,6 +36,11 @@ def test_a_text_needs_a_query(tmp_path):
         read_material(Where(str(tmp_path / "empty.txt"), query="Recite."))
 
 
+def test_rows_that_contradict_each_other_are_counted():
+    pairs = tuple(TextPair.of(*texts) for texts in (("a", "1"), ("b", "1"), ("a", "2"), ("a", "1")))
+    assert Material(pairs, "", "").contradictions == 1
+
+
 def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(ConfigError, match="could not be loaded"):
         read_material(Where(str(tmp_path / "missing")))
