@@ -92,10 +92,9 @@ def show(found: Verification, console: Console) -> None:
         soft_wrap=True,
     )
     if data["contradictions"]:
+        rows = count(data["contradictions"], "row")
         console.print(
-            f"{count(data['contradictions'], 'row')} with the query of an earlier row and another target: at most one of "
-            "them can be recalled",
-            soft_wrap=True,
+            f"{rows} with the query of an earlier row and another target: at most one of them can be recalled"
         )
     table = Table(box=None, pad_edge=False)
     table.add_column("adapter", overflow="fold")
