@@ -45,19 +45,19 @@ class DataBits:
         return sorted({max(1, middle // 2), middle, 2 * middle}), [self.tokens]
 
 
-def score_data(data: Path, model: str, verify: Sequence[str] = VERIFY) -> DataBits:
+def score_data(data: Path, model: str, verify: Sequence[str] | None = None) -> DataBits:
     """Let the base model score the targets of some data. Its progress is shown on the error stream.
 
     Args:
         data: what `memlaw verify --data` reads.
         model: what `memlaw verify --model` takes.
-        verify: the command.
+        verify: the command; None is `VERIFY`.
 
     Raises:
         ConfigError: the command refused the data or the model; its own message says why.
     """
     options = ("--adapter", "none", "--data", str(data), "--model", model, "--query", QUERY, "--no-decode", "--json")
-    done = subprocess.run([*verify, *options], stdout=subprocess.PIPE, text=True, encoding="utf-8")
+    done = subprocess.run([*(verify or VERIFY), *options], stdout=subprocess.PIPE, text=True, encoding="utf-8")
     if done.returncode:
         raise ConfigError(f"{data} could not be scored by {model}; the message of `memlaw verify` is above")
     record = json.loads(done.stdout)

@@ -52,13 +52,13 @@ def advise(fits: Fits, question: Question, extrapolate: bool = False) -> Advice:
     )
     if beyond > EXTRAPOLATION and not extrapolate:
         raise NoAdvice(
-            f"the answer, {value:.3g}, lies {beyond:.2g} times beyond the measured cells, more than "
-            f"{EXTRAPOLATION:g} times; add cells nearer to it, or allow it (--extrapolate, or extrapolate=True)"
+            f"the answer, {_for_asked(value, asked, scale):.3g}, lies {beyond:.2g} times beyond the measured cells, "
+            f"more than {EXTRAPOLATION:g} times; add cells nearer to it, or allow it (--extrapolate, or "
+            "extrapolate=True)"
         )
     low, high = _interval(fit, question, cells)
+    value, low, high = (_for_asked(each, asked, scale) for each in (value, low, high))
     has_recall = "recalled_share" in cells and cells["recalled_share"].notna().any()
-    if asked.rank is None:
-        value, low, high = (float(np.maximum(rank / scale, 1)) for rank in (value, low, high))
     return Advice(
         question=asked,
         value=value,
@@ -90,6 +90,11 @@ def _scale(question: Question, size: float) -> float:
     if np.isnan(size):
         raise NoAdvice("the cells do not say how many parameters their adapters have, so no other adapter compares")
     return question.parameters_per_rank / size
+
+
+def _for_asked(answer: float, asked: Question, scale: float) -> float:
+    """Put an answer in the study's terms into those of the question: ranks of its adapter; a length stays."""
+    return answer if asked.rank is not None else float(np.maximum(answer / scale, 1))
 
 
 def saturating_fit(fits: Fits) -> LawFit:

@@ -68,7 +68,7 @@ def predictions(fit: LawFit, fitted: pd.DataFrame, others: pd.DataFrame) -> pd.D
 
 
 def errors(cells: pd.DataFrame) -> pd.DataFrame:
-    """Return `mean` and `worst` of |predicted − measured share| of each way, over the telling cells of `predictions`."""
+    """Return `mean` and `worst` of |predicted − measured share| by way, over the telling cells of `predictions`."""
     telling = cells[cells["telling"]]
     missed = telling[[*WAYS]].sub(telling["share"], axis=0).abs()
     return pd.DataFrame({"mean": missed.mean(), "worst": missed.max()})
