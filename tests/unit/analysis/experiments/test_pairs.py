@@ -53,7 +53,7 @@ def test_many_pairs_and_one_text_are_told_apart(factor: float, stance: Stance, w
     outcome = analyze(cells(factor))
     claims = [claim for claim in outcome.claims if "100 pairs" in claim.text]
     assert [(claim.stance, words in claim.text) for claim in claims] == [(stance, True)]
-    assert outcome.numbers["pairs"] == [30, 100]
+    assert outcome.numbers["pairs"][-1] == 100
     assert outcome.figure is not None
 
 
