@@ -22,13 +22,13 @@ sweep: env  ## the main job: nine cells on SmolLM2-135M, then the report
 	$(BIN)/python -m memlaw.train -m lora.rank=1,4,16 seq_len=64,256,1024
 	$(BIN)/python -m memlaw report runs/default
 
-study: env  ## the study of docs/study/: 108 cells on SmolLM2-135M, hours on two cores; run again, it goes on
-	for part in study_smollm2 study_smollm2_seeds study_smollm2_text study_smollm2_steps study_smollm2_long; do \
+study: env  ## the study of docs/study/: 117 cells on SmolLM2-135M, hours on two cores; run again, it goes on
+	for part in study_smollm2 study_smollm2_seeds study_smollm2_text study_smollm2_mixed study_smollm2_steps study_smollm2_long; do \
 		$(BIN)/python -m memlaw.train -m experiment=$$part || exit 1; done
 	$(BIN)/python -m memlaw report runs/smollm2
 
 experiments: env  ## the experiments of docs/experiments/: nights on two cores; run again, they go on
-	for part in length horizon placement placement_depth placement_spread convergence convergence_long convergence_rate capacity capacity_fp32; do \
+	for part in length horizon placement placement_depth placement_spread pairs pairs_text convergence convergence_long convergence_rate capacity capacity_fp32; do \
 		$(BIN)/python -m memlaw.train -m experiment=$$part || exit 1; done
 
 report: env  ## report on STUDY (default runs/default)
@@ -46,6 +46,7 @@ bench: env  ## the benchmark against HF Trainer + PEFT and the paper's loop (abo
 
 docs: env  ## write the generated parts of README.md and docs/ anew
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/measure_errors.py
 
 lint: env  ## lint, format, types and the layers of packages
 	$(BIN)/ruff check .

@@ -2,15 +2,18 @@
 
 study = memlaw.load_study("runs/default")
 print(memlaw.fit(study).summary)
-print(memlaw.advise(study, tokens=500, recall=0.99))
+print(memlaw.advise(study, data="facts.jsonl", recall=0.99))
 """
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from memlaw_analysis.advice import rank_advice
 from memlaw_analysis.advice.advice import Advice, Question
+from memlaw_analysis.advice.data_bits import score_data
+from memlaw_analysis.advice.train_command import base_model
 from memlaw_analysis.law.fit import LawFit
 from memlaw_analysis.law.forms import FORMS
 from memlaw_analysis.law.saturation import Rule
@@ -56,31 +59,45 @@ def fit(
 def advise(
     study: Study | pd.DataFrame,
     *,
+    data: str | Path | None = None,
+    bits: float | None = None,
     tokens: float | None = None,
     rank: float | None = None,
     recall: float | None = None,
     delta_loss: float | None = None,
+    parameters_per_rank: float | None = None,
     condition: str | None = None,
     extrapolate: bool = False,
 ) -> Advice:
-    """Answer which rank a text needs, or how long a text a rank holds. `print` shows the answer in words.
+    """Answer which rank a memory needs, or how long a memory a rank holds. `print` shows the answer in words.
 
     Args:
         study: a study, or a table as for `fit`, with `recalled_share` where a recall is asked for.
-        tokens: length of the text in tokens, to ask for the rank.
+        data: a file that `memlaw verify` reads, to ask for the rank; the study's base model scores it.
+        bits: bits of a memory that the base model does not know, to ask for the rank.
+        tokens: length of a text like the study's in tokens, to ask for the rank.
         rank: LoRA rank, to ask for the length.
         recall: share of tokens with p > 0.5 to reach; 0.99 where `delta_loss` is None too.
-        delta_loss: ΔL to reach, nats per token, in place of `recall`.
+        delta_loss: ΔL to reach, nats per token of the study's text, in place of `recall`.
+        parameters_per_rank: trainable parameters per rank of the adapter that is asked about; None: the study's.
         condition: a key of `study.conditions`; None where there is only one.
         extrapolate: allow an answer far beyond the measured cells.
 
     Raises:
-        ValueError: not exactly one of tokens and rank, or a value outside its range. Of its subclasses:
+        ValueError: not exactly one of data, bits, tokens and rank, or a value outside its range. Of its subclasses:
         NoCells, NoCondition: as for `fit`.
         NoAdvice: the cells do not answer; the message says why.
+        ConfigError: the data cannot be scored.
     """
-    question = Question(tokens=tokens, rank=rank, recall=recall, delta_loss=delta_loss)
-    return rank_advice.advise(_as_study(study).fits(condition), question, extrapolate)
+    goal: dict[str, Any] = {"recall": recall, "delta_loss": delta_loss, "parameters_per_rank": parameters_per_rank}
+    if data is None:
+        question = Question(tokens=tokens, bits=bits, rank=rank, **goal)
+        return rank_advice.advise(_as_study(study).fits(condition), question, extrapolate)
+    if any(value is not None for value in (bits, tokens, rank)):
+        raise ValueError("give data alone, without bits, tokens or rank")
+    fits = _as_study(study).fits(condition)
+    scored = score_data(Path(data), base_model(fits.cells))
+    return rank_advice.advise(fits, Question(bits=scored.bits, pairs=scored.pairs, **goal), extrapolate)
 
 
 def _as_study(study: Study | pd.DataFrame) -> Study:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from memlaw_analysis.advice.advice import Advice, Question
+from memlaw_analysis.advice.cautions import cautions
 from memlaw_analysis.advice.link import Link, NoAdvice
 from memlaw_analysis.advice.next_cells import most_informative
 from memlaw_analysis.law.enough import TooFewCells
@@ -30,7 +31,7 @@ def advise(fits: Fits, question: Question, extrapolate: bool = False) -> Advice:
 
     Args:
         fits: fits of the condition.
-        question: rank or length, and the goal.
+        question: rank, length or bits, and the goal.
         extrapolate: whether the answer may lie more than `EXTRAPOLATION` times beyond the measured cells.
 
     Raises:
@@ -38,7 +39,9 @@ def advise(fits: Fits, question: Question, extrapolate: bool = False) -> Advice:
             measured cells.
     """
     fit, cells = saturating_fit(fits), fits.cells
-    base_loss = float(cells["base_loss_nats"].mean())
+    base_loss, size = float(cells["base_loss_nats"].mean()), _parameters_per_rank(cells)
+    asked, scale = question, _scale(question, size)
+    question = asked.for_study(base_loss, scale)
     delta_loss = question.delta_loss_for(cells)
     value = _answer(fit.predict, question, delta_loss, base_loss)
     if np.isnan(value):
@@ -49,26 +52,49 @@ def advise(fits: Fits, question: Question, extrapolate: bool = False) -> Advice:
     )
     if beyond > EXTRAPOLATION and not extrapolate:
         raise NoAdvice(
-            f"the answer, {value:.3g}, lies {beyond:.2g} times beyond the measured cells, more than "
-            f"{EXTRAPOLATION:g} times; add cells nearer to it, or allow it (--extrapolate, or extrapolate=True)"
+            f"the answer, {_for_asked(value, asked, scale):.3g}, lies {beyond:.2g} times beyond the measured cells, "
+            f"more than {EXTRAPOLATION:g} times; add cells nearer to it, or allow it (--extrapolate, or "
+            "extrapolate=True)"
         )
     low, high = _interval(fit, question, cells)
+    value, low, high = (_for_asked(each, asked, scale) for each in (value, low, high))
     has_recall = "recalled_share" in cells and cells["recalled_share"].notna().any()
-    has_size = "trainable_parameters" in cells
     return Advice(
-        question=question,
+        question=asked,
         value=value,
         low=low,
         high=high,
+        base_loss=base_loss,
         delta_loss=delta_loss,
         recalled_share=Link.of(cells).recalled(delta_loss / base_loss) if has_recall else float("nan"),
-        parameters_per_rank=float((cells["trainable_parameters"] / cells["lora.rank"]).mean()) if has_size else np.nan,
+        parameters_per_rank=asked.parameters_per_rank or size,
         extrapolation=beyond,
         formula=fit.form.formula,
         cells=len(cells),
-        cautions=tuple(fits.usable.cautions()),
+        cautions=(*fits.usable.cautions(), *cautions(asked)),
         next_cells=_next_cells(fit, question, delta_loss, cells),
     )
+
+
+def _parameters_per_rank(cells: pd.DataFrame) -> float:
+    """Trainable parameters per rank of the study's adapters; NaN where unknown."""
+    if "trainable_parameters" not in cells:
+        return float("nan")
+    return float((cells["trainable_parameters"] / cells["lora.rank"]).mean())
+
+
+def _scale(question: Question, size: float) -> float:
+    """How many ranks of the study's adapter have the parameters of one rank of the asked one."""
+    if question.parameters_per_rank is None:
+        return 1.0
+    if np.isnan(size):
+        raise NoAdvice("the cells do not say how many parameters their adapters have, so no other adapter compares")
+    return question.parameters_per_rank / size
+
+
+def _for_asked(answer: float, asked: Question, scale: float) -> float:
+    """Put an answer in the study's terms into those of the question: ranks of its adapter; a length stays."""
+    return answer if asked.rank is not None else float(np.maximum(answer / scale, 1))
 
 
 def saturating_fit(fits: Fits) -> LawFit:

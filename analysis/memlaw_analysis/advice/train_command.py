@@ -28,18 +28,36 @@ _UNNAMED = {"random": "model_type", "local": "path"}
 _SWEPT = ("lora.rank", "seq_len", "seed")
 
 
-def train_command(cells: pd.DataFrame, study: Path, ranks: Sequence[float], lengths: Sequence[float]) -> str:
+def base_model(cells: pd.DataFrame) -> str:
+    """Return the base model of a condition's cells as `memlaw verify --model` takes it: an option, a path or an id."""
+    row = cells.iloc[0].to_dict()
+    option = _option("model", row)
+    named = {"hub": "model.id", "local": "model.path"}
+    return str(row[named[option]]) if option in named else str(option)
+
+
+def train_command(
+    cells: pd.DataFrame,
+    study: Path,
+    ranks: Sequence[float],
+    lengths: Sequence[float],
+    data: Mapping[str, Any] | None = None,
+) -> str:
     """Write the command that trains cells of these ranks and lengths in the condition of `cells`.
 
     Args:
         cells: cells of one condition, with their config.
         study: directory of the study.
         ranks, lengths: what to train; rounded to whole numbers.
+        data: keys of the group `data` to train on, in place of those of the cells.
     """
     row = {
         name: None if pd.api.types.is_scalar(value) and pd.isna(value) else value
         for name, value in cells.iloc[0].items()
     }
+    if data is not None:
+        row = {name: value for name, value in row.items() if not name.startswith("data.")}
+        row |= {f"data.{name}": value for name, value in data.items()}
     words = ["python", "-m", "memlaw.train", "-m", *_study(study), *_overrides(row)]
     for name, values in (("lora.rank", ranks), ("seq_len", lengths)):
         words.append(f"{name}={','.join(str(round(value)) for value in sorted(set(values)))}")

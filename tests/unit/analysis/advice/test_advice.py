@@ -6,6 +6,9 @@ from memlaw_analysis.advice.advice import Question
     ("question", "message"),
     [
         ({}, "give tokens"),
+        ({"tokens": 3, "bits": 3}, "give tokens"),
+        ({"bits": -1}, "-1 is not a positive number"),
+        ({"bits": 3, "parameters_per_rank": 0}, "0 is not a positive number"),
         ({"tokens": 3, "rank": 3}, "give tokens"),
         ({"rank": 3, "recall": 0.9, "delta_loss": 8}, "not both"),
         ({"tokens": -1}, "-1 is not a positive number"),

@@ -94,3 +94,30 @@ def test_a_loss_is_asked_for_without_any_recalled_share():
     for cells in (unknown, study_cells().drop(columns="recalled_share")):
         with pytest.raises(NoAdvice, match="no cell has a share of recalled tokens"):
             ask(cells, tokens=300, recall=0.9)
+
+
+def test_bits_ask_for_as_many_tokens_of_the_study_as_hold_them():
+    by_tokens, by_bits = (
+        ask(study_cells(), tokens=300, recall=0.6),
+        ask(study_cells(), bits=300 * 13.24 / np.log(2), recall=0.6),
+    )
+    assert (by_bits.value, by_bits.low, by_bits.high) == pytest.approx(
+        (by_tokens.value, by_tokens.low, by_tokens.high), rel=1e-6
+    )
+    assert "5,730 bits (like 300 tokens of the study) need rank" in str(by_bits)
+    assert (len(by_tokens.cautions), len(by_bits.cautions)) == (0, 1)
+
+
+def test_another_adapter_needs_the_same_parameters():
+    mine = ask(study_cells(), tokens=900, delta_loss=8)
+    other = ask(study_cells(), tokens=900, delta_loss=8, parameters_per_rank=1056)
+    assert (other.value, other.low, other.high) == pytest.approx((2 * mine.value, 2 * mine.low, 2 * mine.high))
+    assert other.parameters_per_rank == 1056
+    assert len(other.cautions) == 1
+    assert ask(study_cells(), tokens=300, recall=0.3, parameters_per_rank=21120).value == 1
+    of_rank = ask(study_cells(), rank=8, delta_loss=8, parameters_per_rank=1056)
+    assert of_rank.value == pytest.approx(ask(study_cells(), rank=4, delta_loss=8).value)
+    bits = of_rank.value * 13.24 / np.log(2)
+    assert f"That is a memory of {bits:,.0f} bits" in str(of_rank)
+    with pytest.raises(NoAdvice, match="how many parameters"):
+        ask(study_cells().drop(columns="trainable_parameters"), tokens=300, recall=0.6, parameters_per_rank=9)

@@ -3,7 +3,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.checkout import ROOT
 from helpers.rows import write_row
+from memlaw_analysis.advice import data_bits
 from memlaw_analysis.commands import advise
 from memlaw_analysis.law.forms import Inputs, saturating
 
@@ -56,3 +58,45 @@ def test_what_makes_no_sense_is_refused(study: Path, call, arguments):
 def test_an_empty_study_is_refused(tmp_path: Path, call):
     code, _, errors = call(advise, tmp_path, "--rank", 4)
     assert (code, "holds no finished cell" in errors) == (2, True)
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """Data is scored by a stand-in, without a model."""
+    command = (sys.executable, str(ROOT / "tests/helpers/verify_stand_in.py"))
+    monkeypatch.setattr(data_bits, "VERIFY", command)
+
+
+def test_bits_are_answered_with_the_error_of_the_translation(study: Path, call):
+    code, out, errors = call(advise, study, "--bits", 6000, "--recall", 0.6, "--parameters-per-rank", 4224)
+    assert (code, errors) == (0, "")
+    assert "6,000 bits (like 314 tokens of the study) need rank" in out
+    assert "docs/study/bits.md" in out and "docs/experiments/placement.md" in out
+
+
+def test_data_is_scored_and_answered_with_a_sweep_on_it(study: Path, call, stand_in, tmp_path: Path):
+    file = tmp_path / "facts.jsonl"
+    file.write_text("a row\n" * 150)
+    code, out, errors = call(advise, study, "--data", file, "--recall", 0.6)
+    assert (code, errors) == (0, "")
+    assert f"{file}: 150 pairs, 1,500 target tokens, 6,000 bits that m does not know." in out
+    assert "6,000 bits (like 314 tokens of the study) need rank" in out
+    assert "the law is that of one text" in out
+    command = out.splitlines()[-1]
+    assert f"data=table data.path={file} " in command
+    assert command.endswith("seq_len=1500")
+
+
+def test_data_without_an_answer_gets_the_sweep_alone(study: Path, call, stand_in, tmp_path: Path):
+    file = tmp_path / "facts.jsonl"
+    file.write_text("a row\n" * 150_000)
+    code, out, errors = call(advise, study, "--data", file, "--recall", 0.6)
+    assert (code, "times beyond the measured cells" in errors) == (1, True)
+    assert "data=table" in out.splitlines()[-1]
+
+
+def test_data_that_cannot_be_scored_is_refused(study: Path, call, stand_in, tmp_path: Path):
+    file = tmp_path / "facts.jsonl"
+    file.touch()
+    code, _, errors = call(advise, study, "--data", file)
+    assert (code, "could not be scored" in errors) == (2, True)
