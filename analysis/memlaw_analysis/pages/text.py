@@ -58,7 +58,8 @@ def stubborn_texts(
     """Colour the targets with the least probable tokens, the most stubborn first.
 
     Args:
-        tokens: a row per pair and target token in order: `pair`, and the columns that `text` takes.
+        tokens: a row per pair and target token in order: `pair`, and the columns `token_id`, `token`, `nll`, `argmax_id`, `argmax` and `argmax_nll`. A
+            missing text is shown as its id.
         headings: what each pair's target is headed with.
         most_pairs: how many targets are shown.
         most_tokens: how many tokens are shown in all.
@@ -72,20 +73,13 @@ def stubborn_texts(
     for pair in order[:most_pairs]:
         if most_tokens <= 0:
             break
-        texts.append(text(pairs[pair], headings[pair], most_tokens))
+        texts.append(_text(pairs[pair], headings[pair], most_tokens))
         most_tokens -= len(texts[-1].tokens)
     return texts, len(order) - len(texts)
 
 
-def text(tokens: pd.DataFrame, heading: str, most_tokens: int) -> Text:
-    """Colour the target of a pair.
-
-    Args:
-        tokens: its tokens in order: `token_id`, `token`, `nll`, `argmax_id`, `argmax` and `argmax_nll`. A missing
-            text is shown as its id.
-        heading: what the target is headed with.
-        most_tokens: how many tokens are shown, from the first.
-    """
+def _text(tokens: pd.DataFrame, heading: str, most_tokens: int) -> Text:
+    """Colour the target of a pair, its first `most_tokens` tokens."""
     rows = list(tokens.itertuples(index=False))
     first = next((position for position, row in enumerate(rows) if row.token_id != row.argmax_id), None)
     shown = [_token(row, position, len(rows), position == first) for position, row in enumerate(rows[:most_tokens])]
@@ -98,7 +92,7 @@ def _token(row: Any, position: int, length: int, failing: bool) -> Token:
     classes = [LEGEND[level][1], *(["failing"] if failing else [])]
     rival = "" if row.token_id == row.argmax_id else f"; more probable: {_rival(row)}"
     return Token(
-        visible(row.token, row.token_id), " ".join(classes), f"token {position + 1} of {length}: p = {p:.3g}{rival}"
+        _visible(row.token, row.token_id), " ".join(classes), f"token {position + 1} of {length}: p = {p:.3g}{rival}"
     )
 
 
@@ -122,14 +116,19 @@ def _rival(row: Any) -> str:
 
 
 def _quoted(token: object, token_id: int) -> str:
-    return f"“{visible(token, token_id).replace(chr(10), '')}”"
+    return f"“{_visible(token, token_id).replace(chr(10), '')}”"
 
 
-def visible(token: object, token_id: int) -> str:
-    """Return a token's text with marks for newlines, control characters and changes of direction; else its id."""
+def _visible(token: object, token_id: int) -> str:
+    """Return the visible text of a token; its id where it has none."""
     if not isinstance(token, str) or not token:
         return f"⟨{token_id}⟩"
-    return "".join(map(_visible_character, token))
+    return visible_text(token)
+
+
+def visible_text(text: str) -> str:
+    """Return a text with marks for newlines, control characters and changes of direction."""
+    return "".join(map(_visible_character, text))
 
 
 def _visible_character(character: str) -> str:
