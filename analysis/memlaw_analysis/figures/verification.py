@@ -58,7 +58,7 @@ def bits_by_position_figure(tokens: pd.DataFrame, title: str) -> Figure:
         axes.plot(bits.index, bits, label=name, linewidth=1.4, marker="." if len(bits) < 40 else "", **style)
     axes.axhline(1, color="black", linewidth=0.8, linestyle="--")
     axes.set_yscale("symlog", linthresh=0.01)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 2 * axes.dataLim.ymax)
     axes.set_xlabel("position in the target, from 0")
     axes.set_ylabel("−log2 p (bits per token)")
     axes.grid(alpha=0.25)

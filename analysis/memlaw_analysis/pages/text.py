@@ -58,8 +58,8 @@ def stubborn_texts(
     """Colour the targets with the least probable tokens, the most stubborn first.
 
     Args:
-        tokens: a row per pair and target token in order: `pair`, and the columns `token_id`, `token`, `nll`, `argmax_id`, `argmax` and `argmax_nll`. A
-            missing text is shown as its id.
+        tokens: a row per pair and target token in order: `pair`, `token_id`, `token`, `nll`, `argmax_id`, `argmax` and
+            `argmax_nll`. A missing text is shown as its id.
         headings: what each pair's target is headed with.
         most_pairs: how many targets are shown.
         most_tokens: how many tokens are shown in all.
@@ -82,18 +82,16 @@ def _text(tokens: pd.DataFrame, heading: str, most_tokens: int) -> Text:
     """Colour the target of a pair, its first `most_tokens` tokens."""
     rows = list(tokens.itertuples(index=False))
     first = next((position for position, row in enumerate(rows) if row.token_id != row.argmax_id), None)
-    shown = [_token(row, position, len(rows), position == first) for position, row in enumerate(rows[:most_tokens])]
+    shown = [_token(row, position, position == first) for position, row in enumerate(rows[:most_tokens])]
     return Text(heading, shown, " ".join([*_failure(rows, first), *_left_out(len(rows) - len(shown))]))
 
 
-def _token(row: Any, position: int, length: int, failing: bool) -> Token:
+def _token(row: Any, position: int, failing: bool) -> Token:
     p = math.exp(-row.nll)
     level = bisect_left(LEVELS, p)
     classes = [LEGEND[level][1], *(["failing"] if failing else [])]
     rival = "" if row.token_id == row.argmax_id else f"; more probable: {_rival(row)}"
-    return Token(
-        _visible(row.token, row.token_id), " ".join(classes), f"token {position + 1} of {length}: p = {p:.3g}{rival}"
-    )
+    return Token(_visible(row.token, row.token_id), " ".join(classes), f"position {position}: p = {p:.3g}{rival}")
 
 
 def _failure(rows: Sequence[Any], first: int | None) -> Iterator[str]:
@@ -101,7 +99,7 @@ def _failure(rows: Sequence[Any], first: int | None) -> Iterator[str]:
         yield "No other token is more probable anywhere."
     else:
         own = f"{_quoted(rows[first].token, rows[first].token_id)} has p = {math.exp(-rows[first].nll):.3g}"
-        yield f"First failure at token {first + 1}: {own}, {_rival(rows[first])}."
+        yield f"First failure at position {first}: {own}, {_rival(rows[first])}."
     stubborn = sum(math.exp(-row.nll) <= 0.5 for row in rows)
     yield f"{stubborn} of {len(rows)} tokens have p ≤ 0.5."
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from memlaw.core.files import write_text
-from memlaw.study.verification import BASE, VERDICTS, VerificationPaths
+from memlaw.study.verification import VERDICTS, VerificationPaths
 from memlaw_analysis.figures.drawing import svg
 from memlaw_analysis.figures.verification import bits_by_position_figure, probabilities_figure
 from memlaw_analysis.pages.template import render
@@ -45,7 +45,7 @@ def verification_page(verification: VerificationRecord) -> str:
         summary=adapters_table(adapters),
         probes=probes_table(adapters),
         pairs=pairs,
-        pairs_note=_pairs_note(len(verification.pairs), len(pairs)),
+        pairs_note=_pairs_note(len(verification.shown_pairs), len(pairs)),
         verdicts=[(kind, VERDICTS[kind]) for kind in VERDICTS if kind in set(pairs["verdict"])],
         texts=list(_texts(verification)),
         formats=FORMATS,
@@ -56,14 +56,13 @@ def verification_page(verification: VerificationRecord) -> str:
 
 
 def _pairs_note(pairs: int, shown: int) -> str:
-    left_out = f" The {shown} most stubborn are shown; the other {pairs - shown} are in pairs.parquet."
-    return "The most stubborn first: those with the smallest p." + (left_out if pairs > shown else "")
+    left_out = "" if pairs == shown else f" {shown} rows are shown; the other {pairs - shown} are in pairs.parquet."
+    return f"The most stubborn first: those with the smallest p.{left_out}"
 
 
 def _texts(verification: VerificationRecord) -> Iterator[tuple[str, Sequence[Text], str]]:
-    """Yield the texts of each adapter with a note on those left out; of the base model only where it is alone."""
-    names = [adapter["name"] for adapter in verification.record["adapters"]]
-    for name in [name for name in names if name != BASE] or names:
+    """Yield the name of each adapter, its most stubborn texts and a note on those left out."""
+    for name in verification.shown:
         pairs = verification.pairs[verification.pairs["adapter"] == name]
         headings = {int(row.pair): _heading(row) for row in pairs.itertuples()}
         tokens = verification.tokens[verification.tokens["adapter"] == name]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from memlaw.core.errors import ConfigError, one_line
 from memlaw.core.json_file import read_object
-from memlaw.study.verification import PAIR_COLUMNS, TOKEN_COLUMNS, VerificationPaths
+from memlaw.study.verification import BASE, PAIR_COLUMNS, TOKEN_COLUMNS, VerificationPaths
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,17 @@ class VerificationRecord:
     record: dict[str, Any]
     pairs: pd.DataFrame
     tokens: pd.DataFrame
+
+    @property
+    def shown(self) -> list[str]:
+        """Names of the adapters whose pairs a page shows: of the base model only where it is alone."""
+        names = [adapter["name"] for adapter in self.record["adapters"]]
+        return [name for name in names if name != BASE] or names
+
+    @property
+    def shown_pairs(self) -> pd.DataFrame:
+        """The rows of `pairs` of these adapters."""
+        return self.pairs[self.pairs["adapter"].isin(self.shown)]
 
 
 def load_verification(directory: Path) -> VerificationRecord:

@@ -11,7 +11,7 @@ from memlaw_analysis.verification.record import VerificationRecord
 MOST_PAIRS = 5000
 """Rows of the table of pairs, at most: more make a page slow to open."""
 
-MOST_CHARACTERS = 160
+MOST_CHARACTERS = 80
 """Characters of a query or a target in the table of pairs, at most."""
 
 _ADAPTER = {
@@ -30,7 +30,7 @@ _ADAPTER = {
 _PAIR = {
     "adapter": "adapter",
     "pair": "pair",
-    "row": "row of the file",
+    "row": "row",
     "verdict": "verdict",
     "min_p": "smallest p",
     "stubborn": "tokens with p ≤ 0.5",
@@ -54,7 +54,9 @@ FORMATS = {
     **dict.fromkeys(("L0 (nats)", "L (nats)"), "{:.4f}"),
     **dict.fromkeys(("bits to store", "stored bits"), "{:,.1f}"),
     **dict.fromkeys(("bits per parameter", "smallest p"), "{:.3g}"),
-    **dict.fromkeys(("tokens with p > 0.5", "pairs with all p > 0.5", "decoded exactly", "base decodes exactly"), "{:.1%}"),
+    **dict.fromkeys(
+        ("tokens with p > 0.5", "pairs with all p > 0.5", "decoded exactly", "base decodes exactly"), "{:.1%}"
+    ),
 }
 """Heading of the tables of adapters and probes → format of its numbers."""
 
@@ -103,8 +105,8 @@ def probes_table(adapters: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def pairs_table(verification: VerificationRecord) -> pd.DataFrame:
-    """Return a row per adapter and pair, the most stubborn first, `MOST_PAIRS` at most. Long texts are cut."""
-    rows = verification.pairs.sort_values(["min_p", "adapter", "pair"], kind="stable").head(MOST_PAIRS)
+    """Return a row per shown adapter and pair, the most stubborn first, `MOST_PAIRS` at most. Long texts are cut."""
+    rows = verification.shown_pairs.sort_values(["min_p", "adapter", "pair"], kind="stable").head(MOST_PAIRS)
     words = {name: rows[name].map(_cut) for name in ("query", "target")}
     words["exact"] = rows["exact"].map({True: "yes", False: "no"})
     return rows.assign(**words)[list(_PAIR)].rename(columns=_PAIR).astype(object)
