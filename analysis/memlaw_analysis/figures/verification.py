@@ -1,6 +1,7 @@
 """Draw what adapters remember of someone's own data. No I/O."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,7 +67,7 @@ def bits_by_position_figure(tokens: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def _lines(tokens: pd.DataFrame) -> Iterator[tuple[str, pd.Series, dict[str, object]]]:
+def _lines(tokens: pd.DataFrame) -> Iterator[tuple[str, pd.Series, dict[str, Any]]]:
     """Yield the name, the NLL and the style of each line: the base model, then each adapter."""
     names = tokens["adapter"].unique()
     yield "base model", tokens.loc[tokens["adapter"] == names[0], "base_nll"], {"color": GREY}
