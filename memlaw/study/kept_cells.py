@@ -17,7 +17,7 @@ from memlaw.study.status import DONE, Status, read_status
 KEPT = "cells.zip"
 """The file's name in the directory of a study."""
 
-_RECORDS = ("result.json", "tokens.parquet", "recall.json")
+_RECORDS = ("result.json", "tokens.parquet", "texts.json", "recall.json")
 """Files of a cell that are copied unchanged, where they exist."""
 
 _TIME = (1980, 1, 1, 0, 0, 0)

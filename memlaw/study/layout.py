@@ -26,6 +26,11 @@ class CellPaths:
         return self.directory / "tokens.parquet"
 
     @property
+    def texts(self) -> Path:
+        """The texts of the tokens that the last evaluation names (`memlaw.study.records.write_texts`)."""
+        return self.directory / "texts.json"
+
+    @property
     def result(self) -> Path:
         """One flat row: every scalar of the cell (`memlaw.study.records.RESULT_COLUMNS`)."""
         return self.directory / "result.json"

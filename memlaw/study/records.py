@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from memlaw.core.files import AnyPath, atomic_path, write_json
+from memlaw.core.json_file import read_object
 from memlaw.study.kept_cells import cell_directories
 from memlaw.study.result import read_result
 from memlaw.study.status import DONE, read_status
@@ -211,6 +212,29 @@ def read_tokens(path: AnyPath) -> pd.DataFrame:
     """Read `tokens.parquet`, and add a column p = exp(-nll)."""
     table = pd.read_parquet(io.BytesIO(path.read_bytes()))
     return table.assign(p=np.exp(-table["nll"]))
+
+
+def write_texts(path: Path, table: pd.DataFrame, decode: Callable[[int], str]) -> None:
+    """Write the texts of the tokens that the last evaluation names, atomically: token id → text.
+
+    Args:
+        path: the file.
+        table: with the columns of `TOKEN_COLUMNS`.
+        decode: turns a token id into text.
+    """
+    last = table[table["step"] == table["step"].max()]
+    ids = sorted({*last["token_id"].tolist(), *last["argmax_id"].tolist()})
+    write_json(path, {str(token_id): decode(token_id) for token_id in ids})
+
+
+def read_texts(path: AnyPath) -> dict[int, str]:
+    """Read the texts of a cell's tokens.
+
+    Raises:
+        OSError, ValueError, RecursionError: see `memlaw.core.json_file.read_object`; ValueError also for a key that
+            is no id.
+    """
+    return {int(token_id): str(shown) for token_id, shown in read_object(path).items()}
 
 
 def write_result(path: Path, row: dict[str, Any]) -> None:

@@ -166,6 +166,7 @@ class LiveCell:
         else:
             paths.recall.unlink(missing_ok=True)  # what an earlier attempt left
         records.write_tokens(paths.tokens, table)
+        records.write_texts(paths.texts, table, self.decode)
         with atomic_path(paths.adapter) as directory:
             export(directory)
         records.write_result(paths.result, row)

@@ -28,7 +28,7 @@ def test_a_sweep_trains_every_cell_and_a_rerun_only_what_is_missing(train, tmp_p
     assert set(states(study).values()) == {"done"}
     assert set(results(study)) == {(r, l) for r in (1, 4, 16) for l in (8, 16, 32)}
     for directory in {path.parent for path in study.glob("*/result.json")}:
-        assert {"config.yaml", "status.json", "tokens.parquet", "result.json", "adapter"} <= {
+        assert {"config.yaml", "status.json", "tokens.parquet", "texts.json", "result.json", "adapter"} <= {
             path.name for path in directory.iterdir()
         }
     assert len(list((study / "wandb").glob("offline-run-*/run-*.wandb"))) == 9

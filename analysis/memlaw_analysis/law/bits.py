@@ -1,7 +1,7 @@
 """Translate a law between texts by bits: what counts is what the base model does not know, not the number of tokens.
 
 A memory of B bits that the base model does not know (Σ of its NLL over the target) needs what B·ln 2 / L0 tokens of the
-fitted text need, whose base loss is L0. `memlaw_analysis.experiments.bits` measures how well that works.
+fitted text need, whose base loss is L0. `memlaw_analysis.advice.translation` measures how well that works.
 """
 
 import math

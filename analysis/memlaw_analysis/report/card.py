@@ -13,8 +13,8 @@ from memlaw_analysis.findings import Findings
 from memlaw_analysis.law.forms import FORMS
 from memlaw_analysis.law.rivals import splits_of
 from memlaw_analysis.law.uncertainty import DRAWS
+from memlaw_analysis.pages.show import show
 from memlaw_analysis.report.record import inputs_hash, versions
-from memlaw_analysis.report.section import show
 
 _PROTOCOL = (
     "method.name", *PROTOCOL, "optimizer.weight_decay", "optimizer.clip_norm",

@@ -13,8 +13,9 @@ from memlaw_analysis.law.rivals import splits_of
 from memlaw_analysis.law.saturation import DEFAULT
 from memlaw_analysis.law.sensitivity import spread_of
 from memlaw_analysis.law.uncertainty import DRAWS, Interval
+from memlaw_analysis.pages.show import show
 from memlaw_analysis.report.next_commands import longer_command
-from memlaw_analysis.report.section import CAUTION, COMMAND, INFO, MISSING, PROBLEM, Section, show
+from memlaw_analysis.report.section import CAUTION, COMMAND, INFO, MISSING, PROBLEM, Section
 
 
 def cells_section(findings: Findings) -> Section:

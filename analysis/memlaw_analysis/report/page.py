@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import jinja2
 import pandas as pd
 
 from memlaw_analysis.figures.choice import CAPTIONS
 from memlaw_analysis.figures.drawing import Drawing
+from memlaw_analysis.pages.template import render
 from memlaw_analysis.report.part import Part
-from memlaw_analysis.report.section import COMMAND, show
+from memlaw_analysis.report.section import COMMAND
 
 
 def page(
@@ -27,20 +27,14 @@ def page(
         unfinished: planned cells that are not done; None when that cannot be known.
         commands: commands that reproduce the report.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("page.html").render(
+    return render(
+        Path(__file__).with_name("page.html"),
         title=title,
         subtitle=subtitle,
         parts=parts,
         unfinished=unfinished,
         commands=commands,
         captions=CAPTIONS,
-        show=show,
+        coloured_texts=any(section.texts for part, _ in parts for section in part.sections),
         COMMAND=COMMAND,
     )

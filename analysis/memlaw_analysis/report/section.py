@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from memlaw_analysis.pages.text import Text
+
 INFO, CAUTION, PROBLEM, MISSING, COMMAND = "", "caution", "not identified", "missing", "command"
 """Kinds of notes. A command is ready to be pasted into a terminal."""
 
@@ -20,6 +22,7 @@ class Section:
         formats: heading → format of its numbers, e.g. `{:.2f}`. Values without a format are shown as they are.
         notes: (kind, sentence) pairs.
         figures: names of figures, shown where they were drawn.
+        texts: targets, coloured by the probability of each token.
     """
 
     slug: str
@@ -28,10 +31,4 @@ class Section:
     formats: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[tuple[str, str], ...] = ()
     figures: tuple[str, ...] = ()
-
-
-def show(value: object, form: str | None) -> str:
-    """Return a value of a table as text; a dash for a missing or infinite one."""
-    if value is None or (pd.api.types.is_scalar(value) and (pd.isna(value) or value in (float("inf"), float("-inf")))):
-        return "–"
-    return form.format(value) if form and not isinstance(value, str) else str(value)
+    texts: tuple[Text, ...] = ()

@@ -8,6 +8,7 @@ from memlaw_analysis.report.law_sections import cells_section, law_section, riva
 from memlaw_analysis.report.next_commands import has_exponents, next_commands
 from memlaw_analysis.report.recall_sections import recall_section, side_effect_sections, transition_section
 from memlaw_analysis.report.section import COMMAND, INFO, MISSING, Section
+from memlaw_analysis.report.texts_section import texts_sections
 from memlaw_analysis.report.unintended_section import unintended_section
 
 
@@ -29,6 +30,7 @@ def sections(findings: Findings, study: Path | None) -> list[Section]:
         parts.append(unintended_section(findings.unintended))
     if findings.tokens:
         parts += [transition_section(findings.tokens), recall_section(findings, findings.tokens)]
+        parts += texts_sections(findings, findings.tokens)
     else:
         parts.append(Section("transition", "The p > 0.5 transition", notes=((MISSING, findings.missing["tokens"]),)))
     parts += side_effect_sections(findings.cells)

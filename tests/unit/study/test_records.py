@@ -108,3 +108,11 @@ def test_the_long_table_has_the_documented_dtypes():
     assert {name: str(table[name].dtype) for name in table} == {
         name: dtype for name, (dtype, _) in records.TOKEN_COLUMNS.items()
     }
+
+
+def test_texts_are_those_of_the_last_evaluation(tmp_path):
+    log = records.TokenLog(np.zeros(2, int), np.arange(2), np.array([5, 7]))
+    for step, argmax in ((0, [1, 2]), (3, [5, 8])):
+        log.add(records.Evaluated(step, np.ones(2), np.array(argmax), np.ones(2), np.ones(2)))
+    records.write_texts(tmp_path / "texts.json", log.table(), {5: "five", 7: "\n", 8: "�"}.__getitem__)
+    assert records.read_texts(tmp_path / "texts.json") == {5: "five", 7: "\n", 8: "�"}

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from memlaw_analysis.report.section import show
+from memlaw_analysis.pages.show import show
 from memlaw_analysis.report.strict import strict
 
 
