@@ -159,7 +159,7 @@ def _rivals_claims(rivals: pd.DataFrame, where: str) -> list[Claim]:
         return [Claim(Stance.OPEN, "No number of steps has enough cells to hold some out and predict them.")]
     best, law = rivals.iloc[0], rivals[rivals["form"] == "C·r^α·ℓ^(−β) + b"]
     text = f"at {where} the best form, {best['form']}, misses held-out cells by {best['held-out error']:.1%}"
-    if len(law):
+    if law["held-out error"].notna().any():
         text += f", the law by {law['held-out error'].iloc[0]:.1%}"
     used = int(law["cells"].iloc[0]) if len(law) else 0
     if used < ENOUGH:

@@ -77,9 +77,9 @@ def ratios_among(groups: Mapping[Any, Sequence[float] | np.ndarray]) -> dict[tup
     Raises:
         TooFewCells: fewer than two groups, or a group with a single measurement.
     """
-    short = [str(name) for name, values in groups.items() if len(values) < 2]
+    short = [name for name, values in groups.items() if len(values) < 2]
     if short:
-        raise TooFewCells(f"1 measurement of {', '.join(short)}; an interval needs 2")
+        raise TooFewCells(f"1 measurement of {', '.join(map(_label, short))}; an interval needs 2")
     if len(groups) < 2:
         raise TooFewCells(f"{count(len(groups), 'place')}; a comparison needs 2")
     logarithms = [np.log(np.asarray(values, dtype=float)) for values in groups.values()]
@@ -90,6 +90,10 @@ def ratios_among(groups: Mapping[Any, Sequence[float] | np.ndarray]) -> dict[tup
         (names[i], names[j]): Estimate(*(math.exp(of[i, j]) for of in (difference.statistic, ends.low, ends.high)))
         for i, j in itertools.permutations(range(len(names)), 2)
     }
+
+
+def _label(name: object) -> str:
+    return " and ".join(map(str, name)) if isinstance(name, tuple) else str(name)
 
 
 def slope_of(x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> Estimate:

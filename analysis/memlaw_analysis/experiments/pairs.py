@@ -65,7 +65,7 @@ def ranks(cells: pd.DataFrame) -> pd.DataFrame:
                 "ℓ of the text": group["target_tokens_text"].mean(),
                 "cells": len(group),
                 "share stored": group["share"].mean(),
-                "of the text": group["share_text"].mean(),
+                "share stored of the text": group["share_text"].mean(),
                 "rank that recalls the table": table,
                 "and the text": text,
             }
@@ -78,10 +78,13 @@ def analyze(rows: pd.DataFrame) -> Outcome:
     cells = matched(with_bits(rows))
     ratios = {pairs: _ratio(group) for pairs, group in cells.groupby("pairs")}
     overall = _ratio(cells)
+    measured = {rank: _ratio(group) for rank, group in cells.groupby("lora.rank")}
+    by_rank = {rank: each for rank, each in measured.items() if isinstance(each, Estimate)}
     claims = [_claim(f"tables of {pairs:g} pairs", each) for pairs, each in ratios.items()]
     return Outcome(
         claims=ordered(claims or [Claim(Stance.OPEN, "No table and text of equal bits have both been run.")]),
         numbers={
+            "by_rank": {f"{rank:g}": each for rank, each in by_rank.items()},
             "ratio": overall if isinstance(overall, Estimate) else None,
             "pairs": sorted(float(pairs) for pairs, each in ratios.items() if isinstance(each, Estimate)),
             "by_pairs": {f"{pairs:g}": each if isinstance(each, Estimate) else None for pairs, each in ratios.items()},
@@ -114,7 +117,7 @@ def _claim(what: str, found: Estimate | str) -> Claim:
 def _table(cells: pd.DataFrame) -> pd.DataFrame:
     names = {
         "pairs": "pairs", "lora.rank": "r", "seed": "seed", "bits": "bits", "share": "share stored",
-        "recalled_share": "p > 0.5", "bits_text": "bits of the text", "share_text": "of the text",
+        "recalled_share": "p > 0.5", "bits_text": "bits of the text", "share_text": "share stored of the text",
         "recalled_share_text": "p > 0.5 in the text",
     }  # fmt: skip
     return cells.sort_values(["pairs", *_CELL])[[*names]].rename(columns=names)

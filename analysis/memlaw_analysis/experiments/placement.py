@@ -147,7 +147,7 @@ def _depth_claim(depth: pd.DataFrame) -> Claim:
     try:
         ratio = contrasts(depth, "layers")[best, worst]
     except TooFewCells as error:
-        return Claim(Stance.OPEN, f"The best depth is open ({error}); so far {text}.")
+        return Claim(Stance.OPEN, f"The best depth is open, {error}; so far {text}.")
     if ratio.low > 1:
         return Claim(Stance.AGAINST, f"**The layer matters beside rank and length**: {text}, {ratio} to 1.")
     stance = Stance.FOR if ratio.is_close_to(1) else Stance.OPEN

@@ -55,6 +55,8 @@ def test_many_pairs_and_one_text_are_told_apart(factor: float, stance: Stance, w
     assert [(claim.stance, words in claim.text) for claim in claims] == [(stance, True)]
     assert outcome.numbers["pairs"][-1] == 100
     assert outcome.figure is not None
+    by_rank = outcome.numbers["by_rank"]
+    assert by_rank["1"].value == pytest.approx(factor, rel=0.05)
 
 
 def test_the_rank_that_recalls_counts_in_every_seed():
