@@ -13,6 +13,12 @@ from memlaw.core.errors import ConfigError
 VERIFY = (sys.executable, "-m", "memlaw.verify")
 """The command that scores data."""
 
+ROWS = (".jsonl", ".ndjson", ".json", ".csv", ".parquet")
+"""Suffixes of files of rows; any other file is one text."""
+
+BATCH_ROWS = 100
+"""Most pairs of a step of the sweep that is advised; pairs were measured so."""
+
 QUERY = "Recite the memorized text."
 """What a text is asked by, as `data=text` trains it."""
 
@@ -35,9 +41,9 @@ class DataBits:
 
     @property
     def trainable(self) -> dict[str, Any]:
-        """Keys of the group `data` that train on it: rows of query and target as `table`, another file as `text`."""
-        is_text = self.path.suffix.lower() in (".txt", ".md")
-        return {"name": "text" if is_text else "table", "path": str(self.path)}
+        """Keys that train on it: rows of query and target as `table`, another file as `text`; all pairs in a step."""
+        name = "table" if self.path.suffix.lower() in ROWS else "text"
+        return {"data.name": name, "data.path": str(self.path), "batch_size": min(self.pairs, BATCH_ROWS)}
 
     def sweep(self, rank: float) -> tuple[list[int], list[int]]:
         """Return the ranks and the length of a sweep on the data itself: half the rank, the rank, and twice it."""

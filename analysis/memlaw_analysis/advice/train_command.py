@@ -41,7 +41,7 @@ def train_command(
     study: Path,
     ranks: Sequence[float],
     lengths: Sequence[float],
-    data: Mapping[str, Any] | None = None,
+    on: Mapping[str, Any] | None = None,
 ) -> str:
     """Write the command that trains cells of these ranks and lengths in the condition of `cells`.
 
@@ -49,15 +49,14 @@ def train_command(
         cells: cells of one condition, with their config.
         study: directory of the study.
         ranks, lengths: what to train; rounded to whole numbers.
-        data: keys of the group `data` to train on, in place of those of the cells.
+        on: other data to train on: keys of the group `data`, and others that go with it, in place of the cells' own.
     """
     row = {
         name: None if pd.api.types.is_scalar(value) and pd.isna(value) else value
         for name, value in cells.iloc[0].items()
     }
-    if data is not None:
-        row = {name: value for name, value in row.items() if not name.startswith("data.")}
-        row |= {f"data.{name}": value for name, value in data.items()}
+    if on is not None:
+        row = {name: value for name, value in row.items() if not name.startswith("data.")} | dict(on)
     words = ["python", "-m", "memlaw.train", "-m", *_study(study), *_overrides(row)]
     for name, values in (("lora.rank", ranks), ("seq_len", lengths)):
         words.append(f"{name}={','.join(str(round(value)) for value in sorted(set(values)))}")

@@ -107,7 +107,7 @@ def _answer(cells: pd.DataFrame, given: argparse.Namespace, data: DataBits | Non
 def _print_sweep(cells: pd.DataFrame, study: Path, data: DataBits, rank: float) -> None:
     """Print the command that trains on the data itself, which alone is free of what was carried over."""
     print("  Only a sweep on the data itself, in your adapter's place, is free of these errors:")
-    print(f"    {train_command(cells, study, *data.sweep(rank), data=data.trainable)}")
+    print(f"    {train_command(cells, study, *data.sweep(rank), on=data.trainable)}")
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ def test_a_sweep_surrounds_the_rank():
     data = DataBits(Path("facts.jsonl"), 1200.0, 30, 300)
     assert data.sweep(6.7) == ([3, 7, 14], [300])
     assert data.sweep(1) == ([1, 2], [300])
-    assert data.trainable == {"name": "table", "path": "facts.jsonl"}
-    assert DataBits(Path("a.txt"), 1.0, 1, 9).trainable == {"name": "text", "path": "a.txt"}
+    assert data.trainable == {"data.name": "table", "data.path": "facts.jsonl", "batch_size": 30}
+    assert DataBits(Path("a.txt"), 1.0, 1, 9).trainable == {"data.name": "text", "data.path": "a.txt", "batch_size": 1}
 
 
 def test_a_text_is_asked_as_it_is_trained():
