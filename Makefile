@@ -28,7 +28,7 @@ study: env  ## the study of docs/study/: 117 cells on SmolLM2-135M, hours on two
 	$(BIN)/python -m memlaw report runs/smollm2
 
 experiments: env  ## the experiments of docs/experiments/: nights on two cores; run again, they go on
-	for part in length horizon placement placement_depth placement_spread pairs pairs_text convergence convergence_long convergence_rate capacity capacity_fp32; do \
+	for part in length horizon placement placement_depth placement_spread pairs pairs_text convergence convergence_long convergence_rate capacity; do \
 		$(BIN)/python -m memlaw.train -m experiment=$$part || exit 1; done
 
 report: env  ## report on STUDY (default runs/default)

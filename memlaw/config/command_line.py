@@ -10,8 +10,8 @@ from hydra.errors import HydraException
 
 TEXT_KEYS = frozenset(
     "study runs_dir rerun model.name model.id model.revision model.path model.package model.gguf_file "
-    "data.name data.path data.query data.system_prompt data.subset data.split method.name eval.side_effects "
-    "logger.project logger.entity "
+    "data.name data.path data.query data.query_field data.target_field data.system_prompt data.subset data.split "
+    "method.name eval.side_effects logger.project logger.entity "
     "hydra.launcher.partition hydra.launcher.account hydra.launcher.qos hydra.launcher.constraint "
     "hydra.launcher.exclude".split()
 )

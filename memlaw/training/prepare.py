@@ -61,5 +61,5 @@ def _refuse_unknown(memory: Memory, base: BaseModel, known: int) -> None:
                 off = " or set data.chat_template=off" if part == "query" else ""
                 raise ConfigError(
                     f"data: the {part} of pair {number} has the token {token!r} with id {unknown}, "
-                    f"and the model has only ids below {known_ids}; leave it out{off}"
+                    f"and the model has only ids below {known}; leave it out{off}"
                 )

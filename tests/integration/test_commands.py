@@ -14,6 +14,7 @@ from helpers.checkout import ROOT
 from helpers.configs import composed
 from helpers.pages import PAGES, blocks, commands_of
 from helpers.studies import BASE_LOSS, write_cell
+from memlaw_analysis.advice import data_bits
 from memlaw_analysis.law.forms import Inputs, saturating
 
 import memlaw
@@ -108,6 +109,8 @@ def write_saturating_study(study: Path) -> None:
 def test_commands_that_look_at_a_study_run(names: str, tmp_path: Path, monkeypatch, call):
     write_saturating_study(tmp_path / "runs/default")
     monkeypatch.chdir(tmp_path)
+    Path("facts.jsonl").write_text("a row\n" * 20)
+    monkeypatch.setattr(data_bits, "VERIFY", (sys.executable, str(ROOT / "tests/helpers/verify_stand_in.py")))
     commands = [command for command in COMMANDS if re.match(rf"memlaw ({names}) runs/default\b", command)]
     assert len(commands) > 1
     for command in commands:
@@ -121,7 +124,7 @@ def test_the_example_for_notebooks_runs(tmp_path: Path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     trained = []
     monkeypatch.setattr(memlaw, "train", lambda overrides: trained.append(overrides) or "runs/default", raising=False)
-    (example,) = [block for page in PAGES for block in blocks(page, "python")]
+    (example,) = blocks(ROOT / "README.md", "python")
     exec(compile(example, "the README", "exec"), {})
     assert "alpha" in capsys.readouterr().out
     assert trained == [["lora.rank=1,4,16", "seq_len=64,256,1024"]]

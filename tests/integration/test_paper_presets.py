@@ -1,6 +1,7 @@
 """The composed presets of the paper, on a small model in fp32, against a loop of the released trainer's rules."""
 
 import dataclasses
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,8 @@ def test_phonebook_with_a_curriculum(tiny, small):
     short = [f"method.curriculum.until_epochs={until}", "epochs=7", "seq_len=1000", "lora.rank=8"]
     cell, cfg = tiny("experiment=paper_phonebook_qwen3_8b", "method=memft_sw", *on_it, *short)
     train([cell], cfg)
-    names_and_numbers = [row for row, _ in zip(resolve(cell).data.source.rows(0), range(100), strict=False)]
+    rows = islice(resolve(cell).data.source.rows(0), 100)
+    names_and_numbers = [(pair.query, pair.target) for pair in rows]
     assert all(
         query.count(" ") == 1 and query.endswith(":") and len(number) == 10 for query, number in names_and_numbers
     )

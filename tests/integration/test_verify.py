@@ -15,13 +15,13 @@ from helpers.processes import python
 from peft import IA3Config, LoraConfig, PeftModel, PromptTuningConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-import memlaw
 from memlaw.core.errors import ConfigError
 from memlaw.data.prompt import Prompt
 from memlaw.study.result import read_result
 from memlaw.study.verification import PAIR_COLUMNS, TOKEN_COLUMNS, VerificationPaths
 from memlaw.verification import batches, scoring
 from memlaw.verification.judging import How
+from memlaw.verification.verification import verify
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def judged(place: Path, name: str, **settings):
-    return memlaw.verify(None, place / name, place / "facts.jsonl", **settings)
+    return verify(None, place / name, place / "facts.jsonl", **settings)
+
+
+def test_the_function_is_exported():
+    code = "import memlaw; print(memlaw.verify.__module__)"
+    assert python("-c", code).stdout == "memlaw.verification.verification\n"
 
 
 def test_an_adapter_that_recalls_is_recalled(place: Path):
@@ -81,12 +86,12 @@ def test_one_trained_without_the_template_is_told_which(place: Path):
     assert (verdict.kind, "without the chat template, with a line end" in verdict.text) == ("template", True)
     asked = How(Prompt("off"))
     rows = [{"query": f"{row['query']}\n", "target": row["target"]} for row in ROWS]
-    assert memlaw.verify(None, place / "plain", rows, asked).verdict.kind == "recalled"
+    assert verify(None, place / "plain", rows, asked).verdict.kind == "recalled"
 
 
 def test_one_on_another_base_is_told(place: Path, tmp_path: Path):
     other = write_base(tmp_path / "other", seed=1)
-    verdict = memlaw.verify(str(other), place / "good", place / "facts.jsonl").verdict
+    verdict = verify(str(other), place / "good", place / "facts.jsonl").verdict
     assert verdict.kind == "base"
     assert any("names the base model" in line for line in verdict.evidence)
 
@@ -96,7 +101,7 @@ def test_one_too_small_is_told(place: Path, tmp_path: Path):
     train_outside(
         place / "base", tmp_path / "small", rows, rank=1, modules=["down_proj"], layers=[3], steps=60, lr=2e-2
     )
-    verdict = memlaw.verify(None, tmp_path / "small", rows).verdict
+    verdict = verify(None, tmp_path / "small", rows).verdict
     assert verdict.kind == "capacity"
     assert "take rank" in verdict.remedies[0]
 
@@ -109,7 +114,7 @@ def test_a_merged_model_is_judged_beside_its_adapter(place: Path, tmp_path: Path
             parameter.copy_((parameter * 8).round() / 8)
     merged.save_pretrained(tmp_path / "merged")
     AutoTokenizer.from_pretrained(place / "base").save_pretrained(tmp_path / "merged")
-    found = memlaw.verify(str(place / "base"), [place / "good", tmp_path / "merged"], place / "facts.jsonl")
+    found = verify(str(place / "base"), [place / "good", tmp_path / "merged"], place / "facts.jsonl")
     assert {name: verdict.kind for name, verdict in found.verdicts.items()} == {
         "good": "recalled",
         "merged": "numerics",
@@ -150,7 +155,7 @@ def test_the_base_alone_and_other_tuners_are_judged(place: Path, tmp_path: Path)
         adapted = get_peft_model(base, config)
         adapted.save_pretrained(tmp_path / name)
         adapted.unload()
-    found = memlaw.verify(str(place / "base"), [tmp_path / "dora", tmp_path / "ia3", "none"], place / "facts.jsonl")
+    found = verify(str(place / "base"), [tmp_path / "dora", tmp_path / "ia3", "none"], place / "facts.jsonl")
     assert found.verdicts["none"].kind == "untouched"
     by_adapter = found.tokens.groupby("adapter")
     for name in ("dora", "ia3"):  # untrained, these change nothing
@@ -164,7 +169,7 @@ def test_a_cell_is_judged_as_its_adapter(tiny, tmp_path: Path):
     data = write_rows(tmp_path / "table.jsonl")
     cell, cfg = tiny("data=table", f"data.path={data}", "seq_len=12", "batch_size=4", "steps=50")
     train([cell], cfg)
-    found = memlaw.verify(None, cell.paths.directory, data)
+    found = verify(None, cell.paths.directory, data)
     own = pd.read_parquet(cell.paths.tokens)
     last = own[own["step"] == own["step"].max()].sort_values(["pair", "position"])
     np.testing.assert_allclose(found.tokens["nll"], last["nll"], atol=1e-4)
@@ -233,7 +238,7 @@ def test_what_cannot_be_judged_is_one_line(place: Path, tmp_path: Path, adapter:
         model = str(tmp_path / "wide")
     where = adapter if adapter == "none" else str((place if adapter == "good" else tmp_path) / adapter)
     with pytest.raises(ConfigError, match=said) as caught:
-        memlaw.verify(model, where, rows)
+        verify(model, where, rows)
     assert "\n" not in str(caught.value)
 
 
@@ -242,4 +247,4 @@ def test_a_checkpoint_with_other_layers_is_refused(place: Path, tmp_path: Path):
     shallow = json.loads((base / "config.json").read_text()) | {"num_hidden_layers": 2}
     (base / "config.json").write_text(json.dumps(shallow))
     with pytest.raises(ConfigError, match="does not fit the base model"):
-        memlaw.verify(str(base), place / "good", ROWS)
+        verify(str(base), place / "good", ROWS)

@@ -33,7 +33,7 @@ def base_model(cells: pd.DataFrame) -> str:
     row = cells.iloc[0].to_dict()
     option = _option("model", row)
     named = {"hub": "model.id", "local": "model.path"}
-    return str(row[named[option]]) if option in named else str(option)
+    return str(row.get(named[option]) or row["model.name"]) if option in named else str(option)
 
 
 def train_command(

@@ -175,4 +175,4 @@ def _cells_table(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-CAPACITY = Experiment("capacity", "How many bits does a parameter hold?", "law", ("capacity", "capacity_fp32"), analyze)
+CAPACITY = Experiment("capacity", "How many bits does a parameter hold?", "law", ("capacity", "convergence"), analyze)

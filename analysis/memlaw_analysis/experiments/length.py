@@ -12,6 +12,9 @@ from memlaw_analysis.experiments.markdown import UNKNOWN
 from memlaw_analysis.experiments.rows import ORIGINS
 from memlaw_analysis.law.saturation import DEFAULT
 
+RANKS = (1, 2)
+"""The ranks that are asked about: for higher ones the texts that are trained are too short."""
+
 WINDOW = f"at most {BELOW.at:.0%} of the text stored"
 
 GAIN = 0.05
@@ -20,6 +23,7 @@ GAIN = 0.05
 
 def analyze(rows: pd.DataFrame) -> Outcome:
     """Analyze the rows of the experiment `length`."""
+    rows = rows[rows["lora.rank"].isin(RANKS)]
     lines = [curve for origin in ORIGINS for curve in curves(rows, origin)]
     most = [
         _most_trained([curve for curve in lines if (curve.origin, curve.rank) == pair])
@@ -30,7 +34,7 @@ def analyze(rows: pd.DataFrame) -> Outcome:
     known = "source" if cells["source"]["nats"].notna().any() else "base"
     claims += [claim for _, of_rank in cells[known].groupby("lora.rank") for claim in _steps_claims(of_rank)]
     if not lines:
-        claims.append(Claim(Stance.OPEN, "Every cell run so far is saturated: longer texts are needed."))
+        claims.append(Claim(Stance.OPEN, "No unsaturated cell of these ranks has been run: longer texts are needed."))
     return Outcome(
         claims=ordered(claims),
         numbers={
@@ -38,7 +42,9 @@ def analyze(rows: pd.DataFrame) -> Outcome:
             "longest": {f"r = {curve.rank}, {curve.origin}": _longest(curve) for curve in most},
         },
         tables={"slopes": _slopes_table(lines), "cells": _cells_table(cells)},
-        figure=length_figure(cells[known], [curve for curve in lines if curve.origin == known], ORIGINS[known]),
+        figure=length_figure(cells[known], [curve for curve in lines if curve.origin == known], ORIGINS[known])
+        if len(cells[known])
+        else None,
     )
 
 

@@ -86,7 +86,7 @@ def test_keys_of_later_versions_do_not_change_the_hash_of_an_earlier_cell():
     OmegaConf.set_readonly(before, False)
     for key in LATER_KEYS:
         section, _, name = key.rpartition(".")
-        del OmegaConf.select(before, section)[name]
+        OmegaConf.select(before, section).pop(name, None)  # some are keys of other data than the default
     assert config_hash(before) == cell_of().hash == "2b900153"
     add_later_keys(before)
     assert resolve(Cell(before, cell_of().study)).data == resolve(cell_of()).data

@@ -64,7 +64,7 @@ def test_the_effective_count_has_a_plateau_of_its_own():
 
 
 def test_precisions_are_compared_over_pairs():
-    assert precision_ratio(rows(full(2.0, bf16=0.9))).value == pytest.approx(0.9, abs=0.02)
+    assert precision_ratio(rows(full(0.5, bf16=0.9))).value == pytest.approx(0.9, abs=0.02)
     cells = rows(full(2.0))
     with pytest.raises(TooFewCells, match="bf16 alone"):
         precision_ratio(cells[cells["precision"] == "bf16"])

@@ -20,7 +20,8 @@ PARTS = [part for experiment in EXPERIMENTS for part in experiment.parts]
 def test_declared_cells_have_the_config_that_a_sweep_gives_them(part: str):
     """The last one, for what a sweep sets, its tables look up, and canonical spelling changes."""
     point = declared_points([part])[-1]
-    swept = [f"{key}={point[key]}" for key in ("seed", "steps", "precision", "optimizer.lr", "optimizer.betas")]
+    keys = ("seed", "steps", "precision", "batch_size", "optimizer.lr", "optimizer.betas")
+    swept = [f"{key}={point[key]}" for key in keys]
     modules = point["lora.target_modules"]
     swept += [f"lora.rank={point['lora.rank']}", f"seq_len={point['seq_len']}", f"lora.layers={point['lora.layers']}"]
     swept += [f"lora.target_modules={modules}"]
