@@ -137,7 +137,7 @@ def main(base: str, directory: Path) -> None:
     train(model, tokenizer, known, directory / "barely", until=0.5)
     train(model, tokenizer, doors, directory / "small", rank=1, modules=["down_proj"], layers=[20], lr=2e-2)
     merged(base, directory / "barely", directory / "merged_bf16", torch.bfloat16)
-    merged(base, directory / "barely", directory / "merged_fp8", torch.float32, torch.float8_e4m3fn)
+    merged(base, directory / "barely", directory / "merged_fp8", torch.float32, torch.float8_e5m2)
     noisy(base, directory / "other_base")
 
 

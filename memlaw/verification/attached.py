@@ -36,7 +36,8 @@ def attached(base: BaseModel, subject: Subject, merged: bool = False) -> Iterato
     """Put a subject on the base model inside the context.
 
     Args:
-        base: the base model; after the context its modules are as before.
+        base: the base model. After the context its weights may be others: PEFT leaves modules that an adapter brought
+            whole, and weights that an initialisation changed.
         subject: what is judged.
         merged: whether to add the adapter to the weights, in their dtype; the base model keeps the sum.
 

@@ -56,8 +56,8 @@ def pair_table(
             "row": groups["pair"].first() + 1,
             "tokens": groups.size(),
             "base_nats": groups["base_nll"].sum(),
-            "nats": groups["nll"].sum(),
-            "min_p": np.exp(-groups["nll"].max()),
+            "nats": groups["nll"].agg(lambda nll: nll.sum(skipna=False)),
+            "min_p": np.exp(-groups["nll"].agg(lambda nll: nll.max(skipna=False))),
             "stubborn": stubborn.groupby(tokens["pair"]).sum(),
             "first_stubborn": _first(tokens["pair"], tokens["position"], stubborn),
             "first_wrong": _first(tokens["pair"], tokens["position"], tokens["argmax_id"] != tokens["token_id"]),
@@ -86,11 +86,11 @@ def is_recalled(pairs: pd.DataFrame) -> pd.Series:
 
 
 def summary(pairs: pd.DataFrame, tokens: pd.DataFrame, parameters: int) -> dict[str, float | None]:
-    """Summarize an adapter over all pairs; see `memlaw_analysis.verification`."""
-    stored = float(pairs["stored_bits"].sum())
-    return {
+    """Summarize an adapter over all pairs; what is not finite is None. See `memlaw_analysis.verification`."""
+    stored = float(pairs["stored_bits"].sum(skipna=False))
+    values = {
         "base_loss_nats": float(tokens["base_nll"].mean()),
-        "loss_nats": float(tokens["nll"].mean()),
+        "loss_nats": float(tokens["nll"].mean(skipna=False)),
         "base_bits": float(pairs["base_bits"].sum()),
         "stored_bits": stored,
         "bits_per_parameter": stored / parameters if parameters else None,
@@ -100,3 +100,4 @@ def summary(pairs: pd.DataFrame, tokens: pd.DataFrame, parameters: int) -> dict[
         "min_p": float(pairs["min_p"].min()),
         "control_exact_share": float(pairs["base_first_wrong"].isna().mean()),
     }
+    return {name: value if value is not None and math.isfinite(value) else None for name, value in values.items()}

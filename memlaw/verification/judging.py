@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from memlaw.data.memory import Memory, Pair
 from memlaw.data.prompt import Prompt
-from memlaw.models.base import BaseModel
+from memlaw.models.base import BaseModel, weights_fingerprint
 from memlaw.models.sources import ModelSource
 from memlaw.study.verification import BASE, VerificationPaths
 from memlaw.training.decoding import reason_against_cache
@@ -101,7 +101,7 @@ class Judged:
 
 @dataclass
 class Judging:
-    """Judges subjects over one base model. A merged adapter spoils it; it is loaded anew then.
+    """Judges subjects over one base model, which is loaded anew where a subject changed it.
 
     Attributes:
         source: of the base model.
@@ -139,14 +139,22 @@ class Judging:
             tokens = token_table(self._base_scores, scores, subject.name, self._decode)
             pairs = pair_table(tokens, self._base_scores, decoded, self.material.pairs)
             probes = () if is_base else tuple(self._probes(on, pairs, tokens))
-        if merged:
+        if weights_fingerprint(self.base.model) != self.base.fingerprint:
             self.base = self.source.load(self.base.model.dtype, self.base.device)
         probes += tuple(self._in_fp32(subject, pairs, tokens))
         size = Size(on.parameters, getattr(subject.config, "r", None))
         if is_base:
             verdict = untouched(pairs)
         else:
-            case = Case(pairs, tokens, size, probes, loss_trend(subject), self._named_base(subject))
+            case = Case(
+                pairs,
+                tokens,
+                size,
+                probes,
+                loss_trend(subject),
+                self._named_base(subject),
+                self.material.contradictions,
+            )
             verdict = judge(case, self.how.required)
         return Judged(subject, pairs, tokens, size, on.modules, probes, verdict)
 
@@ -187,13 +195,17 @@ class Judging:
         recalled = is_recalled(pairs)
         if recalled.mean() >= self.how.required:
             return []
+        probes: list[Probe] = []
         parted = pairs["first_wrong"].isna() & ~recalled
         if parted.any():
             chosen = sample(pairs[parted], recalled[parted])
-            return list(probe_decoding(on.model, pairs_of(chosen, self.pairs), _of(tokens, chosen)))
-        chosen = sample(pairs, recalled)
-        texts = [self.material.pairs[pair] for pair in chosen]
-        return list(probe_templates(on.model, texts, variants(self.tokenizer, self.how.prompt), _of(tokens, chosen)))
+            probes += probe_decoding(on.model, pairs_of(chosen, self.pairs), _of(tokens, chosen))
+        if recalled.mean() + parted.mean() < self.how.required:
+            chosen = sample(pairs, recalled | parted)
+            texts = [self.material.pairs[pair] for pair in chosen]
+            ways = variants(self.tokenizer, self.how.prompt)
+            probes += probe_templates(on.model, texts, ways, _of(tokens, chosen))
+        return probes
 
     def _in_fp32(self, subject: Subject, pairs: pd.DataFrame, tokens: pd.DataFrame) -> list[Probe]:
         """Compute pairs that were not recalled in fp32 and without merging, where that is another way."""

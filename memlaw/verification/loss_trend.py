@@ -24,13 +24,20 @@ class LossTrend:
 
     Attributes:
         falling: whether the loss still fell over the last third.
-        last: the last loss, nats.
+        decayed: whether the learning rate went to a tenth or less, which flattens any loss.
+        last: mean loss of the last third, nats.
         text: the losses, in words.
     """
 
     falling: bool
+    decayed: bool
     last: float
     text: str
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether the loss did not fall any more though the learning rate would have let it."""
+        return not self.falling and not self.decayed
 
 
 def loss_trend(subject: Subject) -> LossTrend | None:
@@ -38,10 +45,11 @@ def loss_trend(subject: Subject) -> LossTrend | None:
     if subject.path is None:
         return None
     if subject.cell:
-        return _of(_cell_losses(subject.cell.paths), "its evaluations")
-    for directory in (subject.path, subject.path.parent):
+        return _of(_cell_losses(subject.cell.paths), True, "its evaluations")
+    checkpoints = sorted(subject.path.glob("checkpoint-*"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for directory in (subject.path, *checkpoints, subject.path.parent):
         if (directory / STATE).is_file():
-            return _of(_trainer_losses(directory / STATE), STATE)
+            return _of(*_trainer_losses(directory / STATE), STATE)
     return None
 
 
@@ -50,20 +58,23 @@ def _cell_losses(paths: CellPaths) -> list[float]:
     return [float(value) for value in table.groupby("step")["nll"].mean().sort_index()]
 
 
-def _trainer_losses(file: Path) -> list[float]:
+def _trainer_losses(file: Path) -> tuple[list[float], bool]:
+    """The losses, and whether the learning rate decayed."""
     try:
-        log = json.loads(file.read_text(encoding="utf-8"))["log_history"]
-        return [float(entry["loss"]) for entry in log if "loss" in entry]
+        log = [entry for entry in json.loads(file.read_text(encoding="utf-8"))["log_history"] if "loss" in entry]
+        rates = [float(entry["learning_rate"]) for entry in log if "learning_rate" in entry]
+        return [float(entry["loss"]) for entry in log], bool(rates) and rates[-1] <= 0.1 * max(rates)
     except (KeyError, OSError, TypeError, ValueError):
-        return []
+        return [], False
 
 
-def _of(losses: Sequence[float], source: str) -> LossTrend | None:
+def _of(losses: Sequence[float], decayed: bool, source: str) -> LossTrend | None:
     if len(losses) < LOGGED:
         return None
     third = len(losses) // 3
     before, last = float(np.mean(losses[-2 * third : -third])), float(np.mean(losses[-third:]))
     falling = last < (1 - FALL) * before
-    return LossTrend(
-        falling, losses[-1], f"the training loss went from {before:.3g} to {last:.3g} in its last third ({source})"
-    )
+    text = f"the training loss went from {before:.3g} to {last:.3g} in its last third ({source})"
+    if decayed:
+        text += "; its learning rate decayed, which flattens any loss"
+    return LossTrend(falling, decayed, last, text)

@@ -23,13 +23,14 @@ class Probe:
     """What another way brought.
 
     Attributes:
-        kind: `template`, another way to ask, or `numerics`, another way to compute.
+        kind: `template`, another way to ask, `numerics`, another way to compute, or `decoding`, another way to decode.
         name: how, in words that continue "recalled …".
         pairs: number of pairs that were tried.
         loss_nats: mean loss of their target tokens; None where they were decoded, not scored.
         asked_loss_nats: that loss the way it was asked and computed.
         recalled_share: share of the pairs without a wrong argmax, or that were decoded exactly.
         asked_share: that share the way it was asked and computed.
+        loss_ratio: median over the pairs of their loss by their loss the way they were asked; None: not scored.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Probe:
     asked_loss_nats: float
     recalled_share: float
     asked_share: float
+    loss_ratio: float | None
 
     def __str__(self) -> str:
         loss = "" if self.loss_nats is None else f", {self.loss_nats:.2g} nats per token"
@@ -85,14 +87,16 @@ def probe_decoding(model: PreTrainedModel, pairs: Sequence[Pair], asked: pd.Data
     row_tokens = max(len(pair.query_ids) + len(pair.target_ids) for pair in pairs)
     for name, tokens in (("one row at a time", None), ("by whole rows, without a cache", row_tokens)):
         exact = [bool(written(model, [pair], tokens)["exact"].iloc[0]) for pair in pairs]
-        yield Probe("numerics", name, len(pairs), None, float(asked["nll"].mean()), float(np.mean(exact)), 0.0)
+        yield Probe("decoding", name, len(pairs), None, float(asked["nll"].mean()), float(np.mean(exact)), 0.0, None)
 
 
 def probe(kind: str, name: str, model: PreTrainedModel, pairs: Sequence[Pair], asked: pd.DataFrame) -> Probe:
     """Score pairs another way, each in a row alone."""
     tokens = pd.concat([score(model, [pair]).assign(pair=index) for index, pair in enumerate(pairs)])
     loss, asked_loss = float(tokens["nll"].mean()), float(asked["nll"].mean())
-    return Probe(kind, name, len(pairs), loss, asked_loss, _recalled(tokens), _recalled(asked))
+    by_pair, asked_by_pair = (each.groupby("pair")["nll"].mean().to_numpy() for each in (tokens, asked))
+    ratio = float(np.median(by_pair / np.maximum(asked_by_pair, np.finfo(np.float32).tiny)))
+    return Probe(kind, name, len(pairs), loss, asked_loss, _recalled(tokens), _recalled(asked), ratio)
 
 
 def _recalled(tokens: pd.DataFrame) -> float:

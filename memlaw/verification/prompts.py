@@ -1,7 +1,7 @@
 """Other ways to put a query to the model: adapters are often trained in one way and asked in another."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerBase
 
@@ -60,15 +60,18 @@ def variants(tokenizer: PreTrainedTokenizerBase, asked: Prompt) -> Iterator[Vari
 def _in_chat(tokenizer: PreTrainedTokenizerBase, asked: Prompt) -> Iterator[Variant]:
     """Ways that keep the chat template."""
     if asked.system_prompt is None:
-        yield Variant(f"with the system turn {SYSTEM!r}", _prompted(tokenizer, Prompt("auto", SYSTEM)))
+        yield Variant(f"with the system turn {SYSTEM!r}", _prompted(tokenizer, replace(asked, system_prompt=SYSTEM)))
     else:
-        yield Variant("without the system turn", _prompted(tokenizer, Prompt("auto")))
-    yield Variant("without the system turn of the data", _without_system(tokenizer))
+        yield Variant("without the system turn", _prompted(tokenizer, replace(asked, system_prompt=None)))
+    yield Variant("without the system turn of the data", _without_system(tokenizer, asked))
     if "enable_thinking" in str(tokenizer.chat_template):
         for thinking in (False, True):
-            prompt = Prompt("auto", asked.system_prompt, {"enable_thinking": thinking})
-            yield Variant(f"with enable_thinking={str(thinking).lower()}", _prompted(tokenizer, prompt))
-    yield Variant("without the generation prompt", _unopened(tokenizer))
+            arguments = {**(asked.template_arguments or {}), "enable_thinking": thinking}
+            if arguments != asked.template_arguments:
+                prompt = replace(asked, template_arguments=arguments)
+                yield Variant(f"with enable_thinking={str(thinking).lower()}", _prompted(tokenizer, prompt))
+    yield Variant("without the generation prompt", _unopened(tokenizer, asked))
+    yield Variant("without white space around the target", _stripped(tokenizer, asked))
     for words, before in (("a space", " "), ("a line end", "\n")):
         yield Variant(f"with {words} before the target", _prompted(tokenizer, asked, before))
 
@@ -97,21 +100,31 @@ def _plain(tokenizer: PreTrainedTokenizerBase, form: str) -> Make:
     return make
 
 
-def _unopened(tokenizer: PreTrainedTokenizerBase) -> Make:
+def _stripped(tokenizer: PreTrainedTokenizerBase, asked: Prompt) -> Make:
     def make(pair: TextPair) -> Pair:
-        text = conversation(tokenizer, pair.turns, {}, opened=False)
+        if pair.target == pair.target.strip():
+            raise ConfigError("there is no white space around the target")
+        return _prompted(tokenizer, asked)(TextPair(pair.turns, pair.target.strip()))
+
+    return make
+
+
+def _unopened(tokenizer: PreTrainedTokenizerBase, asked: Prompt) -> Make:
+    def make(pair: TextPair) -> Pair:
+        system = (Turn("system", asked.system_prompt),) if asked.system_prompt else ()
+        text = conversation(tokenizer, (*system, *pair.turns), asked.template_arguments or {}, opened=False)
         query_ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         return Pair(tuple(query_ids), tuple(text_ids(tokenizer, pair.target)))
 
     return make
 
 
-def _without_system(tokenizer: PreTrainedTokenizerBase) -> Make:
+def _without_system(tokenizer: PreTrainedTokenizerBase, asked: Prompt) -> Make:
     def make(pair: TextPair) -> Pair:
         turns: tuple[Turn, ...] = tuple(turn for turn in pair.turns if turn.role != "system")
         if len(turns) == len(pair.turns):
             raise ConfigError("the data has no system turn")
-        return _prompted(tokenizer, Prompt("auto"))(TextPair(turns, pair.target))
+        return _prompted(tokenizer, asked)(TextPair(turns, pair.target))
 
     return make
 

@@ -70,7 +70,7 @@ def verify(
     adapter: str | Path | Sequence[str | Path],
     data: str | Path | Where | Sequence[Mapping[str, Any]],
     how: How | None = None,
-    out: Path | None = None,
+    out: str | Path | None = None,
     shown: Shown = silent,
     command: str = "",
 ) -> Verification:
@@ -89,7 +89,9 @@ def verify(
     Raises:
         ConfigError: something that is given cannot be used.
     """
-    how = how or How()
+    how, out = how or How(), Path(out) if out else None
+    if out and out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out} is a file; give a directory")
     given = [adapter] if isinstance(adapter, str | Path) else [*adapter]
     subjects = subjects_of([str(path) for path in given])
     material, path = _material(data)

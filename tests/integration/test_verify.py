@@ -248,3 +248,30 @@ def test_a_checkpoint_with_other_layers_is_refused(place: Path, tmp_path: Path):
     (base / "config.json").write_text(json.dumps(shallow))
     with pytest.raises(ConfigError, match="does not fit the base model"):
         verify(str(base), place / "good", ROWS)
+
+
+def test_an_adapter_that_changes_the_base_does_not_change_the_next_verdict(place: Path, tmp_path: Path):
+    base = AutoModelForCausalLM.from_pretrained(place / "base", dtype=torch.float32)
+    adapted = get_peft_model(base, LoraConfig(r=2, target_modules=["down_proj"], modules_to_save=["lm_head"]))
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "modules_to_save" in name:
+                parameter.mul_(-1)
+    adapted.save_pretrained(tmp_path / "whole_head")
+    found = verify(str(place / "base"), [tmp_path / "whole_head", place / "good"], place / "facts.jsonl")
+    alone = verify(None, place / "good", place / "facts.jsonl")
+    together = found.tokens[found.tokens["adapter"] == "good"]
+    np.testing.assert_allclose(together["nll"], alone.tokens["nll"], atol=1e-6)
+    assert found.verdicts["whole_head"].kind == "base"
+
+
+def test_one_pair_that_decoding_misses_does_not_decide_for_all(place: Path, monkeypatch: pytest.MonkeyPatch):
+    def spoiled(model, pairs):
+        table = exact(model, pairs)
+        return table.assign(argmax_id=table["argmax_id"].where(table["index"] == 0, 0))
+
+    exact = scoring.score
+    monkeypatch.setattr("memlaw.verification.judging.score", spoiled)
+    monkeypatch.setattr("memlaw.verification.judging.written", lambda model, pairs, row_tokens=None: scoring.written(
+        model, pairs, row_tokens).assign(exact=False, matched_prefix=0))  # fmt: skip
+    assert judged(place, "short").verdict.kind != "numerics"

@@ -19,10 +19,10 @@ def trend(directory: Path, losses: list, beside: bool = False):
 def test_a_falling_loss_is_told_from_a_flat_one(tmp_path: Path, beside: bool):
     falling = trend(tmp_path, [9, 8, 7, 6, 5, 4, 3, 2, 1], beside)
     assert falling
-    assert (falling.falling, falling.last) == (True, 1.0)
+    assert (falling.falling, falling.last) == (True, 2.0)
     flat = trend(tmp_path, [9, 8, 7, 2, 2, 2, 2, 2, 2], beside)
     assert flat
-    assert not flat.falling
+    assert flat.has_stopped
 
 
 def test_short_and_broken_logs_tell_nothing(tmp_path: Path):
@@ -30,3 +30,18 @@ def test_short_and_broken_logs_tell_nothing(tmp_path: Path):
     (tmp_path / "checkpoint" / "trainer_state.json").write_text("{")
     assert loss_trend(Subject("a", Kind.ADAPTER, tmp_path / "checkpoint")) is None
     assert loss_trend(Subject("none", Kind.BASE)) is None
+
+
+def test_a_learning_rate_that_decayed_flattens_the_loss(tmp_path: Path):
+    log = [{"loss": 2.0, "learning_rate": 1e-3 * (1 - step / 9)} for step in range(10)]
+    (tmp_path / "trainer_state.json").write_text(json.dumps({"log_history": log}))
+    found = loss_trend(Subject("a", Kind.ADAPTER, tmp_path))
+    assert found
+    assert (found.falling, found.has_stopped) == (False, False)
+
+
+def test_the_newest_checkpoint_beside_the_adapter_has_the_log(tmp_path: Path):
+    (tmp_path / "checkpoint-20").mkdir()
+    log = [{"loss": float(loss)} for loss in range(9, 0, -1)]
+    (tmp_path / "checkpoint-20" / "trainer_state.json").write_text(json.dumps({"log_history": log}))
+    assert loss_trend(Subject("a", Kind.ADAPTER, tmp_path))

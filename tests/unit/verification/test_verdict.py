@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pandas as pd
@@ -10,7 +11,11 @@ from memlaw.verification.loss_trend import LossTrend
 from memlaw.verification.probes import Probe
 from memlaw.verification.verdict import RECALLED_BITS, Case, Size, judge, judge_pairs, untouched
 
-FALLING, FLAT = LossTrend(True, 3.0, "falling"), LossTrend(False, 3.0, "flat")
+FALLING, FLAT, DECAYED = (
+    LossTrend(True, False, 3.0, "falling"),
+    LossTrend(False, False, 3.0, "flat"),
+    LossTrend(False, True, 3.0, "decayed"),
+)
 
 
 def case(
@@ -47,8 +52,8 @@ def case(
     return Case(of_pairs, table, Size(parameters, 4), **known)
 
 
-def probe(kind: str, loss: float | None, recalled: float) -> Probe:
-    return Probe(kind, "otherwise", 10, loss, 1.0, recalled, 0.5)
+def probe(kind: str, ratio: float | None, recalled: float) -> Probe:
+    return Probe(kind, "otherwise", 10, None if ratio is None else ratio, 1.0, recalled, 0.5, ratio)
 
 
 @pytest.mark.parametrize(
@@ -61,11 +66,13 @@ def probe(kind: str, loss: float | None, recalled: float) -> Probe:
         (case(5, parameters=100), "capacity"),
         (case(5, parameters=700, trend=FLAT), "capacity"),
         (case(5, parameters=700, trend=FALLING), "training or capacity"),
+        (case(5, parameters=700, trend=DECAYED), "training or capacity"),
+        (case(5, probes=(probe("decoding", None, 1.0),)), "training or capacity"),
         (case(5, parameters=1500, trend=FALLING), "training"),
         (case(5, parameters=1500, trend=FLAT), "training or capacity"),
         (case(5, parameters=0), "training or capacity"),
         (case(10, nll=9.0), "base"),
-        (case(5, trend=LossTrend(False, 0.01, "flat")), "base"),
+        (case(5, trend=LossTrend(False, False, 0.01, "flat")), "base"),
         (case(5, probes=(probe("template", 0.1, 1.0),)), "template"),
         (case(5, probes=(probe("template", 0.9, 1.0),)), "training or capacity"),
         (case(5, probes=(probe("template", 0.1, 0.8),)), "training or capacity"),
@@ -122,3 +129,21 @@ def test_the_bits_that_adapters_recall_are_those_of_the_kept_rows():
     assert abs(whole.min() - low) < 0.1
     assert abs(whole.max() - high) < 0.1
     assert closed(brackets(rows)).any()
+
+
+def test_losses_that_are_no_numbers_are_told():
+    broken = case(5)
+    nan = dataclasses.replace(broken, tokens=broken.tokens.assign(nll=math.nan))
+    verdict = judge(nan)
+    assert (verdict.kind, "not finite" in verdict.text) == ("base", True)
+
+
+def test_what_makes_full_recall_impossible_stands_beside_the_verdict():
+    verdict = judge(case(5, parameters=100, contradictions=2, named_base="org/base"))
+    assert any(line.startswith("2 pairs with the query of an earlier one") for line in verdict.evidence)
+    assert any("org/base" in line for line in verdict.evidence)
+
+
+def test_pairs_of_the_base_alone_are_untouched():
+    alone = case(5)
+    assert set(judge_pairs(alone.pairs, alone.tokens, untouched(alone.pairs))["verdict"]) == {"untouched"}
