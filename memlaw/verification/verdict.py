@@ -293,7 +293,7 @@ def beside_unmerged(verdict: Verdict, unmerged: str) -> Verdict:
         verdict: on the merged model, from its own measurements.
         unmerged: name of the adapter.
     """
-    text = f"Merging lost what the adapter {unmerged} recalls on the same base model."
+    text = f"It lost what the adapter {unmerged} recalls on the same base model, if it was merged from that."
     remedy = f"serve {unmerged} unmerged, or merge in fp32"
     return Verdict("numerics", text, (verdict.text, *verdict.evidence), (remedy,))
 
