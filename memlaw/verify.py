@@ -24,7 +24,7 @@ from memlaw.study.verification import BASE, VerificationPaths
 from memlaw.verification.batches import Batch
 from memlaw.verification.judging import How
 from memlaw.verification.material import Where
-from memlaw.verification.verdict import REQUIRED
+from memlaw.verification.rules import REQUIRED
 from memlaw.verification.verification import Verification, verify
 
 

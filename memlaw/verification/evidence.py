@@ -85,6 +85,16 @@ def is_recalled(pairs: pd.DataFrame) -> pd.Series:
     return pairs["exact"].where(pairs["exact"].notna(), predicted).astype(bool)
 
 
+def stubborn(tokens: pd.DataFrame, most: int = 5) -> tuple[str, ...]:
+    """Describe the least probable of the wrong tokens, each with the token that beats it."""
+    worst = tokens[tokens["argmax_id"] != tokens["token_id"]].nlargest(most, "nll")
+    return tuple(
+        f"row {row.pair + 1}, token {row.position}: {row.token!r} has p = {math.exp(-row.nll):.3f}, "
+        f"{row.argmax!r} has {math.exp(-row.argmax_nll):.3f}"
+        for row in worst.itertuples()
+    )
+
+
 def summary(pairs: pd.DataFrame, tokens: pd.DataFrame, parameters: int) -> dict[str, float | None]:
     """Summarize an adapter over all pairs; what is not finite is None. See `memlaw_analysis.verification`."""
     stored = float(pairs["stored_bits"].sum(skipna=False))

@@ -22,11 +22,13 @@ from memlaw.verification.batches import Batch, Kept, Shown, batches_of, pairs_of
 from memlaw.verification.evidence import is_recalled, pair_table, summary, token_table
 from memlaw.verification.loss_trend import loss_trend
 from memlaw.verification.material import Material
+from memlaw.verification.pair_verdicts import judge_pairs
 from memlaw.verification.probes import Probe, probe, probe_decoding, probe_templates, sample
 from memlaw.verification.prompts import variants
+from memlaw.verification.rules import REQUIRED, judge, untouched
 from memlaw.verification.scoring import score, written
 from memlaw.verification.subject import Kind, Subject
-from memlaw.verification.verdict import REQUIRED, Case, Size, Verdict, judge, judge_pairs, untouched
+from memlaw.verification.verdict import Case, Size, Verdict
 
 AS_USUAL = Prompt("auto")
 """The chat template around the query, where the tokenizer has one."""

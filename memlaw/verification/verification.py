@@ -21,8 +21,9 @@ from memlaw.verification.base_source import named_source
 from memlaw.verification.batches import Shown, silent
 from memlaw.verification.judging import How, Judged, Judging
 from memlaw.verification.material import Material, Where, read_material, tokenized
+from memlaw.verification.rules import beside_unmerged
 from memlaw.verification.subject import Kind, Subject, subjects_of
-from memlaw.verification.verdict import Verdict, beside_unmerged
+from memlaw.verification.verdict import Verdict
 
 
 @dataclass(frozen=True)

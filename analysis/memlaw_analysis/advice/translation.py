@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from memlaw_analysis.advice.link import Link
-from memlaw_analysis.law.bits import bits_in, tokens_worth
+from memlaw_analysis.law.bits import bits_in, stored_share, tokens_worth
 from memlaw_analysis.law.fit import LawFit
 from memlaw_analysis.law.forms import Inputs
 from memlaw_analysis.law.inverse import rank_needed
@@ -22,7 +22,8 @@ def _share(fit: LawFit, rank: float, tokens: float, base_loss: float) -> float:
 
 
 def _by_bits(fit: LawFit, fitted: pd.DataFrame, cell: pd.Series) -> float:
-    return _share(fit, cell["lora.rank"], _worth(cell, _base_loss(fitted)), _base_loss(fitted))
+    bits = bits_in(cell["target_tokens"], cell["base_loss_nats"])
+    return stored_share(fit.predict, cell["lora.rank"], bits, _base_loss(fitted))
 
 
 def _by_bits_over_entropy(fit: LawFit, fitted: pd.DataFrame, cell: pd.Series) -> float:

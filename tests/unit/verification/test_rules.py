@@ -8,8 +8,11 @@ from memlaw_analysis.experiments.brackets import brackets, closed
 from memlaw_analysis.tables.studies import load_studies
 
 from memlaw.verification.loss_trend import LossTrend
+from memlaw.verification.pair_verdicts import judge_pairs
 from memlaw.verification.probes import Probe
-from memlaw.verification.verdict import RECALLED_BITS, Case, Size, judge, judge_pairs, untouched
+from memlaw.verification.rules import judge, untouched
+from memlaw.verification.size_or_steps import RECALLED_BITS
+from memlaw.verification.verdict import Case, Size
 
 FALLING, FLAT, DECAYED = (
     LossTrend(True, False, 3.0, "falling"),
