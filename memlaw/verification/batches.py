@@ -3,14 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import pandas as pd
 
 from memlaw.core.files import atomic_path
 from memlaw.data.memory import Pair
-
-T = TypeVar("T")
 
 BATCH_TOKENS, BATCH_ROWS = 4096, 64
 """Most tokens of a batch, padding included, unless a row alone has more; and most rows."""

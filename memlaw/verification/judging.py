@@ -169,20 +169,21 @@ class Judging:
     def _decode(self, token: int) -> str:
         return str(self.tokenizer.decode([token]))
 
-    def _kept(self, what: str, subject: Subject) -> Kept:
+    def _kept(self, what: str, subject: Subject, batches: Sequence[Batch]) -> Kept:
         """The directory of results, named by all that they depend on."""
         if self.out is None:
             return Kept(None)
         parts = (what, self.base.fingerprint, str(self.base.model.dtype), subject.fingerprint, self._memory)
         merged = self.how.merged and subject.kind is Kind.ADAPTER
-        key = hashlib.sha256("|".join([*parts, str(merged)]).encode()).hexdigest()[:16]
+        key = hashlib.sha256("|".join([*parts, str(merged), str(batches)]).encode()).hexdigest()[:16]
         return Kept(VerificationPaths(self.out).scored / f"{what}-{key}")
 
     def _scores(self, on: Attached, subject: Subject) -> pd.DataFrame:
         def compute(batch: Batch) -> pd.DataFrame:
             return _by_pair(score(on.model, pairs_of(batch, self.pairs)), batch)
 
-        return self._kept("scores", subject).run(batches_of(self._rows), compute, self.shown)
+        batches = batches_of(self._rows)
+        return self._kept("scores", subject, batches).run(batches, compute, self.shown)
 
     def _decoded(self, on: Attached, subject: Subject) -> pd.DataFrame:
         row_tokens = max(self._rows) if self._against_cache else None
@@ -190,7 +191,8 @@ class Judging:
         def compute(batch: Batch) -> pd.DataFrame:
             return _by_pair(written(on.model, pairs_of(batch, self.pairs), row_tokens), batch)
 
-        return self._kept("written", subject).run(batches_of(self._rows), compute, self.shown)
+        batches = batches_of(self._rows)
+        return self._kept("written", subject, batches).run(batches, compute, self.shown)
 
     def _probes(self, on: Attached, pairs: pd.DataFrame, tokens: pd.DataFrame) -> list[Probe]:
         """Ask again for pairs that were not recalled: in other ways, and with other decoding."""

@@ -106,7 +106,7 @@ def _answer(cells: pd.DataFrame, given: argparse.Namespace, data: DataBits | Non
 
 def _print_sweep(cells: pd.DataFrame, study: Path, data: DataBits, rank: float) -> None:
     """Print the command that trains on the data itself, which alone is free of what was carried over."""
-    print("  Only a sweep on the data itself, in your adapter's place, is free of these errors:")
+    print("  Only a sweep on the data itself, with your lora.target_modules and lora.layers, is free of these errors:")
     print(f"    {train_command(cells, study, *data.sweep(rank), on=data.trainable)}")
 
 
