@@ -80,7 +80,7 @@ def adapters_table(adapters: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             "verdict": adapter["verdict"]["kind"],
             "tuner": adapter["tuner"],
             "rank": adapter["rank"],
-            "parameters": adapter["trainable_parameters"],
+            "parameters": adapter["trainable_parameters"] or None,
             **{heading: adapter["summary"][name] for name, heading in _ADAPTER.items()},
         }
         for adapter in adapters
